@@ -1,0 +1,109 @@
+{#- Incremental strategy `replace_window`: after it, the target's rows of the run's window are
+    exactly the model's rows. What vanished upstream is deleted, an emptied window is emptied, what
+    changed is replaced, and identical rows are not touched, so that a second run changes nothing.
+
+    `unique_key` (columns, never null) pairs old and new rows. Optional keys of `config.meta`:
+      window_column  the date that the window filters; `none`: the model gives its whole content
+      kept_rows      SQL predicate on the target (alias `old`): rows the model does not speak for,
+                     which stay as they are
+      scope_columns  the model speaks only for rows whose values of these columns it returns
+    Each build's counts go to intermediate.model_changes. -#}
+{% macro get_incremental_replace_window_sql(arg_dict) -%}
+    {%- set target = arg_dict['target_relation'] -%}
+    {%- set source = arg_dict['temp_relation'] -%}
+    {%- set columns = arg_dict['dest_columns'] | map(attribute='quoted') | list -%}
+    {%- set key = arg_dict['unique_key'] -%}
+    {%- set keys = [key] if key is string else key -%}
+    {%- set meta = config.get('meta', {}) -%}
+    {%- set window_column = meta.get('window_column', 'event_date') -%}
+    {%- set scope = [
+        dates_in_window('old.' ~ window_column) if window_column != 'none' else 'true'
+    ] -%}
+    {%- set owner = meta.get('scope_columns', []) -%}
+    {%- if owner -%}
+        {%- do scope.append(
+            '(old.' ~ owner | join(', old.') ~ ') in (select new.' ~ owner | join(', new.')
+            ~ ' from ' ~ source ~ ' as new)'
+        ) -%}
+    {%- endif -%}
+    {%- if meta.get('kept_rows') -%}
+        {%- do scope.append('not (' ~ meta.get('kept_rows') ~ ')') -%}
+    {%- endif -%}
+
+    {%- call statement('replace_window_delete') -%}
+        delete from {{ target }} as old
+        where {{ scope | join(' and ') }}
+            and not exists (
+                select 1
+                from {{ source }} as new
+                where {% for name in keys %}new.{{ name }} = old.{{ name }} and {% endfor -%}
+                    (new.{{ columns | join(', new.') }})
+                    is not distinct from (old.{{ columns | join(', old.') }})
+            )
+    {%- endcall -%}
+    {%- set deleted = load_result('replace_window_delete')['response'].rows_affected -%}
+
+    with inserted as (
+        insert into {{ target }} ({{ columns | join(', ') }})
+        select new.{{ columns | join(', new.') }}
+        from {{ source }} as new
+        where not exists (
+            select 1
+            from {{ target }} as old
+            where {% for name in keys %}new.{{ name }} = old.{{ name }} and {% endfor -%}
+                {{ scope[0] }}
+        )
+        returning 1
+    ),
+
+    recorded as (
+        {{ record_changes(deleted, '(select count(*) from inserted)') }}
+    )
+
+    select 1 from inserted
+{%- endmacro %}
+
+{#- The ledger of what each incremental build changed. -#}
+{% macro create_model_changes() -%}
+    {%- if execute and flags.WHICH in ('build', 'run') -%}
+        create schema if not exists intermediate;
+        create table if not exists intermediate.model_changes (
+            invocation_id text not null,
+            model text not null,
+            window_start date,
+            window_end date,
+            rows_deleted bigint not null,
+            rows_inserted bigint not null,
+            built_at timestamptz not null default now()
+        );
+        create index if not exists model_changes_invocation
+        on intermediate.model_changes (invocation_id);
+        comment on table intermediate.model_changes is
+        'Rows that each incremental dbt build deleted and inserted; a changed row counts in both.';
+        delete from intermediate.model_changes where built_at < now() - interval '30 days';
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro record_changes(deleted, inserted) -%}
+    {%- set window = window_bounds() -%}
+    insert into intermediate.model_changes
+        (invocation_id, model, window_start, window_end, rows_deleted, rows_inserted)
+    select
+        '{{ invocation_id }}',
+        '{{ this.identifier }}',
+        {{ "date '" ~ window.start ~ "'" if window.start else 'null::date' }},
+        {{ "date '" ~ window.end ~ "'" if window.end else 'null::date' }},
+        {{ deleted }},
+        {{ inserted }}
+{%- endmacro %}
+
+{#- Post-hook: Postgres never analyzes a partitioned parent by itself, and nothing right after a
+    bulk load. -#}
+{% macro analyze_after_bulk() -%}
+    {%- if execute -%}
+        {%- set result = load_result('main') -%}
+        {%- if result and (result['response'].rows_affected or 0) > 5000 -%}
+            analyze {{ this }}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,26 @@
+{#- Now. The Postgres setting `meta_ads.now` puts another instant in its place, to replay a past
+    state: PGOPTIONS="-c meta_ads.now=2026-03-01T00:00Z". -#}
+{% macro current_instant() -%}
+    coalesce(nullif(current_setting('meta_ads.now', true), '')::timestamptz, now())
+{%- endmacro %}
+
+{#- Today's date where the account is. -#}
+{% macro today_in(timezone) -%}
+    ({{ current_instant() }} at time zone {{ timezone }})::date
+{%- endmacro %}
+
+{#- True when Meta no longer restates the date. -#}
+{% macro is_settled(event_date, timezone) -%}
+    {{ today_in(timezone) }} - {{ event_date }} > {{ var('settled_after_days') }}
+{%- endmacro %}
+
+{#- The start of the local hour that a fact belongs to. -#}
+{% macro hour_start(grain, event_at, timezone) -%}
+    case {{ grain }}
+        when 'minute'
+            then {{ event_at }} - make_interval(
+                mins => extract(minute from {{ event_at }} at time zone {{ timezone }})::int
+            )
+        else {{ event_at }}
+    end
+{%- endmacro %}

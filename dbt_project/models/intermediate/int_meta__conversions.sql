@@ -1,0 +1,107 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_window',
+    unique_key=['event_date', 'level', 'external_entity_id', 'conversion'],
+    indexes=[
+        {'columns': ['event_date', 'level', 'external_entity_id', 'conversion'], 'unique': true}
+    ],
+    post_hook='{{ analyze_after_bulk() }}'
+) }}
+
+-- Counts and values are exploded side by side and never joined: a value that came without its
+-- count is kept.
+with reports as (
+    {% for level, model, entity in [
+        ('ad', 'stg_meta__insights_daily', 'ad_id'),
+        ('account', 'stg_meta__account_totals', 'account_id'),
+    ] %}
+        {% for field in ['actions', 'action_values'] %}
+            select
+                '{{ level }}' as level,
+                account_id,
+                {{ entity }} as external_entity_id,
+                event_date,
+                '{{ field }}' as source_field,
+                {{ field }} as items
+            from {{ ref(model) }}
+            where {{ in_window('event_date') }} and {{ field }} is not null
+            {{ 'union all' if not loop.last }}
+        {% endfor %}
+        {{ 'union all' if not loop.last }}
+    {% endfor %}
+),
+
+reported as (
+    select
+        reports.level,
+        reports.account_id,
+        reports.external_entity_id,
+        reports.event_date,
+        reports.source_field,
+        item.action_type,
+        sum(item.value) as value
+    from reports
+    cross join
+        lateral jsonb_to_recordset(reports.items) as item (action_type text, value numeric)
+    where item.value is not null
+    group by 1, 2, 3, 4, 5, 6
+),
+
+-- Action types overlap: the first present one of a conversion's list counts, never their sum.
+standard as (
+    select distinct on (
+        reported.level, reported.event_date, reported.external_entity_id, priorities.conversion
+    )
+        reported.event_date,
+        reported.level,
+        reported.account_id,
+        reported.external_entity_id,
+        priorities.conversion,
+        reported.action_type,
+        reported.value
+    from reported
+    inner join {{ ref('conversion_actions') }} as priorities
+        on
+            reported.action_type = priorities.action_type
+            and reported.source_field = priorities.source_field
+    order by
+        reported.level,
+        reported.event_date,
+        reported.external_entity_id,
+        priorities.conversion,
+        priorities.priority
+),
+
+custom as (
+    select
+        event_date,
+        level,
+        account_id,
+        external_entity_id,
+        case source_field when 'actions' then 'custom:' else 'custom_value:' end
+        || substr(action_type, length('offsite_conversion.custom.') + 1) as conversion,
+        action_type,
+        value
+    from reported
+    where action_type like 'offsite\_conversion.custom.%'
+)
+
+select
+    event_date,
+    level,
+    account_id,
+    external_entity_id,
+    conversion,
+    action_type,
+    value
+from standard
+union all
+select
+    event_date,
+    level,
+    account_id,
+    external_entity_id,
+    conversion,
+    action_type,
+    value
+from custom

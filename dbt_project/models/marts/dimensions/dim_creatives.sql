@@ -1,0 +1,33 @@
+{{ config(
+    unique_key='creative_id',
+    meta={'window_column': 'none'},
+    indexes=[{'columns': ['creative_id'], 'unique': true}]
+) }}
+
+select
+    creatives.creative_id,
+    {{ entity_uuid("'creative'", 'creatives.creative_id') }} as entity_id,
+    accounts.workspace_id,
+    creatives.account_id,
+    creatives.creative_name as name,
+    creatives.status,
+    creatives.effective_status,
+    creatives.is_deleted,
+    creatives.missing_since,
+    creatives.object_type,
+    creatives.title,
+    creatives.body,
+    creatives.call_to_action_type,
+    creatives.link_url,
+    creatives.url_tags,
+    {% for name in ['source', 'medium', 'campaign', 'content', 'term'] -%}
+        {{ utm(name) }} as utm_{{ name }},
+    {% endfor -%}
+    creatives.image_hash,
+    creatives.video_id,
+    creatives.effective_object_story_id,
+    creatives.first_seen_at,
+    creatives.changed_at
+from {{ ref('stg_meta__creatives') }} as creatives
+inner join {{ ref('stg_meta__ad_accounts') }} as accounts
+    on creatives.account_id = accounts.account_id

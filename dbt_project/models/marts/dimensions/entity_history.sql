@@ -1,0 +1,135 @@
+{{ config(
+    unique_key=['level', 'external_entity_id', 'valid_from'],
+    meta={'window_column': 'none', 'scope_columns': ['level', 'external_entity_id']},
+    indexes=[{'columns': ['level', 'external_entity_id', 'valid_from'], 'unique': true}]
+) }}
+
+-- Only entities with a version that this table has not seen are read again: documents are large
+-- and most never change.
+with landed as (
+    select
+        level,
+        external_entity_id,
+        count(*) as versions,
+        max(valid_from) as last_version_at
+    from {{ ref('stg_meta__entity_versions') }}
+    group by level, external_entity_id
+),
+
+known as (
+    {% if is_incremental() %}
+        select
+            level,
+            external_entity_id,
+            sum(versions)::bigint as versions,
+            max(last_version_at) as last_version_at
+        from {{ this }}
+        group by level, external_entity_id
+    {% else %}
+        select
+            level,
+            external_entity_id,
+            versions,
+            last_version_at
+        from landed
+        where false
+    {% endif %}
+),
+
+changed as (
+    select
+        level,
+        external_entity_id,
+        versions,
+        last_version_at
+    from landed
+    except
+    select
+        level,
+        external_entity_id,
+        versions,
+        last_version_at
+    from known
+),
+
+documents as (
+    select
+        versions.account_id,
+        versions.level,
+        versions.external_entity_id,
+        versions.valid_from,
+        versions.document ->> 'name' as name,
+        versions.document ->> 'status' as status,
+        versions.document ->> 'effective_status' as effective_status,
+        case versions.level
+            when 'ad' then versions.document ->> 'adset_id'
+            when 'adset' then versions.document ->> 'campaign_id'
+            when 'account' then null
+            else versions.account_id
+        end as parent_external_id,
+        versions.document ->> 'objective' as objective,
+        versions.document ->> 'optimization_goal' as optimization_goal,
+        versions.document ->> 'bid_strategy' as bid_strategy,
+        {{ limit_in_major_units("(versions.document ->> 'bid_amount')::numeric") }} as bid_amount,
+        {{ limit_in_major_units("(versions.document ->> 'daily_budget')::numeric") }}
+        as daily_budget,
+        {{ limit_in_major_units("(versions.document ->> 'lifetime_budget')::numeric") }}
+        as lifetime_budget,
+        {{ limit_in_major_units("(versions.document ->> 'spend_cap')::numeric") }} as spend_cap,
+        versions.document #>> '{creative,id}' as creative_id,
+        versions.document #>> '{learning_stage_info,status}' as learning_status
+    from {{ ref('stg_meta__entity_versions') }} as versions
+    inner join changed
+        on
+            versions.level = changed.level
+            and versions.external_entity_id = changed.external_entity_id
+    left join {{ ref('stg_meta__ad_accounts') }} as accounts
+        on versions.account_id = accounts.account_id
+    left join {{ ref('currency_offsets') }} as offsets on accounts.currency = offsets.currency
+),
+
+{% set tracked = [
+    'account_id', 'name', 'status', 'effective_status', 'parent_external_id', 'objective',
+    'optimization_goal', 'bid_strategy', 'bid_amount', 'daily_budget', 'lifetime_budget',
+    'spend_cap', 'creative_id', 'learning_status',
+] -%}
+
+compared as (
+    select
+        documents.*,
+        jsonb_build_array({{ tracked | join(', ') }}) as tracked,
+        lag(jsonb_build_array({{ tracked | join(', ') }})) over entity as previous
+    from documents
+    window entity as (partition by level, external_entity_id order by valid_from)
+),
+
+numbered as (
+    select
+        compared.*,
+        count(*) filter (where tracked is distinct from previous) over entity as range_number
+    from compared
+    window entity as (partition by level, external_entity_id order by valid_from)
+),
+
+ranges as (
+    select
+        level,
+        external_entity_id,
+        min(valid_from) as valid_from,
+        max(valid_from) as last_version_at,
+        count(*) as versions,
+        {{ tracked | join(',\n        ') }}
+    from numbered
+    group by level, external_entity_id, range_number, {{ tracked | join(', ') }}
+)
+
+select
+    level,
+    external_entity_id,
+    valid_from,
+    lead(valid_from) over (partition by level, external_entity_id order by valid_from) as valid_to,
+    md5('meta:' || level || ':' || external_entity_id)::uuid as entity_id,
+    {{ tracked | join(',\n    ') }},
+    versions,
+    last_version_at
+from ranges

@@ -1,0 +1,190 @@
+{{ config(
+    unique_key=['natural_key', 'event_date'],
+    full_refresh=false,
+    pre_hook='{{ ensure_fact_partitions() }}',
+    post_hook='{{ analyze_after_bulk() }}',
+    meta={
+        'kept_rows': "old.source <> 'insights' or not exists ("
+        ~ "select 1 from intermediate.int_meta__agreed_account_days as agreed "
+        ~ "where agreed.account_id = old.account_id and agreed.event_date = old.event_date)"
+    }
+) }}
+
+-- The table itself is made by a migration: it is partitioned by month, which dbt cannot do.
+with accounts as (
+    select
+        account_id,
+        workspace_id
+    from {{ ref('stg_meta__ad_accounts') }}
+),
+
+agreed as materialized (
+    select
+        agreed.account_id,
+        agreed.event_date
+    from {{ ref('int_meta__agreed_account_days') }} as agreed
+    where {{ in_window('agreed.event_date') }}
+),
+
+goals as (
+    select
+        adset_id,
+        goal
+    from {{ ref('int_meta__adset_goals') }}
+),
+
+-- Delivery, on the hour. An hour that the spring change skipped is labelled with an hour that
+-- does not exist: its row joins the hour that its instant falls into.
+hour_rows as (
+    select
+        hourly.account_id,
+        max(hourly.campaign_id) as campaign_id,
+        max(hourly.adset_id) as adset_id,
+        hourly.ad_id,
+        hourly.event_at,
+        hourly.event_date,
+        max(hourly.timezone) as timezone,
+        max(hourly.currency) as currency,
+        {{ summed_delivery('hourly') }},
+        max(hourly.pulled_at) as pulled_at
+    from {{ ref('stg_meta__insights_hourly') }} as hourly
+    inner join agreed
+        on hourly.account_id = agreed.account_id and hourly.event_date = agreed.event_date
+    where {{ in_window('hourly.event_date') }}
+    group by hourly.account_id, hourly.ad_id, hourly.event_at, hourly.event_date
+),
+
+-- Conversions, on the day: with the hourly breakdown Meta leaves out what happens off its own
+-- surfaces.
+day_rows as (
+    select
+        daily.account_id,
+        daily.campaign_id,
+        daily.adset_id,
+        daily.ad_id,
+        daily.event_date::timestamp at time zone daily.timezone as event_at,
+        daily.event_date,
+        daily.timezone,
+        daily.currency,
+        sum(conversions.value) filter (
+            where conversions.conversion = 'purchases'
+        ) as purchases,
+        sum(conversions.value) filter (where conversions.conversion = 'revenue') as revenue,
+        sum(conversions.value) filter (where conversions.conversion = 'leads') as leads,
+        sum(conversions.value) filter (
+            where conversions.conversion = goal_conversions.conversion
+        ) as conversions,
+        daily.pulled_at
+    from {{ ref('int_meta__conversions') }} as conversions
+    inner join {{ ref('stg_meta__insights_daily') }} as daily
+        on
+            conversions.event_date = daily.event_date
+            and conversions.external_entity_id = daily.ad_id
+    inner join agreed
+        on daily.account_id = agreed.account_id and daily.event_date = agreed.event_date
+    left join goals on daily.adset_id = goals.adset_id
+    left join {{ ref('int_meta__campaign_goals') }} as campaign_goals
+        on daily.campaign_id = campaign_goals.campaign_id
+    left join {{ ref('goal_conversions') }} as goal_conversions
+        on coalesce(goals.goal, campaign_goals.goal) = goal_conversions.goal
+    where
+        conversions.level = 'ad'
+        and (
+            conversions.conversion in ('purchases', 'revenue', 'leads')
+            or conversions.conversion = goal_conversions.conversion
+        )
+        and {{ in_window('conversions.event_date') }}
+        and {{ in_window('daily.event_date') }}
+    group by
+        daily.account_id,
+        daily.campaign_id,
+        daily.adset_id,
+        daily.ad_id,
+        daily.event_date,
+        daily.timezone,
+        daily.currency,
+        daily.pulled_at
+),
+
+unioned as (
+    select
+        {{ hour_key('ad_id', 'event_at') }} as natural_key,
+        account_id,
+        campaign_id,
+        adset_id,
+        ad_id,
+        'hour' as grain,
+        event_at,
+        event_date,
+        extract(hour from event_at at time zone timezone)::smallint as event_hour,
+        timezone,
+        currency,
+        spend,
+        impressions,
+        clicks,
+        link_clicks,
+        null::numeric as purchases,
+        null::numeric as revenue,
+        null::numeric as leads,
+        null::numeric as conversions,
+        pulled_at
+    from hour_rows
+    union all
+    select
+        {{ day_key('ad_id', 'event_date') }} as natural_key,
+        account_id,
+        campaign_id,
+        adset_id,
+        ad_id,
+        'day' as grain,
+        event_at,
+        event_date,
+        null::smallint as event_hour,
+        timezone,
+        currency,
+        null::numeric as spend,
+        null::bigint as impressions,
+        null::bigint as clicks,
+        null::bigint as link_clicks,
+        purchases,
+        revenue,
+        leads,
+        conversions,
+        pulled_at
+    from day_rows
+)
+
+select
+    unioned.natural_key,
+    accounts.workspace_id,
+    'meta' as provider,
+    unioned.account_id,
+    'ad' as level,
+    unioned.ad_id as external_entity_id,
+    {{ entity_uuid("'ad'", 'unioned.ad_id') }} as entity_id,
+    unioned.campaign_id,
+    unioned.adset_id,
+    unioned.ad_id,
+    unioned.grain,
+    unioned.event_at,
+    unioned.event_date,
+    unioned.event_hour,
+    unioned.timezone,
+    unioned.currency,
+    coalesce(goals.goal, campaign_goals.goal) as goal,
+    unioned.spend,
+    unioned.impressions,
+    unioned.clicks,
+    unioned.link_clicks,
+    unioned.purchases,
+    unioned.revenue,
+    unioned.leads,
+    unioned.conversions,
+    {{ is_settled('unioned.event_date', 'unioned.timezone') }} as is_settled,
+    'insights' as source,
+    unioned.pulled_at
+from unioned
+inner join accounts on unioned.account_id = accounts.account_id
+left join goals on unioned.adset_id = goals.adset_id
+left join {{ ref('int_meta__campaign_goals') }} as campaign_goals
+    on unioned.campaign_id = campaign_goals.campaign_id

@@ -1,0 +1,48 @@
+{{ config(
+    unique_key=['provider', 'campaign_id', 'event_date'],
+    indexes=[
+        {'columns': ['provider', 'campaign_id', 'event_date'], 'unique': true},
+        {'columns': ['event_date', 'account_id']}
+    ],
+    post_hook='{{ analyze_after_bulk() }}'
+) }}
+
+with summed as (
+    select
+        workspace_id,
+        provider,
+        account_id,
+        campaign_id,
+        event_date,
+        max(timezone) as timezone,
+        max(currency) as currency,
+        {{ summed_measures() }},
+        bool_and(is_settled) as is_settled,
+        max(pulled_at) as pulled_at
+    from {{ ref('metric_facts') }}
+    where
+        {{ in_window('event_date') }}
+        and campaign_id is not null
+    group by workspace_id, provider, account_id, campaign_id, event_date
+)
+
+select
+    workspace_id,
+    provider,
+    account_id,
+    campaign_id,
+    event_date,
+    timezone,
+    currency,
+    spend,
+    impressions,
+    clicks,
+    link_clicks,
+    purchases,
+    revenue,
+    leads,
+    conversions,
+    {{ derived_measures() }},
+    is_settled,
+    pulled_at
+from summed

@@ -1,0 +1,270 @@
+{{ config(
+    unique_key=['account_id', 'event_date', 'measure'],
+    indexes=[
+        {'columns': ['account_id', 'event_date', 'measure'], 'unique': true},
+        {'columns': ['event_date']}
+    ]
+) }}
+
+{%- set delivery = ['spend', 'impressions', 'clicks', 'link_clicks'] -%}
+{%- set conversions = ['purchases', 'revenue', 'leads'] -%}
+
+with pulls as (
+    select
+        account_id,
+        event_date,
+        bool_or(asset = 'insights_hourly' and is_pulled) as has_hourly,
+        bool_or(asset = 'insights_daily' and is_pulled) as has_daily,
+        bool_or(asset = 'account_totals' and is_pulled) as has_account,
+        max(pulled_at) as last_pulled_at
+    from {{ ref('stg_meta__slices') }}
+    where {{ in_window('event_date') }}
+    group by account_id, event_date
+),
+
+hourly as (
+    select
+        account_id,
+        event_date,
+        ad_id,
+        {% for measure in delivery %}coalesce(sum({{ measure }}), 0) as {{ measure }},
+        {% endfor -%}
+        max(pulled_at) as pulled_at
+    from {{ ref('stg_meta__insights_hourly') }}
+    where {{ in_window('event_date') }}
+    group by account_id, event_date, ad_id
+),
+
+daily as (
+    select
+        account_id,
+        event_date,
+        ad_id,
+        {% for measure in delivery %}coalesce({{ measure }}, 0) as {{ measure }},
+        {% endfor -%}
+        pulled_at
+    from {{ ref('stg_meta__insights_daily') }}
+    where {{ in_window('event_date') }}
+),
+
+-- One ad's hours against the same ad's day: two wrong ads must not cancel out.
+ad_days as (
+    select
+        account_id,
+        event_date,
+        {% for measure in delivery -%}
+            sum(hourly.{{ measure }}) as hourly_{{ measure }},
+            sum(daily.{{ measure }}) as daily_{{ measure }},
+            sum(abs(coalesce(hourly.{{ measure }}, 0) - coalesce(daily.{{ measure }}, 0)))
+            as ad_delta_{{ measure }},
+            count(*) filter (
+                where coalesce(hourly.{{ measure }}, 0) <> coalesce(daily.{{ measure }}, 0)
+            ) as ads_differing_{{ measure }},
+        {% endfor -%}
+        count(*) filter (where hourly.ad_id is null) as ads_without_hours,
+        count(*) filter (where daily.ad_id is null) as ads_without_day,
+        greatest(max(hourly.pulled_at), max(daily.pulled_at)) as pulled_at
+    from hourly
+    full join daily using (account_id, event_date, ad_id)
+    group by account_id, event_date
+),
+
+account_days as (
+    select
+        account_id,
+        event_date,
+        {{ delivery | join(', ') }},
+        pulled_at
+    from {{ ref('stg_meta__account_totals') }}
+    where {{ in_window('event_date') }}
+),
+
+conversion_totals as (
+    select
+        account_id,
+        event_date,
+        conversion as measure,
+        sum(value) filter (where level = 'ad') as ad_daily_total,
+        sum(value) filter (where level = 'account') as account_total
+    from {{ ref('int_meta__conversions') }}
+    where {{ in_window('event_date') }} and conversion in ('{{ conversions | join("', '") }}')
+    group by account_id, event_date, conversion
+),
+
+spine as (
+    select
+        account_id,
+        event_date
+    from pulls
+    union
+    select
+        account_id,
+        event_date
+    from ad_days
+    union
+    select
+        account_id,
+        event_date
+    from account_days
+),
+
+days as (
+    select
+        accounts.workspace_id,
+        spine.account_id,
+        spine.event_date,
+        coalesce(pulls.has_hourly, false) as has_hourly,
+        coalesce(pulls.has_daily, false) as has_daily,
+        coalesce(pulls.has_account, false) as has_account,
+        {{ is_settled('spine.event_date', 'accounts.timezone') }} as is_settled,
+        greatest(
+            coalesce(
+                (pulls.last_pulled_at at time zone accounts.timezone)::date,
+                {{ today_in('accounts.timezone') }}
+            ) - spine.event_date,
+            0
+        ) as age_days
+    from spine
+    inner join {{ ref('stg_meta__ad_accounts') }} as accounts
+        on spine.account_id = accounts.account_id
+    left join pulls
+        on spine.account_id = pulls.account_id and spine.event_date = pulls.event_date
+),
+
+measured as (
+    {% for measure in delivery %}
+        select
+            days.*,
+            '{{ measure }}' as measure,
+            true as is_delivery,
+            case when days.has_hourly then coalesce(ad_days.hourly_{{ measure }}, 0) end
+            as hourly_total,
+            case when days.has_daily then coalesce(ad_days.daily_{{ measure }}, 0) end
+            as ad_daily_total,
+            case when days.has_account then coalesce(account_days.{{ measure }}, 0) end
+            as account_total,
+            coalesce(ad_days.ad_delta_{{ measure }}, 0) as ad_delta,
+            coalesce(ad_days.ads_differing_{{ measure }}, 0) as ads_differing,
+            coalesce(ad_days.ads_without_hours, 0) as ads_without_hours,
+            coalesce(ad_days.ads_without_day, 0) as ads_without_day,
+            greatest(ad_days.pulled_at, account_days.pulled_at) as pulled_at
+        from days
+        left join ad_days
+            on days.account_id = ad_days.account_id and days.event_date = ad_days.event_date
+        left join account_days
+            on
+                days.account_id = account_days.account_id
+                and days.event_date = account_days.event_date
+        union all
+    {% endfor %}
+    select
+        days.*,
+        measures.measure,
+        false as is_delivery,
+        null as hourly_total,
+        case when days.has_daily then coalesce(totals.ad_daily_total, 0) end as ad_daily_total,
+        case when days.has_account then coalesce(totals.account_total, 0) end as account_total,
+        0 as ad_delta,
+        0 as ads_differing,
+        0 as ads_without_hours,
+        0 as ads_without_day,
+        greatest(ad_days.pulled_at, account_days.pulled_at) as pulled_at
+    from days
+    cross join
+        (values ('{{ conversions | join("'), ('") }}')) as measures (measure)
+    left join conversion_totals as totals
+        on
+            days.account_id = totals.account_id
+            and days.event_date = totals.event_date
+            and measures.measure = totals.measure
+    left join ad_days
+        on days.account_id = ad_days.account_id and days.event_date = ad_days.event_date
+    left join account_days
+        on
+            days.account_id = account_days.account_id
+            and days.event_date = account_days.event_date
+),
+
+compared as (
+    select
+        measured.*,
+        measured.has_hourly and measured.has_daily and measured.has_account as is_complete,
+        coalesce(measured.hourly_total - measured.account_total, 0) as hourly_delta,
+        measured.ad_daily_total - measured.account_total as daily_delta,
+        case
+            when measured.is_settled then 0
+            else coalesce(
+                greatest(
+                    abs(measured.account_total) * tolerances.tolerance_percent / 100,
+                    tolerances.tolerance_absolute
+                ),
+                0
+            )
+        end as tolerance
+    from measured
+    left join {{ ref('reconciliation_tolerances') }} as tolerances
+        on
+            measured.measure = tolerances.measure
+            and measured.age_days between tolerances.from_age_days and tolerances.to_age_days
+),
+
+judged as (
+    select
+        compared.*,
+        case
+            when not is_complete then null
+            when abs(hourly_delta) > abs(daily_delta) then hourly_delta
+            else daily_delta
+        end as delta,
+        greatest(abs(hourly_delta), abs(daily_delta), ad_delta) as distance
+    from compared
+)
+
+select
+    workspace_id,
+    account_id,
+    event_date,
+    measure,
+    hourly_total,
+    ad_daily_total,
+    account_total,
+    delta,
+    case
+        when not is_complete then 'incomplete'
+        -- Below a cent is equal: money has two decimals, counts have none.
+        when distance < 0.01 then 'reconciled'
+        when distance <= tolerance then 'within_tolerance'
+        else 'mismatch'
+    end as status,
+    tolerance,
+    case when is_complete then ads_differing end as ads_differing,
+    case
+        when not is_complete
+            then 'not pulled: ' || concat_ws(
+                ', ',
+                case when not has_hourly then 'insights_hourly' end,
+                case when not has_daily then 'insights_daily' end,
+                case when not has_account then 'account_totals' end
+            )
+        when distance >= 0.01
+            then concat_ws(
+                '; ',
+                case
+                    when is_delivery and hourly_delta <> 0
+                        then 'hours are ' || hourly_delta || ' off the account total'
+                end,
+                case
+                    when daily_delta <> 0
+                        then 'ad days are ' || daily_delta || ' off the account total'
+                end,
+                case
+                    when ads_differing > 0
+                        then ads_differing || ' ads differ between hours and day, '
+                            || ads_without_hours || ' without hours, '
+                            || ads_without_day || ' without a day'
+                end
+            )
+    end as reason,
+    is_settled,
+    pulled_at
+from judged

@@ -1,0 +1,16 @@
+select
+    account_id,
+    event_date,
+    timezone,
+    currency,
+    spend,
+    impressions,
+    clicks,
+    link_clicks,
+    reach,
+    frequency,
+    actions,
+    action_values,
+    api_version,
+    pulled_at
+from {{ source('raw', 'account_totals') }}

@@ -1,0 +1,20 @@
+select
+    account_id,
+    campaign_id,
+    adset_id,
+    ad_id,
+    event_date,
+    timezone,
+    currency,
+    spend,
+    impressions,
+    clicks,
+    link_clicks,
+    reach,
+    frequency,
+    actions,
+    action_values,
+    attribution_setting,
+    api_version,
+    pulled_at
+from {{ source('raw', 'insights_daily') }}

@@ -1,0 +1,19 @@
+select
+    account_id,
+    campaign_id,
+    adset_id,
+    ad_id,
+    event_date,
+    event_hour,
+    event_at,
+    hour_flag,
+    timezone,
+    currency,
+    spend,
+    impressions,
+    clicks,
+    link_clicks,
+    actions,
+    api_version,
+    pulled_at
+from {{ source('raw', 'insights_hourly') }}

@@ -1,0 +1,60 @@
+"""What is refreshed how often, as pure functions: windows of dates, cron, tags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from math import gcd
+
+from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.windows import SETTLED_AFTER_DAYS, DateWindow, local_today
+
+REFRESH_TAG = "meta_ads/refresh"
+"""Run tag: the kind of refresh (``today``, ``recent``, ``entities``, ``retry``)."""
+
+CLOSED_AFTER = timedelta(hours=6)
+"""So long after an account's midnight, yesterday's last hours may still grow by the minute."""
+
+
+def cron_for(minutes: int) -> str:
+    """A cron line that ticks at least at every multiple of ``minutes`` since midnight UTC.
+
+    Cron has no "every 45 minutes": it ticks at the greatest common divisor with the hour, and
+    ``is_due`` picks the ticks.
+    """
+    step = gcd(minutes, 60)
+    return "0 * * * *" if step == 60 else f"*/{step} * * * *"
+
+
+def is_due(tick: datetime, minutes: int) -> bool:
+    """Whether an interval of ``minutes``, counted from the epoch, ends at ``tick`` (aware)."""
+    return int(tick.timestamp()) // 60 % minutes == 0
+
+
+def today_window(accounts: Sequence[Account], now: datetime) -> DateWindow:
+    """Today in every account's timezone, and yesterday where it is not yet closed."""
+    return DateWindow(
+        min(_local_dates(accounts, now - CLOSED_AFTER)), max(_local_dates(accounts, now))
+    )
+
+
+def recent_window(accounts: Sequence[Account], now: datetime) -> DateWindow:
+    """The whole days that Meta may still restate: the last 28 in every account's timezone."""
+    todays = _local_dates(accounts, now)
+    return DateWindow(
+        min(todays) - timedelta(days=SETTLED_AFTER_DAYS), max(todays) - timedelta(days=1)
+    )
+
+
+def range_tags(window: DateWindow, kind: str) -> Mapping[str, str]:
+    """The tags of one run over the whole window."""
+    return {
+        "dagster/asset_partition_range_start": window.start.isoformat(),
+        "dagster/asset_partition_range_end": window.end.isoformat(),
+        REFRESH_TAG: kind,
+    }
+
+
+def _local_dates(accounts: Sequence[Account], now: datetime) -> set[date]:
+    """Before the first sync no account is known: UTC stands in."""
+    return {local_today(account.timezone, now) for account in accounts} or {local_today("UTC", now)}

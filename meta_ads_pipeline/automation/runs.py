@@ -1,0 +1,27 @@
+"""Which runs of a kind of refresh are not over yet."""
+
+import dagster as dg
+
+from meta_ads_pipeline.automation.refresh import REFRESH_TAG
+
+UNFINISHED = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
+
+
+def unfinished_run(instance: dg.DagsterInstance, kind: str) -> str | None:
+    """The id of a run of this kind that is waiting or at work; None when there is none."""
+    runs = instance.get_runs(
+        filters=dg.RunsFilter(tags={REFRESH_TAG: kind}, statuses=list(UNFINISHED)), limit=1
+    )
+    return runs[0].run_id if runs else None
+
+
+def unfinished_run_ids(instance: dg.DagsterInstance) -> set[str]:
+    """All runs that are waiting or at work."""
+    runs = instance.get_runs(filters=dg.RunsFilter(statuses=list(UNFINISHED)))
+    return {run.run_id for run in runs}

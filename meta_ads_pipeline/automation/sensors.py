@@ -1,0 +1,119 @@
+"""The sensors: retry what failed, and say so when a run fails."""
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from meta_ads_pipeline.automation.jobs import sync_job
+from meta_ads_pipeline.automation.refresh import range_tags
+from meta_ads_pipeline.automation.retries import OpenSlice, RetryPlan, next_retry
+from meta_ads_pipeline.automation.runs import unfinished_run, unfinished_run_ids
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.meta_api.redaction import redact
+from meta_ads_pipeline.raw.assets import ACCOUNTS_TAG, SYNC_TAG
+from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
+from meta_ads_pipeline.settings import get_settings
+
+alerts = logging.getLogger("meta_ads_pipeline.alerts")
+"""What a person should see; attach a handler to have it sent somewhere."""
+
+RETRY = "retry"
+
+
+def open_slices(database: Database, only: Sequence[str] = ()) -> list[OpenSlice]:
+    """The slices of active accounts that are not done; ``only`` limits them to some accounts.
+
+    Raises ``DatabaseError`` when the server cannot be reached.
+    """
+    columns = ", ".join(f"s.{name}" for name in OpenSlice.__dataclass_fields__)
+    with database.connect() as connection:
+        rows = connection.execute(
+            f"select {columns} from control.slices as s"
+            " join control.ad_accounts as a on a.account_id = s.account_id and a.is_active"
+            " where s.status <> 'done'"
+            " and (%(only)s::text[] = '{}' or s.account_id = any(%(only)s))",
+            {"only": list(only)},
+        ).fetchall()
+    return [OpenSlice(**row) for row in rows]
+
+
+def retry_request(plan: RetryPlan, now: datetime) -> dg.RunRequest:
+    """One run over the plan's dates, for its accounts, within the sync that they failed in."""
+    tags = {**range_tags(plan.window, RETRY), ACCOUNTS_TAG: ",".join(plan.account_ids)}
+    if plan.sync_id is not None:
+        tags[SYNC_TAG] = plan.sync_id
+    return dg.RunRequest(run_key=plan.run_key(now), tags=tags)
+
+
+@dg.sensor(
+    job=sync_job,
+    minimum_interval_seconds=60,
+    default_status=(
+        dg.DefaultSensorStatus.RUNNING
+        if get_settings().schedules_on
+        else dg.DefaultSensorStatus.STOPPED
+    ),
+    description="Tries failed, parked and mismatched slices again, with a growing delay.",
+)
+def retry_failed_slices(
+    context: dg.SensorEvaluationContext, database: DatabaseResource, meta: MetaAdsResource
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for one run at a time, of the failures of one sync, limited to the failing accounts."""
+    unfinished = unfinished_run(context.instance, RETRY)
+    if unfinished is not None:
+        return dg.SkipReason(f"retry run {unfinished} is not over yet")
+    now = datetime.now(UTC)
+    plan = next_retry(
+        open_slices(database.database, meta.account_ids), now, unfinished_run_ids(context.instance)
+    )
+    if plan is None:
+        return dg.SkipReason("no slice is due")
+    for slice_ in plan.persistent:
+        alerts.error(
+            "act_%s %s %s is %s after %d attempts: %s",
+            *(slice_.account_id, slice_.asset, slice_.partition_date, slice_.status),
+            *(slice_.attempts, redact(slice_.error_message or slice_.error_kind or "no reason")),
+        )
+    return retry_request(plan, now)
+
+
+def failure_alert(run: dg.DagsterRun, reason: str) -> str:
+    """A failed run in one line without secrets: job, dates, accounts, why, where to look."""
+    start = run.tags.get("dagster/asset_partition_range_start") or run.tags.get("dagster/partition")
+    end = run.tags.get("dagster/asset_partition_range_end") or start
+    dates = f" of {start}..{end}" if start else ""
+    accounts = run.tags.get(ACCOUNTS_TAG)
+    limited = f" for {accounts}" if accounts else ""
+    why = " ".join(redact(reason).split())[:500]
+    return f"run {run.run_id} of {run.job_name}{dates}{limited} failed: {why}"
+
+
+@dg.run_failure_sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Logs every failed run, with what failed, to meta_ads_pipeline.alerts.",
+)
+def alert_on_run_failure(context: dg.RunFailureSensorContext) -> None:
+    """Name the failed steps and their errors; the run's own message where no step failed."""
+    reasons = [f"{event.step_key}: {_cause(event)}" for event in context.get_step_failure_events()]
+    alerts.error(
+        failure_alert(
+            context.dagster_run, "; ".join(reasons) or context.failure_event.message or ""
+        )
+    )
+
+
+def _cause(event: dg.DagsterEvent) -> str:
+    failure = event.step_failure_data
+    if failure.user_failure_data and failure.user_failure_data.description:
+        return failure.user_failure_data.description
+    if failure.error is None:
+        return event.message or "no reason was recorded"
+    error = failure.error
+    while error.cause is not None:
+        error = error.cause
+    return error.message
+
+
+sensors = [retry_failed_slices, alert_on_run_failure]

@@ -1,0 +1,5 @@
+"""``python -m meta_ads_pipeline.cli``."""
+
+from meta_ads_pipeline.cli import main
+
+main()

@@ -1,0 +1,61 @@
+"""``meta-ads demo``: the main job on generated accounts, from nothing to reconciled marts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from rich.console import Console
+from sqlalchemy.engine import make_url
+
+from meta_ads_pipeline.cli.report import GOOD, account_days, print_account_days, print_outcome
+from meta_ads_pipeline.cli.runtime import Runtime, running
+from meta_ads_pipeline.cli.sync import run_sync, today_anywhere
+from meta_ads_pipeline.settings import get_settings
+from meta_ads_pipeline.windows import DateWindow
+
+_EXAMPLE = (
+    "select event_hour, sum(spend) as spend, sum(clicks) as clicks"
+    " from marts.account_hourly where account_id = '{account}' group by 1 order by 1"
+)
+
+
+def run_demo(days: int, console: Console) -> int:
+    """Backfill the last ``days`` full days as one run, print the table; 0 when all reconciled.
+
+    The demo always uses the simulator: it never spends a real account's call budget.
+    """
+    for name in ("META_GRAPH_URL", "META_ACCESS_TOKEN", "META_AD_ACCOUNT_IDS"):
+        os.environ[name] = ""
+    os.environ.pop("META_GRAPH_URL")
+    get_settings.cache_clear()
+    end = today_anywhere() - timedelta(days=2)  # a day that is over in every timezone
+    window = DateWindow(end - timedelta(days=days - 1), end)
+    console.print(
+        f"Backfilling {window.start} to {window.end} from the Graph API simulator, as one run."
+    )
+    with running() as runtime:
+        outcome = run_sync(runtime, window, (), console)
+        rows = account_days(runtime.database, window)
+        print_account_days(console, rows)
+        print_outcome(console, outcome)
+        if rows:
+            _print_next(console, runtime, rows[0]["account_id"])
+    reconciled = all(row["reconciled"] in GOOD for row in rows)
+    return 0 if outcome.success and rows and reconciled else 1
+
+
+def _print_next(console: Console, runtime: Runtime, account_id: str) -> None:
+    url = make_url(runtime.database.url).render_as_string(hide_password=True)
+    command = Path(sys.argv[0]).resolve()
+    if command.is_relative_to(Path.cwd()):
+        command = command.relative_to(Path.cwd())
+    console.print("\n[bold]Where to go next[/]", soft_wrap=True)
+    console.print("  Dagster UI   make dev, then http://127.0.0.1:3000", soft_wrap=True)
+    console.print(f'  psql         make dev, then psql "{url}"', soft_wrap=True)
+    console.print(
+        f'  a query      {command} query "{_EXAMPLE.format(account=account_id)}"', soft_wrap=True
+    )
+    console.print("  real data    put META_ACCESS_TOKEN in .env (see .env.example)", soft_wrap=True)

@@ -1,0 +1,106 @@
+"""What the commands print: the account-day table, changed rows, where to go next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from meta_ads_pipeline.cli.sync import SyncOutcome
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.windows import DateWindow
+
+GOOD = ("yes", "nearly")
+"""What the column ``reconciled`` says of a day whose three pulls agree; nearly: within the
+tolerance of a day that is not settled yet."""
+
+_MEASURES = ("spend", "impressions", "clicks", "purchases", "revenue", "leads")
+
+_ACCOUNT_DAYS = """
+select
+    d.account_id, a.name, a.currency, d.event_date,
+    d.spend, d.impressions, d.clicks, d.purchases, d.revenue, d.leads,
+    coalesce(r.status, 'not checked') as reconciled
+from marts.account_daily as d
+left join marts.dim_ad_accounts as a using (account_id)
+left join (
+    select
+        account_id, event_date,
+        case
+            when bool_or(status = 'mismatch') then 'no'
+            when bool_or(status = 'incomplete') then 'incomplete'
+            when bool_or(status = 'within_tolerance') then 'nearly'
+            else 'yes'
+        end as status
+    from marts.reconciliation
+    group by 1, 2
+) as r using (account_id, event_date)
+where d.event_date between %(start)s and %(end)s
+  and (cardinality(%(accounts)s::text[]) = 0 or d.account_id = any(%(accounts)s))
+order by d.account_id, d.event_date
+"""
+
+
+def account_days(
+    database: Database, window: DateWindow, accounts: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """One row per account and day of the window: measures, and whether the three pulls agree."""
+    with database.connect() as connection:
+        return connection.execute(
+            _ACCOUNT_DAYS, {"start": window.start, "end": window.end, "accounts": list(accounts)}
+        ).fetchall()
+
+
+def print_account_days(console: Console, rows: Sequence[dict[str, Any]]) -> None:
+    """One table per account: its days, measures, and whether the three pulls agree."""
+    for account_id, days in groupby(rows, key=lambda row: str(row["account_id"])):
+        account = list(days)
+        name, currency = account[0]["name"] or "", account[0]["currency"]
+        table = Table(
+            title=f"{name} (act_{account_id}), {currency}",
+            title_justify="left",
+            header_style="bold",
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+        )
+        table.add_column("day", no_wrap=True)
+        for measure in _MEASURES:
+            table.add_column(measure, justify="right", no_wrap=True)
+        table.add_column("reconciled", no_wrap=True)
+        for row in account:
+            colour = "green" if row["reconciled"] in GOOD else "red"
+            table.add_row(
+                row["event_date"].isoformat(),
+                *(_number(row[measure]) for measure in _MEASURES),
+                f"[{colour}]{row['reconciled']}[/]",
+            )
+        console.print(table)
+
+
+def print_outcome(console: Console, outcome: SyncOutcome) -> None:
+    """One or a few lines: what was done, what changed, what failed and why."""
+    if outcome.resumed:
+        console.print("Resumed an unfinished sync: slices that were done were not fetched again.")
+    console.print(
+        f"{outcome.slices_done} slices done in {outcome.seconds} s; "
+        f"[bold]{outcome.rows_changed} rows changed[/] ({outcome.rows_inserted} inserted, "
+        f"{outcome.rows_updated} updated, {outcome.rows_deleted} deleted), "
+        f"{outcome.rows_unchanged} unchanged, {outcome.rows_dead_lettered} dead-lettered."
+    )
+    for check in outcome.failed_checks:
+        console.print(f"[red]check failed:[/] {check}", highlight=False)
+    for step in outcome.failed_steps:
+        console.print(f"[red]step failed:[/] {step}", highlight=False)
+    if outcome.slices_failed:
+        console.print(f"[red]{outcome.slices_failed} slices failed[/]; run the same command again.")
+    for error in outcome.errors:
+        console.print(f"[red]error:[/] {error}", highlight=False, markup=True)
+
+
+def _number(value: Any) -> str:
+    return "-" if value is None else f"{value:,}"

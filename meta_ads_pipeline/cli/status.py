@@ -1,0 +1,59 @@
+"""``meta-ads status``: what is done, what is not, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from meta_ads_pipeline.control.database import Database
+
+_QUERIES = {
+    "accounts": """
+        select a.account_id, a.name, a.currency, a.timezone, a.is_active,
+            max(s.partition_date) filter (where s.status = 'done') as last_date,
+            max(s.finished_at) filter (where s.status = 'done') as last_finished_at,
+            count(*) filter (where s.status <> 'done') as slices_not_done
+        from control.ad_accounts as a
+        left join control.slices as s using (account_id)
+        group by a.account_id order by a.account_id""",
+    "syncs": """
+        select sync_id, start_date, end_date, status, started_at, finished_at
+        from control.syncs order by started_at desc limit 5""",
+    "open_slices": """
+        select account_id, asset, status, count(*) as slices, min(partition_date) as first_date,
+            max(partition_date) as last_date, max(attempts) as attempts,
+            max(next_attempt_at) as next_attempt_at, max(error_message) as reason
+        from control.slices where status <> 'done'
+        group by 1, 2, 3 order by 1, 2, 3""",
+    "dead_letters": """
+        select account_id, asset, reason, count(*) as open, max(last_seen_at) as last_seen_at
+        from control.dead_letters where status = 'open'
+        group by 1, 2, 3 order by 4 desc limit 20""",
+}
+
+_TITLES = {
+    "accounts": "Ad accounts",
+    "syncs": "Latest syncs",
+    "open_slices": "Slices that are not done",
+    "dead_letters": "Open dead letters",
+}
+
+
+def read_status(database: Database) -> dict[str, list[dict[str, Any]]]:
+    """The state of accounts, syncs, open slices and dead letters, each as rows."""
+    with database.connect() as connection:
+        return {name: connection.execute(sql).fetchall() for name, sql in _QUERIES.items()}
+
+
+def print_status(console: Console, status: dict[str, list[dict[str, Any]]]) -> None:
+    """Print each part as a table; an empty part is one line."""
+    for name, rows in status.items():
+        if not rows:
+            console.print(f"{_TITLES[name]}: none")
+            continue
+        table = Table(*rows[0], title=_TITLES[name], title_justify="left", header_style="bold")
+        for row in rows:
+            table.add_row(*("" if value is None else str(value) for value in row.values()))
+        console.print(table)

@@ -1,0 +1,145 @@
+"""``meta-ads up``: everything a developer needs running, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import FrameType
+
+import psutil
+from rich.console import Console
+
+from meta_ads_pipeline.cli.runtime import Runtime, running
+from meta_ads_pipeline.settings import PROJECT_ROOT
+
+_STOP_SECONDS = 20
+_START_SECONDS = 120
+
+
+class _Stopped(Exception):  # noqa: N818 - a request, not an error
+    pass
+
+
+def run_up(host: str, port: int, console: Console) -> int:
+    """Run until Ctrl-C or SIGTERM, or until one of the parts ends by itself (exit code 1)."""
+    if not _port_is_free(host, port):
+        console.print(
+            f"[red]error:[/] port {port} is taken: is `meta-ads up` running already? "
+            "Stop it, or choose another with --port"
+        )
+        return 1
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise _Stopped
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    try:
+        with ExitStack() as stack:
+            runtime = stack.enter_context(running())
+            state = runtime.settings.home / "simulator.json"
+            if runtime.simulated:
+                # Other commands find the simulator here and use it instead of their own.
+                state.write_text(json.dumps({"url": runtime.settings.graph_url}))
+                stack.callback(state.unlink, missing_ok=True)
+            children = _start(runtime, host, port)
+            stack.callback(_stop_all, children)
+            _wait_for_webserver(host, port, children)
+            _announce(console, runtime, host, port)
+            return _watch(children, console)
+    except _Stopped:
+        console.print("stopped")
+        return 0
+
+
+def _start(runtime: Runtime, host: str, port: int) -> dict[str, subprocess.Popen[bytes]]:
+    workspace = str(PROJECT_ROOT / "workspace.yaml")
+    programs = Path(sys.executable).parent
+    commands = {
+        "dagster-webserver": [
+            *(str(programs / "dagster-webserver"), "-w", workspace),
+            *("-h", host, "-p", str(port)),
+        ],
+        "dagster-daemon": [str(programs / "dagster-daemon"), "run", "-w", workspace],
+    }
+    children = {}
+    for name, command in commands.items():
+        log = (runtime.settings.home / f"{name}.log").open("a")
+        children[name] = subprocess.Popen(
+            command,
+            cwd=PROJECT_ROOT,
+            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C reaches them through us, in order
+        )
+    return children
+
+
+def _wait_for_webserver(host: str, port: int, children: dict[str, subprocess.Popen[bytes]]) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and all(c.poll() is None for c in children.values()):
+        try:
+            with urllib.request.urlopen(f"http://{host}:{port}/server_info", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+
+
+def _announce(console: Console, runtime: Runtime, host: str, port: int) -> None:
+    console.print(f"Dagster UI   http://{host}:{port}")
+    console.print(f'Postgres     psql "{runtime.database.safe_url}"', soft_wrap=True)
+    api = "the simulator, " if runtime.simulated else ""
+    console.print(f"Graph API    {api}{runtime.settings.graph_url}")
+    console.print(f"Logs         {runtime.settings.home}/*.log", soft_wrap=True)
+    console.print("Ctrl-C stops all of it.")
+
+
+def _watch(children: dict[str, subprocess.Popen[bytes]], console: Console) -> int:
+    while True:
+        for name, child in children.items():
+            if child.poll() is not None:
+                console.print(
+                    f"[red]{name} ended by itself[/] (code {child.returncode}); see its log"
+                )
+                return 1
+        time.sleep(0.5)
+
+
+def _stop_all(children: dict[str, subprocess.Popen[bytes]]) -> None:
+    """Terminate the children and everything they started: code servers, runs in progress."""
+    family: list[psutil.Process] = []
+    for child in children.values():
+        try:
+            process = psutil.Process(child.pid)
+            family += [process, *process.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            continue
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(family, timeout=_STOP_SECONDS)
+    for process in alive:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=5)
+
+
+def _port_is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True

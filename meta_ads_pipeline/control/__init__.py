@@ -1,0 +1,1 @@
+"""What the pipeline remembers: settings of accounts, slices, dead letters, and its database."""

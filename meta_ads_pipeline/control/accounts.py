@@ -1,0 +1,110 @@
+"""The ad accounts that are synced, with the workspace, timezone and currency of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from meta_ads_pipeline.control.database import Database
+
+DEFAULT_WORKSPACE_ID = "00000000-0000-0000-0000-000000000001"
+"""The workspace that the first migration makes."""
+
+
+class UnknownAccountError(LookupError):
+    """An ad account was asked for that cannot be read; the message names it and the others."""
+
+    def __init__(self, unknown: Iterable[str], readable: Mapping[str, str | None]) -> None:
+        self.unknown = tuple(unknown)
+        self.readable = dict(readable)
+        listed = ", ".join(
+            f"{account_id} ({name})" if name else account_id
+            for account_id, name in sorted(self.readable.items())
+        )
+        several = len(self.unknown) > 1
+        super().__init__(
+            f"ad account{'s' if several else ''} {', '.join(self.unknown)} cannot be read with "
+            f"this token, which reads {listed or 'no ad account at all'}. Check "
+            "META_AD_ACCOUNT_IDS or --account, or let the token's user be assigned to "
+            f"{'them' if several else 'it'}"
+        )
+
+
+@dataclass(frozen=True)
+class Account:
+    """An ad account as the pipeline knows it. ``account_id`` is without ``act_``.
+
+    ``timezone`` is an IANA name, ``currency`` an ISO 4217 code: those of the account in Meta.
+    """
+
+    account_id: str
+    timezone: str
+    currency: str
+    name: str | None = None
+    workspace_id: str = DEFAULT_WORKSPACE_ID
+    account_status: int | None = None
+
+
+_COLUMNS = (
+    "account_id, timezone, currency, name, workspace_id::text as workspace_id, account_status"
+)
+
+
+def active_accounts(database: Database, *, only: Sequence[str] = ()) -> list[Account]:
+    """The accounts to sync, by id: every active one, or those of ``only`` whether active or not.
+
+    Raises ``UnknownAccountError`` when one of ``only`` has never been landed.
+    """
+    wanted = [account.removeprefix("act_") for account in only]
+    with database.connect() as connection:
+        rows = connection.execute(
+            f"select {_COLUMNS}, is_active from control.ad_accounts order by account_id"
+        ).fetchall()
+    known = {row["account_id"]: row for row in rows}
+    unknown = [account for account in wanted if account not in known]
+    if unknown:
+        raise UnknownAccountError(unknown, {key: row["name"] for key, row in known.items()})
+    return [
+        _account(row)
+        for account_id, row in known.items()
+        if (account_id in wanted if wanted else row["is_active"])
+    ]
+
+
+def inactive_account_ids(database: Database) -> set[str]:
+    """The accounts that are known but not to be synced."""
+    with database.connect() as connection:
+        rows = connection.execute(
+            "select account_id from control.ad_accounts where not is_active"
+        ).fetchall()
+    return {row["account_id"] for row in rows}
+
+
+def save_accounts(connection: Any, accounts: Sequence[Account]) -> None:
+    """Insert or refresh accounts. Whether one is active is the operator's and left alone."""
+    connection.cursor().executemany(
+        "insert into control.ad_accounts as a"
+        " (account_id, workspace_id, name, currency, timezone, account_status)"
+        " values (%s, %s, %s, %s, %s, %s)"
+        " on conflict (account_id) do update set name = excluded.name,"
+        "   currency = excluded.currency, timezone = excluded.timezone,"
+        "   account_status = excluded.account_status, updated_at = now()"
+        " where (a.name, a.currency, a.timezone, a.account_status) is distinct from"
+        "   (excluded.name, excluded.currency, excluded.timezone, excluded.account_status)",
+        [
+            (
+                account.account_id,
+                account.workspace_id,
+                account.name,
+                account.currency,
+                account.timezone,
+                account.account_status,
+            )
+            for account in accounts
+        ],
+    )
+
+
+def _account(row: Mapping[str, Any]) -> Account:
+    return Account(**{name: row[name] for name in Account.__dataclass_fields__})

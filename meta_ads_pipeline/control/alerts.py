@@ -1,0 +1,158 @@
+"""Alerts: what a person should know or do, once for each subject and kind until it is resolved."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from meta_ads_pipeline.control.database import Database
+
+logger = logging.getLogger(__name__)
+
+
+class Severity(StrEnum):
+    """How much it matters; the order of definition is the order of weight."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+_LOG_LEVELS = {
+    Severity.INFO: logging.INFO,
+    Severity.WARNING: logging.WARNING,
+    Severity.CRITICAL: logging.ERROR,
+}
+
+
+@dataclass(frozen=True)
+class Alert:
+    """Something to tell. ``subject`` names what it is about, e.g. ``connection default/main``.
+
+    ``stage`` tells two states of one alert apart: when it changes, or the severity does, the alert
+    is news again. ``message`` and ``what_to_do`` must hold no secret.
+    """
+
+    kind: str
+    subject: str
+    severity: Severity
+    message: str
+    what_to_do: str
+    stage: str = ""
+
+
+@dataclass(frozen=True)
+class RaisedAlert:
+    """An alert as it stands in ``control.alerts``; instants are UTC."""
+
+    alert: Alert
+    times_raised: int
+    first_raised_at: datetime
+    last_raised_at: datetime
+    escalated_at: datetime
+    resolved_at: datetime | None
+
+
+def raise_alert(database: Database, alert: Alert, *, now: datetime | None = None) -> bool:
+    """Open the alert, or raise the open one again; True, and logged, when that is news."""
+    at = now or datetime.now(UTC)
+    with database.connect() as connection:
+        row = connection.execute(
+            "insert into control.alerts as a (kind, subject, severity, stage, message, what_to_do,"
+            "   first_raised_at, last_raised_at, escalated_at)"
+            " values (%(kind)s, %(subject)s, %(severity)s, %(stage)s, %(message)s, %(what)s,"
+            "   %(at)s, %(at)s, %(at)s)"
+            " on conflict (kind, subject) where resolved_at is null do update set"
+            "   escalated_at = case"
+            "     when (a.severity, a.stage) is distinct from (excluded.severity, excluded.stage)"
+            "     then excluded.last_raised_at else a.escalated_at end,"
+            "   severity = excluded.severity, stage = excluded.stage,"
+            "   message = excluded.message, what_to_do = excluded.what_to_do,"
+            "   last_raised_at = excluded.last_raised_at, times_raised = a.times_raised + 1"
+            " returning escalated_at = %(at)s as is_news",
+            {
+                "kind": alert.kind,
+                "subject": alert.subject,
+                "severity": str(alert.severity),
+                "stage": alert.stage,
+                "message": alert.message,
+                "what": alert.what_to_do,
+                "at": at,
+            },
+        ).fetchone()
+    assert row is not None
+    if row["is_news"]:
+        logger.log(_LOG_LEVELS[alert.severity], "%s. %s", alert.message, alert.what_to_do)
+    return bool(row["is_news"])
+
+
+def resolve_alerts(
+    database: Database,
+    subject: str,
+    kinds: Collection[str] = (),
+    *,
+    now: datetime | None = None,
+) -> int:
+    """Close the open alerts of a subject, of all kinds or of some; returns how many were open."""
+    with database.connect() as connection:
+        cursor = connection.execute(
+            "update control.alerts set resolved_at = %s"
+            " where subject = %s and resolved_at is null and (%s or kind = any(%s))",
+            [now or datetime.now(UTC), subject, not kinds, list(kinds)],
+        )
+    return cursor.rowcount
+
+
+def settle_alerts(
+    database: Database,
+    subject: str,
+    standing: Iterable[Alert],
+    kinds: Collection[str],
+    *,
+    now: datetime | None = None,
+) -> None:
+    """Make ``standing`` the subject's only open alerts among ``kinds``: raise these, close others.
+
+    Raises ``ValueError`` on an alert of another subject or kind.
+    """
+    alerts = list(standing)
+    for alert in alerts:
+        if alert.subject != subject or alert.kind not in kinds:
+            raise ValueError(f"{alert.kind} of {alert.subject} is not among {subject}, {kinds}")
+        raise_alert(database, alert, now=now)
+    gone = set(kinds) - {alert.kind for alert in alerts}
+    if gone:
+        resolve_alerts(database, subject, gone, now=now)
+
+
+def open_alerts(database: Database, subject: str | None = None) -> list[RaisedAlert]:
+    """What is not resolved, the weightiest first; of one subject where one is given."""
+    with database.connect() as connection:
+        rows = connection.execute(
+            "select * from control.alerts"
+            " where resolved_at is null and (%(subject)s::text is null or subject = %(subject)s)"
+            " order by array_position(array['critical', 'warning', 'info'], severity),"
+            "   escalated_at desc, alert_id",
+            {"subject": subject},
+        ).fetchall()
+    return [
+        RaisedAlert(
+            alert=Alert(
+                kind=row["kind"],
+                subject=row["subject"],
+                severity=Severity(row["severity"]),
+                message=row["message"],
+                what_to_do=row["what_to_do"],
+                stage=row["stage"],
+            ),
+            times_raised=row["times_raised"],
+            first_raised_at=row["first_raised_at"],
+            last_raised_at=row["last_raised_at"],
+            escalated_at=row["escalated_at"],
+            resolved_at=row["resolved_at"],
+        )
+        for row in rows
+    ]

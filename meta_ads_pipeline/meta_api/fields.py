@@ -1,0 +1,247 @@
+"""What is asked for: one table of fields and statuses per kind of object, one per insights report.
+
+Names are those of Marketing API v26. Fields that need more than ads_read (funding_source,
+is_prepay_account, owner) are left out: one refused field would fail the whole request.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from meta_ads_pipeline.meta_api.error_rules import Action
+from meta_ads_pipeline.meta_api.errors import MetaApiError
+
+Kind = Literal["campaign", "adset", "ad", "creative"]
+Level = Literal["account", "campaign", "adset", "ad"]
+Grain = Literal["hour", "day"]
+
+ACCOUNT_FIELDS = (
+    "id",
+    "account_id",
+    "name",
+    "account_status",
+    "disable_reason",
+    "currency",
+    "timezone_name",
+    "timezone_id",
+    "timezone_offset_hours_utc",
+    "min_daily_budget",
+    "amount_spent",
+    "balance",
+    "spend_cap",
+    "business",
+    "created_time",
+    "age",
+)
+
+ENTITY_FIELDS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
+    {
+        "campaign": (
+            "id",
+            "account_id",
+            "name",
+            "objective",
+            "buying_type",
+            "status",
+            "configured_status",
+            "effective_status",
+            "daily_budget",
+            "lifetime_budget",
+            "budget_remaining",
+            "spend_cap",
+            "bid_strategy",
+            "special_ad_categories",
+            "start_time",
+            "stop_time",
+            "created_time",
+            "updated_time",
+            "issues_info",
+        ),
+        "adset": (
+            "id",
+            "account_id",
+            "campaign_id",
+            "name",
+            "status",
+            "configured_status",
+            "effective_status",
+            "optimization_goal",
+            "billing_event",
+            "bid_strategy",
+            "bid_amount",
+            "daily_budget",
+            "lifetime_budget",
+            "budget_remaining",
+            "start_time",
+            "end_time",
+            "targeting",
+            "promoted_object",
+            "attribution_spec",
+            "destination_type",
+            "learning_stage_info",
+            "issues_info",
+            "created_time",
+            "updated_time",
+        ),
+        "ad": (
+            "id",
+            "account_id",
+            "campaign_id",
+            "adset_id",
+            "name",
+            "status",
+            "configured_status",
+            "effective_status",
+            "creative",
+            "ad_review_feedback",
+            "issues_info",
+            "tracking_specs",
+            "created_time",
+            "updated_time",
+        ),
+        "creative": (
+            "id",
+            "account_id",
+            "name",
+            "status",
+            "title",
+            "body",
+            "object_type",
+            "object_story_id",
+            "effective_object_story_id",
+            "object_story_spec",
+            "asset_feed_spec",
+            "call_to_action_type",
+            "image_hash",
+            "image_url",
+            "thumbnail_url",
+            "video_id",
+            "link_url",
+            "url_tags",
+            "instagram_user_id",
+            "instagram_permalink_url",
+        ),
+    }
+)
+
+EDGES: Mapping[Kind, str] = MappingProxyType(
+    {"campaign": "campaigns", "adset": "adsets", "ad": "ads", "creative": "adcreatives"}
+)
+
+_COMMON_STATUSES = ("ACTIVE", "PAUSED", "ARCHIVED", "IN_PROCESS", "WITH_ISSUES")
+# Every effective status but DELETED. Plain lists leave ARCHIVED out; naming it brings it in.
+EFFECTIVE_STATUSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "campaign": _COMMON_STATUSES,
+        "adset": (*_COMMON_STATUSES, "CAMPAIGN_PAUSED"),
+        "ad": (
+            *_COMMON_STATUSES,
+            "CAMPAIGN_PAUSED",
+            "ADSET_PAUSED",
+            "PENDING_REVIEW",
+            "DISAPPROVED",
+            "PREAPPROVED",
+            "PENDING_BILLING_INFO",
+        ),
+    }
+)
+DELETED = "DELETED"
+
+# Ids in one filter: about 27 bytes each in the URL, which stays well under the usual 8 KB.
+IDS_PER_FILTER = 100
+
+HOURLY_BREAKDOWN = "hourly_stats_aggregated_by_advertiser_time_zone"
+
+LEVEL_IDS: Mapping[Level, tuple[str, ...]] = MappingProxyType(
+    {
+        "account": ("account_id",),
+        "campaign": ("account_id", "campaign_id"),
+        "adset": ("account_id", "campaign_id", "adset_id"),
+        "ad": ("account_id", "campaign_id", "adset_id", "ad_id"),
+    }
+)
+
+# With the hourly breakdown Meta refuses unique_*, cpp and video_*, answers reach and frequency
+# with 0, and leaves off-Meta actions out. Ratios are derived downstream. No names: they change,
+# and an entity's name is the entity tables' business.
+INSIGHTS_FIELDS: Mapping[Grain, tuple[str, ...]] = MappingProxyType(
+    {
+        "hour": ("spend", "impressions", "clicks", "inline_link_clicks", "actions"),
+        "day": (
+            "account_currency",
+            "attribution_setting",
+            "spend",
+            "impressions",
+            "clicks",
+            "inline_link_clicks",
+            "reach",
+            "frequency",
+            "actions",
+            "action_values",
+        ),
+    }
+)
+
+# Without these a document or row means nothing: refusing one of them is an error.
+ESSENTIAL_FIELDS = frozenset(
+    {"id", "account_id", "campaign_id", "adset_id", "ad_id", "spend", "impressions"}
+)
+# A word that can be a field of ours: with an underscore, or in parentheses or quotes.
+_FIELD_NAME = re.compile(r"(?<![\w.\[])(?=\w*_|(?<=[(\"'])\w+[)\"'])(\w+)(?![\w\[])")
+
+
+def insights_fields(level: Level, grain: Grain) -> tuple[str, ...]:
+    """Fields of an insights request: the ids down to the level, then the measures."""
+    return LEVEL_IDS[level] + INSIGHTS_FIELDS[grain]
+
+
+class DroppedFields:
+    """Fields that Meta no longer has, per kind of request; remembered so that it is asked once.
+
+    Thread-safe. Keys are entity kinds, "account", or "insights/<level>/<grain>".
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._dropped: dict[str, dict[str, str]] = {}
+
+    def keep(self, key: str, fields: tuple[str, ...]) -> tuple[str, ...]:
+        """The fields that are still asked for."""
+        with self._lock:
+            gone = self._dropped.get(key, {})
+            return tuple(field for field in fields if field not in gone)
+
+    def drop(self, key: str, fields: tuple[str, ...], error: MetaApiError) -> tuple[str, ...]:
+        """Record what the error says is gone; returns the names that were in `fields`.
+
+        Meta words it in many ways, so a refused request whose error names a field counts too;
+        not `name[0]`, which is a parameter, and nothing that a row means nothing without.
+        """
+        if error.action is Action.DROP_FIELD:
+            named = error.blamed
+        elif error.action is Action.FIX_REQUEST:
+            named = tuple(_FIELD_NAME.findall(error.message)) + error.blamed
+        else:
+            return ()
+        gone = tuple(name for name in fields if name in named and name not in ESSENTIAL_FIELDS)
+        self.record(key, gone, error)
+        return gone
+
+    def record(self, key: str, names: tuple[str, ...], error: MetaApiError) -> None:
+        """Remember that these were left out, and Meta's reason."""
+        with self._lock:
+            for name in names:
+                self._dropped.setdefault(key, {})[name] = error.message or error.explanation
+
+    def snapshot(self, key: str | None = None) -> dict[str, dict[str, str]]:
+        """What was left out so far: key -> field -> reason."""
+        with self._lock:
+            return {
+                each: dict(names)
+                for each, names in self._dropped.items()
+                if key is None or each == key
+            }

@@ -1,0 +1,76 @@
+"""Keep secrets out of everything that is written down.
+
+Tokens and app proofs travel in query strings (`paging.next`, `debug_token`, `appsecret_proof`) and
+so end up in the messages of HTTP libraries. Every text that leaves this package (exception
+messages, log records) goes through `redact` first.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable
+
+REDACTED = "[redacted]"
+
+SECRET_PARAMETERS = (
+    "access_token",
+    "appsecret_proof",
+    "client_secret",
+    "input_token",
+    "fb_exchange_token",
+    "app_secret",
+    "code_verifier",
+)
+
+_NAMES = "|".join(SECRET_PARAMETERS)
+# name=value in a query string or form, percent-encoded or not.
+_QUERY_VALUE = re.compile(rf"(?i)(?<![a-z_])({_NAMES})(=|%3D|%253D)[^&\s\"'<>)\]}},;]*")
+# "name": "value" in JSON or a Python dict, quotes possibly escaped.
+_JSON_VALUE = re.compile(rf"(?i)(\\?[\"'](?:{_NAMES})\\?[\"']\s*[:,]\s*\\?[\"'])[^\"'\\]*")
+_BEARER = re.compile(r"(?i)\b(bearer|oauth)(\s+|%20)[A-Za-z0-9_\-.|%~+/=]{8,}")
+# User, page and system-user tokens begin with EAA; app tokens are "<app id>|<secret>".
+_USER_TOKEN = re.compile(r"EAA[A-Za-z0-9_\-]{12,}")
+_APP_TOKEN = re.compile(r"\d{5,}(\||%7C)[A-Za-z0-9_\-]{16,}")
+
+
+def redact(text: object, secrets: Iterable[str] = ()) -> str:
+    """The text without tokens, proofs and app secrets.
+
+    `secrets` are values known to be secret; they are removed wherever they stand, whatever they
+    look like. The shapes that Meta's credentials have are removed in any case.
+    """
+    out = str(text)
+    for secret in secrets:
+        if len(secret) >= 4:
+            out = out.replace(secret, REDACTED)
+    out = _QUERY_VALUE.sub(rf"\1\2{REDACTED}", out)
+    out = _JSON_VALUE.sub(rf"\1{REDACTED}", out)
+    out = _BEARER.sub(rf"\1 {REDACTED}", out)
+    out = _USER_TOKEN.sub(REDACTED, out)
+    return _APP_TOKEN.sub(REDACTED, out)
+
+
+class RedactingFilter(logging.Filter):
+    """Rewrites log records so that they hold no secret; never drops one."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Redact the message and forget its arguments and traceback objects."""
+        message = record.getMessage()
+        clean = redact(message)
+        if clean != message:
+            record.msg, record.args = clean, ()
+        return True
+
+
+# urllib3 logs each request line, query string included, at DEBUG.
+_URL_LOGGERS = ("urllib3.connectionpool", "urllib3.util.retry")
+_FILTER = RedactingFilter()
+
+
+def protect_url_loggers() -> None:
+    """Put the redacting filter on the loggers that write URLs. Safe to call again."""
+    for name in _URL_LOGGERS:
+        logger = logging.getLogger(name)
+        if _FILTER not in logger.filters:
+            logger.addFilter(_FILTER)

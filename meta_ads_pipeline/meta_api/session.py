@@ -1,0 +1,279 @@
+"""One HTTP exchange with the Graph API on the SDK's session, and what counts as an answer.
+
+The SDK (facebook-business 26) gives the session: host, app secret proof, CA bundle. What it does
+with an answer is not used, because it takes HTTP 500 with an HTML body for success, has no
+timeout of its own, and lets exceptions out whose text holds the token. Here the token travels in
+the Authorization header, so it is in no URL; every answer is checked; nothing is retried.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, NoReturn
+
+import requests
+from facebook_business.api import FacebookAdsApi
+from facebook_business.session import FacebookSession
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+
+from meta_ads_pipeline.meta_api.error_rules import (
+    BAD_ANSWER,
+    NETWORK,
+    REDIRECT,
+    ErrorRule,
+    rule_for,
+)
+from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
+from meta_ads_pipeline.meta_api.redaction import protect_url_loggers, redact
+from meta_ads_pipeline.meta_api.usage import Usage, UseCase, parse_usage
+
+JSON_HEADERS = {"Accept": "application/json", **FacebookAdsApi.HTTP_DEFAULT_HEADERS}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A checked answer: JSON with strings kept, bare fractions as Decimal, bare integers as int."""
+
+    document: Any
+    status: int
+    usage: Usage
+
+
+class _Bearer(AuthBase):
+    """The token in the Authorization header; also keeps requests from using ~/.netrc."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+def _anonymous(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Authentication for calls that name their token among the parameters."""
+    return request
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant)
+
+
+def parse_json(content: bytes) -> Any:
+    """Parse an answer's body; fractions become Decimal. Raises ValueError on anything not JSON."""
+    return _DECODER.decode(content.decode("utf-8-sig"))
+
+
+def encode_params(params: Mapping[str, Any]) -> dict[str, str]:
+    """Parameters as the SDK sends them: lists, objects and booleans as JSON, the rest as text."""
+    return {
+        name: json.dumps(value, separators=(",", ":"))
+        if isinstance(value, (dict, list, tuple, bool))
+        else str(value)
+        for name, value in params.items()
+        if value is not None
+    }
+
+
+class GraphTransport:
+    """Sends one request at a time per thread; each thread has its own SDK session and pool."""
+
+    def __init__(
+        self,
+        *,
+        access_token: str,
+        app_id: str | None = None,
+        app_secret: str | None = None,
+        graph_url: str = "https://graph.facebook.com",
+        api_version: str = "v26.0",
+        timeout: tuple[float, float] = (10, 120),
+        ca_bundle: str | None = None,
+    ) -> None:
+        """Check the settings; raises ValueError (without the token) on an unusable one."""
+        token = access_token.strip()
+        if not token or not token.isascii() or any(each.isspace() for each in token):
+            raise ValueError("the access token is empty or contains blanks; paste it again")
+        if not re.fullmatch(r"https?://[^/\s?#]+(/[^\s?#]*)?", graph_url):
+            raise ValueError(f"META_GRAPH_URL must be like https://graph.facebook.com: {graph_url}")
+        if not re.fullmatch(r"v\d+\.\d+", api_version):
+            raise ValueError(f"META_API_VERSION must be like v26.0: {api_version}")
+        self.graph_url = graph_url.rstrip("/")
+        self.api_version = api_version
+        self.app_id = app_id
+        self._token = token
+        self._app_secret = app_secret or None
+        self._timeout = timeout
+        self._ca_bundle = ca_bundle
+        self._local = threading.local()
+        protect_url_loggers()
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Values that must never be written down."""
+        return tuple(each for each in (self._token, self._app_secret) if each)
+
+    @property
+    def access_token(self) -> str:
+        """The token, for the calls that inspect or exchange it."""
+        return self._token
+
+    @property
+    def app_secret(self) -> str | None:
+        """The app secret, for the calls that inspect or exchange a token."""
+        return self._app_secret
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        *,
+        account_id: str | None = None,
+        use_case: UseCase = UseCase.MANAGEMENT,
+        own_token: bool = True,
+    ) -> Answer:
+        """Make one call; raises MetaApiError on anything but a proper answer.
+
+        `path` is relative to the version, without a leading slash. With `own_token` false neither
+        token nor proof is added (the parameters bring their own).
+        """
+        session = self._session()
+        sent: dict[str, Any] = encode_params(params)
+        bare: dict[str, Any] = {} if own_token else {"appsecret_proof": None}
+        in_query = method == "GET"
+        response: requests.Response | None = None
+        content = b""
+        trouble: str | None = None
+        try:
+            response = session.requests.request(
+                method,
+                f"{session.GRAPH}/{self.api_version}/{path}",
+                params={**sent, **bare} if in_query else bare,
+                data=None if in_query else sent,
+                headers=JSON_HEADERS,
+                auth=None if own_token else _anonymous,
+                timeout=session.timeout,
+                allow_redirects=False,
+            )
+            content = response.content
+        except (requests.RequestException, OSError, ValueError) as error:
+            trouble = describe_network_error(error, self._timeout)
+        what = f"{method} {path or 'batch'}"
+        # Raised here and not above, so that the library's exception, whose text holds the URL,
+        # does not stay attached as context.
+        if response is None or trouble is not None:
+            raise MetaApiError(
+                NETWORK, f"{trouble}; host {self.graph_url}", what=what, account_id=account_id
+            )
+        usage = parse_usage(response.headers)
+        return Answer(
+            self._checked(response, content, usage, what, account_id, use_case),
+            response.status_code,
+            usage,
+        )
+
+    def _checked(
+        self,
+        response: requests.Response,
+        content: bytes,
+        usage: Usage,
+        what: str,
+        account_id: str | None,
+        use_case: UseCase,
+    ) -> Any:
+        """The document of a proper answer; raises with the usage attached otherwise."""
+        status = response.status_code
+        regain = usage.regain_seconds(use_case, account_id)
+        error: MetaApiError | None = None
+        document: Any = None
+        rule: ErrorRule | None = None
+        note = ""
+        try:
+            document = parse_json(content)
+        except (ValueError, RecursionError):
+            rule = rule_for(None, http_status=status) if status >= 400 else BAD_ANSWER
+            rule = rule if status in {401, 429} or status >= 500 else BAD_ANSWER
+            note = f"{len(content)} bytes that are not JSON"
+        if 300 <= status < 400:
+            rule, note = REDIRECT, f"to {redact(response.headers.get('Location', '?'))}"
+        elif rule is None:
+            if isinstance(document, dict) and document.get("error"):
+                error = error_from_envelope(
+                    document["error"],
+                    http_status=status,
+                    what=what,
+                    account_id=account_id,
+                    regain_seconds=regain,
+                )
+            elif status >= 400:
+                rule, note = rule_for(None, http_status=status), "an error without a body"
+            elif not isinstance(document, (dict, list)):
+                rule, note = BAD_ANSWER, "neither an object nor a list"
+        if rule is not None:
+            error = MetaApiError(
+                rule,
+                note,
+                http_status=status,
+                what=what,
+                account_id=account_id,
+                regain_seconds=regain,
+            )
+        if error is not None:
+            error.usage = usage
+            error.message = redact(error.message, self.secrets)
+            raise error
+        return document
+
+    def _session(self) -> FacebookSession:
+        """The SDK session of this thread."""
+        session = getattr(self._local, "session", None)
+        if session is None:
+            session = FacebookSession(
+                self.app_id, self._app_secret, self._token, timeout=self._timeout
+            )
+            session.GRAPH = self.graph_url
+            if self._ca_bundle:
+                session.requests.verify = self._ca_bundle
+            # The SDK puts the token into the query string of every call.
+            session.requests.params.pop("access_token")
+            session.requests.auth = _Bearer(self._token)
+            adapter = HTTPAdapter(pool_connections=2, pool_maxsize=2, max_retries=0)
+            session.requests.mount("https://", adapter)
+            session.requests.mount("http://", adapter)
+            self._local.session = session
+        return session
+
+
+def describe_network_error(error: BaseException, timeout: tuple[float, float]) -> str:
+    """What went wrong on the network, in words that hold no URL."""
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return f"no connection within {timeout[0]:g} s"
+    if isinstance(error, requests.exceptions.Timeout):
+        return f"no answer within {timeout[1]:g} s"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "the proxy refused the connection"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "the TLS certificate could not be verified or the TLS handshake failed"
+    text = str(error).lower()
+    for sign, words in (
+        ("refused", "connection refused"),
+        ("name resolution", "the host name cannot be resolved"),
+        ("name or service not known", "the host name cannot be resolved"),
+        ("getaddrinfo", "the host name cannot be resolved"),
+        ("reset", "connection reset"),
+        ("unreachable", "network unreachable"),
+        ("incompleteread", "the answer broke off"),
+        ("aborted", "connection closed without an answer"),
+    ):
+        if sign in text:
+            return words
+    return f"network failure ({type(error).__name__})"

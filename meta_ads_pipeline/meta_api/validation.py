@@ -1,0 +1,191 @@
+"""Find out how a connection stands: its token inspected at Meta and proven by a real read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from pydantic import SecretStr
+
+from meta_ads_pipeline.control.alerts import settle_alerts
+from meta_ads_pipeline.control.connections import (
+    Connection,
+    TokenFacts,
+    environment_connection,
+    list_connections,
+    read_token,
+    record_state,
+)
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.vault import TokenVault, VaultError
+from meta_ads_pipeline.meta_api.calls import RetryPolicy
+from meta_ads_pipeline.meta_api.client import MetaAdsClient
+from meta_ads_pipeline.meta_api.error_rules import ErrorKind
+from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.governor import UsageGovernor
+from meta_ads_pipeline.meta_api.paging import Row
+from meta_ads_pipeline.meta_api.token_state import (
+    STATE_ALERTS,
+    Verdict,
+    facts_of,
+    standing_alerts,
+    verdict_of_error,
+    verdict_of_facts,
+    verdict_of_token,
+)
+from meta_ads_pipeline.settings import Settings
+
+BRIEF_PATIENCE = RetryPolicy(
+    same_failure=2, attempts=3, first_backoff=0.5, longest_backoff=5.0, rate_limit_total=0.0
+)
+"""For questions a person waits for: a rate limit is an answer, too."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is known of a token after asking Meta. ``accounts`` are the documents it reads.
+
+    ``of_other_app`` says that the token was not made for the app of META_APP_ID.
+    """
+
+    verdict: Verdict
+    facts: TokenFacts
+    accounts: list[Row] = field(default_factory=list)
+    of_other_app: bool = False
+
+
+def connections_in_use(database: Database, settings: Settings) -> list[Connection]:
+    """The connection of ``META_ACCESS_TOKEN``, if set, first; then the stored ones, oldest first."""
+    stored = [each for each in list_connections(database) if each.has_stored_token]
+    if settings.access_token is None:
+        return stored
+    return [environment_connection(database, settings.access_token), *stored]
+
+
+def token_of(database: Database, settings: Settings, connection: Connection) -> SecretStr:
+    """The connection's token. Raises ``VaultError`` when it cannot be had."""
+    if connection.has_stored_token:
+        return read_token(database, TokenVault.from_settings(settings), connection.connection_id)
+    if settings.access_token is None:
+        raise VaultError("META_ACCESS_TOKEN is no longer set: `meta-ads connect` stores a token")
+    return settings.access_token
+
+
+def client_with(
+    settings: Settings, token: SecretStr, *, app_id: str | None = None, **options: Any
+) -> MetaAdsClient:
+    """A client of the Graph API that the settings name, with this token.
+
+    ``app_id`` is the app the token was made for, where that is known: the app secret signs calls
+    (appsecret_proof) unless the token is another app's, which Meta would refuse.
+    """
+    own = app_id is None or settings.app_id is None or app_id == settings.app_id
+    secret = settings.app_secret if own else None
+    return MetaAdsClient(
+        access_token=token.get_secret_value(),
+        app_id=settings.app_id if own else None,
+        app_secret=secret.get_secret_value() if secret else None,
+        graph_url=settings.graph_url,
+        api_version=settings.api_version,
+        **options,
+    )
+
+
+def brief_client(
+    settings: Settings, token: SecretStr, *, app_id: str | None = None, **options: Any
+) -> MetaAdsClient:
+    """The same, for a few questions that somebody waits for."""
+    return client_with(
+        settings,
+        token,
+        app_id=app_id,
+        governor=UsageGovernor(longest_wait=0.0),
+        retry_policy=BRIEF_PATIENCE,
+        max_concurrency=2,
+        **options,
+    )
+
+
+def inspect(
+    settings: Settings, token: SecretStr, now: datetime, *, known: TokenFacts | None = None
+) -> Inspection:
+    """Ask Meta about a token, then read its ad accounts with it.
+
+    With app credentials the app asks; otherwise the token about itself, and where Meta refuses
+    that, about its permissions; dates then stay as ``known``. Raises ``MetaApiError`` when Meta
+    gives no answer that says anything about the token (network, limits).
+    """
+    known = known or TokenFacts()
+    with brief_client(settings, token, app_id=known.app_id) as client:
+        other_app = False
+        try:
+            info = client.inspect_token()
+        except MetaApiError as error:
+            if error.kind is ErrorKind.AUTH:
+                return Inspection(verdict_of_error(error), known)
+            if error.kind not in {ErrorKind.INVALID, ErrorKind.PERMISSION}:
+                raise
+            if settings.app_id and settings.app_secret and known.app_id is None:
+                other_app = "app_id" in error.message.lower()
+        else:
+            facts, verdict = facts_of(info), verdict_of_token(info, now)
+            other_app = bool(settings.app_id and info.app_id and info.app_id != settings.app_id)
+            if not verdict.status.usable:
+                return Inspection(verdict, facts, of_other_app=other_app)
+            if not other_app:
+                return _proven(client, facts, verdict)
+            known = facts
+    # The other app's secret is not known here: ask without any.
+    bare = settings.model_copy(update={"app_secret": None}) if other_app else settings
+    with brief_client(bare, token) as client:
+        try:
+            facts = known if known.scopes else replace(known, scopes=client.granted_scopes())
+        except MetaApiError as error:
+            if error.kind is ErrorKind.AUTH:
+                return Inspection(verdict_of_error(error), known, of_other_app=other_app)
+            raise
+        proven = _proven(client, facts, verdict_of_facts(facts, now))
+        return replace(proven, of_other_app=other_app)
+
+
+def _proven(client: MetaAdsClient, facts: TokenFacts, verdict: Verdict) -> Inspection:
+    """The inspection with the accounts read, or with what the refusal says."""
+    if not verdict.status.usable:
+        return Inspection(verdict, facts)
+    try:
+        return Inspection(verdict, facts, client.get_accounts())
+    except MetaApiError as error:
+        if error.kind not in {ErrorKind.AUTH, ErrorKind.PERMISSION}:
+            raise
+        return Inspection(verdict_of_error(error), facts)
+
+
+def validate_connection(
+    database: Database, settings: Settings, connection: Connection, now: datetime
+) -> tuple[Connection, Inspection]:
+    """Inspect a connection's token, write down how it stands, and raise or resolve its alerts.
+
+    Raises ``VaultError`` when the token cannot be decrypted, ``MetaApiError`` when Meta gives no
+    answer: then nothing is written.
+    """
+    token = token_of(database, settings, connection)
+    found = inspect(settings, token, now, known=connection.facts)
+    after = record_state(
+        database,
+        connection,
+        found.verdict.status,
+        found.verdict.reason,
+        facts=found.facts,
+        validated_at=now,
+    )
+    settle_state_alerts(database, settings, after, now)
+    return after, found
+
+
+def settle_state_alerts(
+    database: Database, settings: Settings, connection: Connection, now: datetime
+) -> None:
+    """Raise the alerts that the connection's state calls for; resolve those it no longer does."""
+    alerts = standing_alerts(connection, settings, now)
+    settle_alerts(database, connection.subject, alerts, STATE_ALERTS, now=now)

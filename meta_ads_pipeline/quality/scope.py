@@ -1,0 +1,77 @@
+"""What a check looks at: the dates and the ad accounts of its run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+
+from meta_ads_pipeline.control.accounts import Account, active_accounts
+from meta_ads_pipeline.raw.assets import ACCOUNTS_TAG
+from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
+from meta_ads_pipeline.windows import (
+    SETTLED_AFTER_DAYS,
+    DateWindow,
+    begun,
+    local_today,
+    window_of_keys,
+)
+
+
+@dataclass(frozen=True)
+class CheckScope:
+    """Account-local dates and ad accounts.
+
+    ``started_at`` (UTC) is when the run began: a date that begins while the run is at work was
+    rightly not pulled by it.
+    """
+
+    window: DateWindow
+    accounts: tuple[Account, ...]
+    started_at: datetime
+
+    @property
+    def account_ids(self) -> list[str]:
+        """The accounts' ids, for SQL."""
+        return [account.account_id for account in self.accounts]
+
+    def begun_slices(self) -> list[tuple[str, date]]:
+        """Every (account, date) of the scope that had begun where the account is."""
+        return [
+            (account.account_id, day)
+            for account in self.accounts
+            for day in begun(self.window.dates, account.timezone, self.started_at)
+        ]
+
+
+def scope_of(
+    context: dg.AssetCheckExecutionContext, database: DatabaseResource, meta: MetaAdsResource
+) -> CheckScope:
+    """The scope of a run: its partitions and the accounts it was limited to.
+
+    A check that is started by itself has no partitions: it looks at the days that Meta may still
+    restate. Raises ``UnknownAccountError`` for an account that has never been landed.
+    """
+    tagged = [part for part in context.run.tags.get(ACCOUNTS_TAG, "").split(",") if part]
+    accounts = active_accounts(database.database, only=tagged or list(meta.account_ids))
+    started_at = _started_at(context)
+    if context.has_partition_key or context.has_partition_key_range:
+        window = window_of_keys(context.partition_keys)
+    else:
+        window = open_window(accounts, started_at)
+    return CheckScope(window, tuple(accounts), started_at)
+
+
+def open_window(accounts: Sequence[Account], now: datetime) -> DateWindow:
+    """The dates that are not settled yet for some account, up to the latest local today."""
+    todays = [local_today(account.timezone, now) for account in accounts] or [now.date()]
+    return DateWindow(min(todays) - timedelta(days=SETTLED_AFTER_DAYS), max(todays))
+
+
+def _started_at(context: dg.AssetCheckExecutionContext) -> datetime:
+    record = context.instance.get_run_record_by_id(context.run.run_id)
+    if record is not None and record.start_time is not None:
+        return datetime.fromtimestamp(record.start_time, UTC)
+    return datetime.now(UTC)

@@ -1,0 +1,1 @@
+"""Land it: normalize, validate, replace slices; the raw assets."""

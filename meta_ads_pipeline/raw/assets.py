@@ -1,0 +1,221 @@
+"""The raw assets: what Meta says, per account and date, landed slice by slice.
+
+Every asset is partitioned by date and a range of dates is one run. The fan-out over ad accounts is
+inside: one account's failure leaves the others' slices done, is recorded on its own slices, and
+shows as a failed check (``quality/``); only when every account fails does the asset itself fail.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+import dagster as dg
+
+from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.partitions import daily_partitions, single_run
+from meta_ads_pipeline.raw.pull import (
+    FanOut,
+    PullContext,
+    SliceReport,
+    for_each_account,
+    pull_ad_accounts,
+    pull_entities,
+    pull_insights,
+)
+from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
+from meta_ads_pipeline.windows import begun, window_of_keys
+
+META_API_POOL = "meta_api"
+"""Everything that spends the call budget waits for a place in this pool."""
+
+ACCOUNTS_TAG = "meta_ads/accounts"
+"""Run tag: the ad accounts to sync, comma-separated; absent: every active one."""
+
+SYNC_TAG = "meta_ads/sync_id"
+"""Run tag: the sync this run belongs to. Slices done under the same sync are not fetched again."""
+
+
+def _asset(
+    name: str, description: str, deps: Sequence[str] = ("ad_accounts",)
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    return dg.asset(
+        key=["raw", name],
+        description=description,
+        deps=[dg.AssetKey(["raw", dep]) for dep in deps],
+        partitions_def=daily_partitions,
+        backfill_policy=single_run,
+        pool=META_API_POOL,
+        group_name="raw",
+        kinds={"python", "postgres"},
+        metadata={"dagster/relation_identifier": f"raw.{name}"},
+    )
+
+
+def sync_id_of(context: dg.AssetExecutionContext) -> str:
+    """The sync a run belongs to: its tag, else its backfill, else its own retries."""
+    run = context.run
+    return (
+        run.tags.get(SYNC_TAG) or run.tags.get("dagster/backfill") or run.root_run_id or run.run_id
+    )
+
+
+def _pull_context(context: dg.AssetExecutionContext) -> PullContext:
+    def log(report: SliceReport) -> None:
+        context.log.debug(
+            f"{report.asset} act_{report.account_id} {report.partition_date}: "
+            f"{report.inserted} inserted, {report.updated} updated, {report.deleted} deleted, "
+            f"{report.unchanged} unchanged"
+        )
+
+    return PullContext(sync_id=sync_id_of(context), run_id=context.run_id, progress=log)
+
+
+def _accounts(
+    context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
+) -> list[Account]:
+    from meta_ads_pipeline.control.accounts import active_accounts
+
+    wanted = context.run.tags.get(ACCOUNTS_TAG, "")
+    only = [part for part in wanted.split(",") if part] or list(meta.account_ids)
+    return active_accounts(database.database, only=only)
+
+
+def _pull(
+    context: dg.AssetExecutionContext,
+    meta: MetaAdsResource,
+    database: DatabaseResource,
+    pull: Callable[[Account, list[date], PullContext], list[SliceReport]],
+) -> None:
+    """Pull the run's dates for every account, then report per date. Raises when all fail."""
+    now = datetime.now(UTC)
+    dates = window_of_keys(context.partition_keys).dates
+    pull_context = _pull_context(context)
+
+    def work(account: Account) -> list[SliceReport]:
+        return pull(account, begun(dates, account.timezone, now), pull_context)
+
+    accounts = _accounts(context, meta, database)
+    fan_out = for_each_account(accounts, work, max_workers=meta.max_parallel_accounts)
+    _report(context, fan_out)
+
+
+def _report(context: dg.AssetExecutionContext, fan_out: FanOut) -> None:
+    by_date: dict[str, list[SliceReport]] = defaultdict(list)
+    for report in fan_out.reports:
+        by_date[report.partition_date.isoformat()].append(report)
+    for key in context.partition_keys:
+        reports = by_date.get(key, [])
+        context.add_asset_metadata(
+            {
+                "dagster/partition_row_count": sum(r.row_count for r in reports),
+                "accounts": len(reports),
+                "inserted": sum(r.inserted for r in reports),
+                "updated": sum(r.updated for r in reports),
+                "deleted": sum(r.deleted for r in reports),
+                "unchanged": sum(r.unchanged for r in reports),
+                "dead_lettered": sum(r.dead_lettered for r in reports),
+                "failed_accounts": ", ".join(sorted(fan_out.failures)) or "none",
+            },
+            partition_key=key,
+        )
+    for account_id, error in sorted(fan_out.failures.items()):
+        context.log.error(f"act_{account_id} failed: {error}")
+    if fan_out.failures and not fan_out.reports:
+        raise dg.Failure(
+            description="every ad account failed; the first: "
+            + "; ".join(f"act_{a}: {e}" for a, e in sorted(fan_out.failures.items())[:3]),
+            allow_retries=False,
+        )
+
+
+@_asset("ad_accounts", "The ad accounts the token reads: name, currency, timezone.", deps=())
+def ad_accounts(
+    context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
+) -> dg.MaterializeResult[None]:
+    """Read the accounts once per run; every date of the range gets the same state."""
+    wanted = context.run.tags.get(ACCOUNTS_TAG, "")
+    only = [part for part in wanted.split(",") if part] or list(meta.account_ids)
+    accounts = pull_ad_accounts(
+        database.database, meta.client, only=only, ctx=_pull_context(context)
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "accounts": len(accounts),
+            "table": dg.MetadataValue.md(
+                "| account | name | currency | timezone |\n|-|-|-|-|\n"
+                + "\n".join(
+                    f"| {a.account_id} | {a.name} | {a.currency} | {a.timezone} |" for a in accounts
+                )
+            ),
+        }
+    )
+
+
+def _insights_asset(name: str, description: str) -> dg.AssetsDefinition:
+    @_asset(name, description)
+    def insights(
+        context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
+    ) -> None:
+        _pull(
+            context,
+            meta,
+            database,
+            lambda account, dates, ctx: pull_insights(
+                database.database, meta.client, account, name, dates, ctx
+            ),
+        )
+
+    return insights
+
+
+def _entity_asset(
+    name: str, kind: str, description: str, deps: Sequence[str]
+) -> dg.AssetsDefinition:
+    @_asset(name, description, deps)
+    def entities(
+        context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
+    ) -> None:
+        _pull(
+            context,
+            meta,
+            database,
+            lambda account, dates, ctx: pull_entities(
+                database.database, meta.client, account, kind, dates, ctx
+            ),
+        )
+
+    return entities
+
+
+insights_hourly = _insights_asset(
+    "insights_hourly", "Ad x hour: spend, impressions, clicks, link clicks, on-Meta actions."
+)
+insights_daily = _insights_asset(
+    "insights_daily", "Ad x day: the same plus every action and its value; where conversions are."
+)
+account_totals = _insights_asset(
+    "account_totals", "Account x day: the control total, what Ads Manager shows."
+)
+ads = _entity_asset(
+    "ads",
+    "ad",
+    "Ads, current state: listed, then read by id where facts refer to one the list omits.",
+    ("ad_accounts", "insights_daily", "insights_hourly"),
+)
+adsets = _entity_asset("adsets", "adset", "Ad sets, current state.", ("ad_accounts", "ads"))
+campaigns = _entity_asset(
+    "campaigns", "campaign", "Campaigns, current state.", ("ad_accounts", "adsets")
+)
+creatives = _entity_asset("creatives", "creative", "Ad creatives, current state.", ("ads",))
+
+raw_assets = [
+    ad_accounts,
+    insights_hourly,
+    insights_daily,
+    account_totals,
+    ads,
+    adsets,
+    campaigns,
+    creatives,
+]

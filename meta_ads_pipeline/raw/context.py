@@ -1,0 +1,141 @@
+"""What a pull needs and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Protocol, TypeAlias
+
+from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.control.slices import Attempt, SliceCounts
+from meta_ads_pipeline.meta_api.calls import Tally
+from meta_ads_pipeline.meta_api.client import AccountRef
+from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.fields import Grain, Kind, Level
+from meta_ads_pipeline.meta_api.insights import InsightsPart
+
+Document: TypeAlias = dict[str, Any]
+
+
+class AdsReader(Protocol):
+    """The part of ``MetaAdsClient`` that pulls use. Every method may raise ``MetaApiError``."""
+
+    @property
+    def api_version(self) -> str:
+        """The version of the Marketing API that is asked."""
+        ...
+
+    def get_accounts(self) -> list[Document]:
+        """Every ad account the token reads."""
+        ...
+
+    def get_account(self, account_id: str) -> Document:
+        """One ad account."""
+        ...
+
+    def get_campaigns(self, account_id: str) -> list[Document]:
+        """All campaigns that lists show."""
+        ...
+
+    def get_adsets(self, account_id: str) -> list[Document]:
+        """All ad sets that lists show."""
+        ...
+
+    def get_ads(self, account_id: str) -> list[Document]:
+        """All ads that lists show."""
+        ...
+
+    def get_creatives(self, account_id: str) -> list[Document]:
+        """All creatives that lists show."""
+        ...
+
+    def get_objects(
+        self, ids: Iterable[str], kind: Kind, *, account_id: str | None = None
+    ) -> tuple[list[Document], dict[str, MetaApiError]]:
+        """Objects by id, and an error for each that cannot be read."""
+        ...
+
+    def iter_insights(
+        self,
+        account: AccountRef,
+        start: date,
+        end: date,
+        *,
+        level: Level,
+        grain: Grain,
+        rows_per_day: float | None = None,
+        tally: Tally | None = None,
+    ) -> Iterator[InsightsPart]:
+        """All rows of a window in parts, each complete for its days."""
+        ...
+
+
+@dataclass(frozen=True)
+class SliceReport:
+    """What happened to one slice. Rows; ``row_count`` is what the slice holds now.
+
+    ``skipped``: it was done already under the sync; nothing was fetched or changed.
+    """
+
+    account_id: str
+    partition_date: date
+    asset: str
+    fetched: int = 0
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    unchanged: int = 0
+    dead_lettered: int = 0
+    api_calls: int = 0
+    skipped: bool = False
+    row_count: int = 0
+
+    @classmethod
+    def of(
+        cls, account_id: str, day: date, asset: str, counts: SliceCounts, api_calls: int
+    ) -> SliceReport:
+        """The report of a slice that was replaced."""
+        return cls(
+            account_id=account_id,
+            partition_date=day,
+            asset=asset,
+            fetched=counts.fetched,
+            inserted=counts.inserted,
+            updated=counts.updated,
+            deleted=counts.deleted,
+            unchanged=counts.unchanged,
+            dead_lettered=counts.dead_lettered,
+            api_calls=api_calls,
+            row_count=counts.inserted + counts.updated + counts.unchanged,
+        )
+
+
+@dataclass(frozen=True)
+class PullContext:
+    """On whose behalf a pull works. Slices done under ``sync_id`` are not fetched again.
+
+    ``progress`` hears of every slice as it is done, from the thread that landed it. ``now`` gives
+    the present (UTC).
+    """
+
+    sync_id: str
+    run_id: str
+    progress: Callable[[SliceReport], None] | None = None
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    @property
+    def attempt(self) -> Attempt:
+        """The same, for the slice records."""
+        return Attempt(self.sync_id, self.run_id)
+
+    def tell(self, report: SliceReport) -> SliceReport:
+        """Pass a report on to ``progress``."""
+        if self.progress is not None:
+            self.progress(report)
+        return report
+
+
+def account_ref(account: Account) -> AccountRef:
+    """The account as the API client wants it."""
+    return AccountRef(account.account_id, account.timezone, account.currency)

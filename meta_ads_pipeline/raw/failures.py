@@ -1,0 +1,48 @@
+"""A failure, as it is written on the slices it leaves undone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from datetime import date
+
+import psycopg
+
+from meta_ads_pipeline.control import slices
+from meta_ads_pipeline.control.database import Database, DatabaseError
+from meta_ads_pipeline.control.slices import Attempt, SliceKey
+from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.redaction import redact
+
+logger = logging.getLogger(__name__)
+
+
+def kind_of(error: Exception) -> str:
+    """Meta's kinds (``auth``, ``rate_limit``, ...), ``database``, or ``internal``."""
+    if isinstance(error, MetaApiError):
+        return str(error.kind)
+    if isinstance(error, DatabaseError | psycopg.Error):
+        return "database"
+    return "internal"
+
+
+def describe(error: Exception) -> str:
+    """One line without secrets."""
+    text = " ".join(redact(error).split())
+    return text if isinstance(error, MetaApiError) else f"{type(error).__name__}: {text}"
+
+
+def mark_failed(
+    database: Database, key: SliceKey, dates: Collection[date], by: Attempt, error: Exception
+) -> None:
+    """Write the failure on the slices. A database that is away cannot hide the failure itself."""
+    if not dates:
+        return
+    try:
+        with database.connect() as connection:
+            slices.fail(connection, key, dates, by, kind=kind_of(error), message=describe(error))
+    except (DatabaseError, psycopg.Error) as also:
+        logger.warning(
+            "act_%s %s: the failure could not be recorded: %s",
+            *(key.account_id, key.asset, describe(also)),
+        )

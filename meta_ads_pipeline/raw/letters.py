@@ -1,0 +1,51 @@
+"""Dead letters out of whatever came: without secrets, and always storable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from meta_ads_pipeline.control.dead_letters import DeadLetter
+from meta_ads_pipeline.meta_api.redaction import REDACTED, SECRET_PARAMETERS, redact
+from meta_ads_pipeline.raw.json_text import json_text, storable_text
+
+_LONGEST_ID = 64
+
+
+def dead_letter(
+    *,
+    account_id: str,
+    asset: str,
+    document: Any,
+    field: str,
+    reason: str,
+    object_id: Any = None,
+    partition_date: date | None = None,
+    source_call: str | None = None,
+) -> DeadLetter:
+    """A letter with the whole ``document`` (a parsed JSON value of any shape)."""
+    return DeadLetter(
+        account_id=account_id,
+        asset=asset,
+        reason=storable_text(redact(reason)),
+        document=json_text(_without_secrets(document)),
+        partition_date=partition_date,
+        object_id=None if object_id is None else storable_text(str(object_id)[:_LONGEST_ID]),
+        field=field,
+        source_call=source_call,
+    )
+
+
+def _without_secrets(value: Any) -> Any:
+    """Redacted value by value: JSON text must stay JSON."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {
+            key: REDACTED if key in SECRET_PARAMETERS else _without_secrets(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_without_secrets(item) for item in value]
+    return value

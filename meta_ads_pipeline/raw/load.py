@@ -1,0 +1,209 @@
+"""Replace slices: one transaction that removes what vanished, changes what changed, counts both.
+
+Many dates of one account go in together. Rows that are identical are not touched, so doing it
+twice changes nothing; what a later pull changed goes to ``raw.insights_changes``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, TypeAlias
+
+import pandas as pd
+import psycopg
+
+from meta_ads_pipeline.control import dead_letters, slices
+from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.dead_letters import DeadLetter
+from meta_ads_pipeline.control.slices import Attempt, SliceCounts, SliceKey
+from meta_ads_pipeline.raw import load_sql
+from meta_ads_pipeline.raw.copy_text import copy_blocks
+from meta_ads_pipeline.raw.letters import dead_letter
+from meta_ads_pipeline.raw.normalize import normalize
+from meta_ads_pipeline.raw.schemas import BadRow, validate
+from meta_ads_pipeline.raw.tables import InsightsTable
+
+Connection: TypeAlias = psycopg.Connection[dict[str, Any]]
+
+ANALYZE_FROM_ROWS = 20_000
+"""After changes of this size Postgres's statistics would mislead its planner: refresh them."""
+
+_ANALYZED = ("event_date", "account_id", "ad_id")
+
+
+@dataclass(frozen=True)
+class PulledRows:
+    """The complete answer about some dates of one account. No row for a date: it had no activity.
+
+    ``rows`` are as the API sent them (numbers as text or ``Decimal``), ``pulled_at`` is UTC.
+    """
+
+    rows: Sequence[Any]
+    dates: Sequence[date]
+    api_version: str
+    pulled_at: datetime
+    api_calls: int = 0
+
+
+@dataclass(frozen=True)
+class LoadedSlices:
+    """What replacing each date's slice did, and its share of the calls."""
+
+    counts: Mapping[date, SliceCounts]
+    api_calls: Mapping[date, int]
+
+
+def load_insights(
+    database: Database, account: Account, table: InsightsTable, pulled: PulledRows, by: Attempt
+) -> LoadedSlices:
+    """Normalize, validate and land one answer; slice states and audit in the same transaction.
+
+    Bad rows go to ``control.dead_letters`` and are missing from the slice. Raises
+    ``ZoneInfoNotFoundError`` for an unknown timezone and ``psycopg.Error`` from the database;
+    then nothing has changed.
+    """
+    normalized = normalize(pulled.rows, table, account.timezone)
+    valid = validate(normalized, table, account.account_id, pulled.dates)
+    dates_of_rows = normalized.frame["event_date"]
+    letters = [
+        _letter_of(account, table, pulled, dates_of_rows.get(bad.position), bad)
+        for bad in valid.bad
+    ]
+    _ensure_partitions(database, table, pulled.dates)
+    key = SliceKey(account.account_id, table.asset)
+    with database.connect() as connection:
+        # One loader at a time per account and table; held to the end of the transaction.
+        connection.execute(
+            "select pg_advisory_xact_lock(hashtextextended(%s, 0))",
+            [f"load:{table.asset}:{account.account_id}"],
+        )
+        loaded = slices.loaded_at(connection, key, pulled.dates)
+        changed = _replace(connection, account, table, pulled, valid.frame, loaded)
+        counts = _counts(pulled.dates, valid.frame, changed, dates_of_rows, letters)
+        calls = _shared(pulled.api_calls, pulled.dates)
+        dead_letters.record(connection, letters)
+        slices.finish(connection, key, counts, by, pulled_at=pulled.pulled_at, api_calls=calls)
+    if sum(count.changed for count in counts.values()) >= ANALYZE_FROM_ROWS:
+        _analyze(database, table)
+    return LoadedSlices(counts, calls)
+
+
+def _replace(
+    connection: Connection,
+    account: Account,
+    table: InsightsTable,
+    pulled: PulledRows,
+    frame: pd.DataFrame,
+    loaded: Mapping[date, datetime],
+) -> dict[tuple[date, str], int]:
+    """Make the slices hold exactly the frame; returns rows by (date, change)."""
+    parameters: dict[str, Any] = {
+        "account": account.account_id,
+        "dates": list(pulled.dates),
+        "timezone": account.timezone,
+        "currency": account.currency,
+        "api_version": pulled.api_version,
+        "pulled_at": pulled.pulled_at,
+        "asset": table.asset,
+        "loaded_dates": list(loaded),
+        "loaded_at": list(loaded.values()),
+    }
+    connection.execute(load_sql.create_incoming(table))
+    with connection.cursor().copy(
+        f"copy {load_sql.INCOMING} ({', '.join(table.columns)}) from stdin"
+    ) as copy:
+        for block in copy_blocks(frame, table.columns):
+            copy.write(block)
+    held = connection.execute(load_sql.slices_hold_rows(table), parameters).fetchone()
+    assert held is not None
+    if not held["held"] and not loaded:
+        connection.execute(load_sql.insert_all(table), parameters)
+        return {(day, "inserted"): rows for day, rows in _per_date(frame["event_date"]).items()}
+    connection.execute(load_sql.create_difference(table), parameters)
+    changed = {
+        (row["event_date"], row["change"]): row["rows"]
+        for row in connection.execute(load_sql.count_difference()).fetchall()
+    }
+    changes = {change for _, change in changed}
+    if changed and loaded:
+        connection.execute(load_sql.record_changes(table), parameters)
+    if "deleted" in changes:
+        connection.execute(load_sql.delete_vanished(table), parameters)
+    if "updated" in changes:
+        connection.execute(load_sql.update_changed(table), parameters)
+    if "inserted" in changes:
+        connection.execute(load_sql.insert_new(table), parameters)
+    return changed
+
+
+def _counts(
+    dates: Sequence[date],
+    frame: pd.DataFrame,
+    changed: Mapping[tuple[date, str], int],
+    dates_of_rows: pd.Series[Any],
+    letters: Sequence[DeadLetter],
+) -> dict[date, SliceCounts]:
+    fetched, kept = _per_date(dates_of_rows), _per_date(frame["event_date"])
+    dead = _per_date(pd.Series([letter.partition_date for letter in letters], dtype=object))
+    counts = {}
+    for day in dates:
+        inserted, updated = changed.get((day, "inserted"), 0), changed.get((day, "updated"), 0)
+        counts[day] = SliceCounts(
+            fetched=fetched.get(day, 0),
+            inserted=inserted,
+            updated=updated,
+            deleted=changed.get((day, "deleted"), 0),
+            unchanged=kept.get(day, 0) - inserted - updated,
+            dead_lettered=dead.get(day, 0),
+        )
+    return counts
+
+
+def _letter_of(
+    account: Account, table: InsightsTable, pulled: PulledRows, day: date | None, bad: BadRow
+) -> DeadLetter:
+    row = pulled.rows[bad.position]
+    first, last = min(pulled.dates), max(pulled.dates)
+    return dead_letter(
+        account_id=account.account_id,
+        asset=table.asset,
+        reason=bad.reason,
+        document=row,
+        # A row without a usable date counts for the first date that was asked for.
+        partition_date=day if day in pulled.dates else first,
+        object_id=row.get(table.entity_column) if isinstance(row, dict) else None,
+        field=bad.field,
+        source_call=(
+            f"act_{account.account_id}/insights level={table.level} by {table.grain}"
+            f" {first} to {last}"
+        ),
+    )
+
+
+def _per_date(dates: pd.Series[Any]) -> dict[date, int]:
+    return {day: int(rows) for day, rows in dates.value_counts().items()}  # type: ignore[misc]
+
+
+def _shared(calls: int, dates: Sequence[date]) -> dict[date, int]:
+    """The calls of a pull, spread over its dates so that they sum to it."""
+    each, rest = divmod(calls, len(dates))
+    return {day: each + (place < rest) for place, day in enumerate(sorted(dates))}
+
+
+def _ensure_partitions(database: Database, table: InsightsTable, dates: Sequence[date]) -> None:
+    """Months of this table and of the facts made from it. Commits at once: it locks the parents."""
+    parents = [table.name] if table.is_partitioned else []
+    with database.connect(autocommit=True) as connection:
+        for parent in (*parents, "marts.metric_facts"):
+            connection.execute(
+                "select control.ensure_month_partitions(%s::regclass, %s, %s)",
+                [parent, min(dates), max(dates)],
+            )
+
+
+def _analyze(database: Database, table: InsightsTable) -> None:
+    with database.connect(autocommit=True) as connection:
+        connection.execute(f"analyze {table.name} ({', '.join(_ANALYZED)})")

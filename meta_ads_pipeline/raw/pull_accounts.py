@@ -1,0 +1,163 @@
+"""Land the ad accounts that a token reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from meta_ads_pipeline.control import dead_letters
+from meta_ads_pipeline.control.accounts import (
+    DEFAULT_WORKSPACE_ID,
+    Account,
+    UnknownAccountError,
+    inactive_account_ids,
+    save_accounts,
+)
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.dead_letters import DeadLetter
+from meta_ads_pipeline.meta_api.error_rules import ErrorKind
+from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.raw.context import AdsReader, Document, PullContext
+from meta_ads_pipeline.raw.entities import document_hash
+from meta_ads_pipeline.raw.entities_load import Connection
+from meta_ads_pipeline.raw.json_text import json_text
+from meta_ads_pipeline.raw.letters import dead_letter
+
+
+def pull_ad_accounts(
+    database: Database,
+    client: AdsReader,
+    *,
+    only: Sequence[str] = (),
+    workspace_id: str = DEFAULT_WORKSPACE_ID,
+    ctx: PullContext,
+) -> list[Account]:
+    """Read the ad accounts and land them in ``raw.ad_accounts`` and ``control.ad_accounts``.
+
+    Returns those to sync: the ones named in ``only``, else all that the token reads but those made
+    inactive in ``control.ad_accounts``. Raises ``UnknownAccountError`` when one of ``only`` cannot
+    be read, ``MetaApiError`` when the accounts cannot be read at all.
+    """
+    wanted = list(dict.fromkeys(account.removeprefix("act_") for account in only))
+    pulled_at = ctx.now()
+    documents = {_account_id(document): document for document in client.get_accounts()}
+    missing = [account for account in wanted if account not in documents]
+    unreadable: list[str] = []
+    for account_id in missing:
+        # A token may read accounts that are not assigned to its own user.
+        try:
+            documents[account_id] = client.get_account(account_id)
+        except MetaApiError as error:
+            if error.kind not in {ErrorKind.PERMISSION, ErrorKind.INVALID}:
+                raise
+            unreadable.append(account_id)
+    if unreadable:
+        raise UnknownAccountError(
+            unreadable, {key: document.get("name") for key, document in documents.items()}
+        )
+    inactive = set() if wanted else inactive_account_ids(database)
+    accounts: list[Account] = []
+    letters: list[DeadLetter] = []
+    for account_id in wanted or sorted(documents):
+        document = documents[account_id]
+        problem = _problem(document)
+        if problem is not None:
+            letters.append(_letter_of(account_id, document, *problem))
+        elif account_id not in inactive:
+            accounts.append(_account(account_id, document, workspace_id))
+    with database.connect() as connection:
+        for account in accounts:
+            _land(connection, account, documents[account.account_id], pulled_at)
+        save_accounts(connection, accounts)
+        dead_letters.record(connection, letters)
+    return accounts
+
+
+def _land(
+    connection: Connection, account: Account, document: Document, pulled_at: datetime
+) -> None:
+    parameters = {
+        "id": account.account_id,
+        "name": account.name,
+        "currency": account.currency,
+        "timezone": account.timezone,
+        "document": json_text(document),
+        "hash": document_hash(document),
+        "at": pulled_at,
+    }
+    before = connection.execute(
+        "select document_hash from raw.ad_accounts where account_id = %(id)s for update",
+        parameters,
+    ).fetchone()
+    connection.execute(
+        "insert into raw.ad_accounts as a (account_id, name, currency, timezone, document,"
+        "   document_hash, first_seen_at, changed_at, pulled_at)"
+        " values (%(id)s, %(name)s, %(currency)s, %(timezone)s, %(document)s, %(hash)s,"
+        "   %(at)s, %(at)s, %(at)s)"
+        " on conflict (account_id) do update set name = excluded.name,"
+        "   currency = excluded.currency, timezone = excluded.timezone,"
+        "   document = excluded.document, document_hash = excluded.document_hash,"
+        "   changed_at = case when a.document_hash = excluded.document_hash"
+        "     then a.changed_at else excluded.changed_at end,"
+        "   pulled_at = excluded.pulled_at"
+        " where a.document is distinct from excluded.document",
+        parameters,
+    )
+    if before is None or before["document_hash"] != parameters["hash"]:
+        connection.execute(
+            "insert into raw.entity_versions"
+            " (account_id, level, entity_id, valid_from, document, document_hash)"
+            " values (%(id)s, 'account', %(id)s, %(at)s, %(document)s, %(hash)s)"
+            " on conflict (level, entity_id, valid_from) do update set"
+            "   document = excluded.document, document_hash = excluded.document_hash",
+            parameters,
+        )
+
+
+def _account_id(document: Document) -> str:
+    """Only ``id`` carries ``act_``; either may be absent from what the token may see."""
+    return str(document.get("account_id") or document.get("id", "")).removeprefix("act_")
+
+
+def _account(account_id: str, document: Document, workspace_id: str) -> Account:
+    status = str(document.get("account_status"))
+    return Account(
+        account_id=account_id,
+        timezone=document["timezone_name"],
+        currency=document["currency"],
+        name=document.get("name"),
+        workspace_id=workspace_id,
+        account_status=int(status) if status.isdigit() else None,
+    )
+
+
+def _problem(document: Document) -> tuple[str, str] | None:
+    """The field at fault and why, for an account that cannot be synced."""
+    if not _account_id(document).isdigit():
+        return "account_id", "account_id: expected an id of digits"
+    currency, timezone = document.get("currency"), document.get("timezone_name")
+    if not isinstance(currency, str) or not currency:
+        return "currency", "currency: expected a value (the field is required)"
+    if not isinstance(timezone, str) or not timezone:
+        return "timezone_name", "timezone_name: expected a value (the field is required)"
+    try:
+        ZoneInfo(timezone)
+    except (ValueError, OSError, KeyError):
+        return "timezone_name", (
+            f"timezone_name: expected an IANA timezone, got {timezone!r}; if it is a new one, "
+            "update the tzdata package"
+        )
+    return None
+
+
+def _letter_of(account_id: str, document: Document, field: str, reason: str) -> DeadLetter:
+    return dead_letter(
+        account_id=account_id,
+        asset="ad_accounts",
+        reason=reason,
+        document=document,
+        object_id=account_id,
+        field=field,
+        source_call="me/adaccounts",
+    )

@@ -1,0 +1,176 @@
+"""Pull campaigns, ad sets, ads or creatives of one account: the list, then by id what it omits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+
+from meta_ads_pipeline.control import dead_letters, slices
+from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.dead_letters import DeadLetter
+from meta_ads_pipeline.control.slices import SliceCounts, SliceKey
+from meta_ads_pipeline.meta_api.error_rules import Action, ErrorKind
+from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.fields import Kind
+from meta_ads_pipeline.raw.context import AdsReader, Document, PullContext, SliceReport
+from meta_ads_pipeline.raw.entities import (
+    ENTITY_TABLES,
+    BadEntity,
+    EntityTable,
+    normalize_entities,
+)
+from meta_ads_pipeline.raw.entities_load import (
+    EntityPull,
+    Reference,
+    load_entities,
+    unlisted_references,
+)
+from meta_ads_pipeline.raw.failures import describe, mark_failed
+from meta_ads_pipeline.raw.letters import dead_letter
+
+_UNREADABLE_FOR_GOOD = frozenset({ErrorKind.PERMISSION, ErrorKind.INVALID})
+
+
+def pull_entities(
+    database: Database,
+    client: AdsReader,
+    account: Account,
+    kind: Kind,
+    dates: Sequence[date],
+    ctx: PullContext,
+) -> list[SliceReport]:
+    """Land the current state of one kind of entity of ``account``; one report for each date.
+
+    Entities have no history in the API, so all dates get the same state: the counts are on the
+    newest one. What the facts of ``dates`` or children refer to and the list omits is read by id.
+    Dates done under the sync are skipped; when all are, nothing is fetched. Raises the first error
+    after writing the reason on the slices.
+    """
+    table = ENTITY_TABLES[kind]
+    key = SliceKey(account.account_id, table.asset)
+    if not dates:
+        return []
+    with slices.exclusive(database, key, dates):
+        with database.connect() as connection:
+            done = slices.done_under(connection, key, ctx.sync_id)
+            todo = sorted(set(dates) - done.keys())
+            slices.claim(connection, key, todo, ctx.attempt)
+        reports = [
+            ctx.tell(
+                SliceReport(account.account_id, day, table.asset, skipped=True, row_count=done[day])
+            )
+            for day in sorted(done.keys() & set(dates))
+        ]
+        if todo:
+            try:
+                reports += _pull(database, client, account, kind, todo, ctx)
+            except Exception as error:
+                mark_failed(database, key, todo, ctx.attempt, error)
+                raise
+    return sorted(reports, key=lambda report: report.partition_date)
+
+
+def _pull(
+    database: Database,
+    client: AdsReader,
+    account: Account,
+    kind: Kind,
+    todo: Sequence[date],
+    ctx: PullContext,
+) -> list[SliceReport]:
+    table = ENTITY_TABLES[kind]
+    account_id = account.account_id
+    pulled_at = ctx.now()
+    listed, bad = normalize_entities(_list(client, account_id, kind), table, account_id)
+    with database.connect() as connection:
+        wanted = unlisted_references(
+            connection, table, kind, account_id, todo, [row.id for row in listed]
+        )
+    documents, errors = (
+        client.get_objects([reference.id for reference in wanted], kind, account_id=account_id)
+        if wanted
+        else ([], {})
+    )
+    by_id, bad_by_id = normalize_entities(documents, table, account_id)
+    gone, letters, failure = _sort_errors(wanted, errors, table, account_id)
+    letters += [_letter_of(each, table, account_id) for each in (*bad, *bad_by_id)]
+    letters = [replace(letter, partition_date=todo[-1]) for letter in letters]
+    with database.connect() as connection:
+        counts = load_entities(
+            connection, table, account_id, EntityPull(listed, by_id, gone, pulled_at)
+        )
+        counts = replace(counts, dead_lettered=len(letters))
+        dead_letters.record(connection, letters)
+        if failure is None:
+            by_date = {day: SliceCounts() for day in todo} | {todo[-1]: counts}
+            slices.finish(
+                connection,
+                SliceKey(account_id, table.asset),
+                by_date,
+                ctx.attempt,
+                pulled_at=pulled_at,
+                api_calls={},
+            )
+    if failure is not None:
+        raise failure
+    return [
+        ctx.tell(SliceReport.of(account_id, day, table.asset, by_date[day], api_calls=0))
+        for day in todo
+    ]
+
+
+def _list(client: AdsReader, account_id: str, kind: Kind) -> list[Document]:
+    if kind == "campaign":
+        return client.get_campaigns(account_id)
+    if kind == "adset":
+        return client.get_adsets(account_id)
+    if kind == "ad":
+        return client.get_ads(account_id)
+    return client.get_creatives(account_id)
+
+
+def _sort_errors(
+    wanted: Sequence[Reference],
+    errors: dict[str, MetaApiError],
+    table: EntityTable,
+    account_id: str,
+) -> tuple[list[Reference], list[DeadLetter], MetaApiError | None]:
+    """Those that are gone, a dead letter for each that cannot be read, and a passing failure."""
+    gone: list[Reference] = []
+    letters: list[DeadLetter] = []
+    failure: MetaApiError | None = None
+    for reference in wanted:
+        error = errors.get(reference.id)
+        if error is None:
+            continue
+        if error.kind not in _UNREADABLE_FOR_GOOD:
+            failure = failure or error
+            continue
+        if error.action is Action.MARK_UNREACHABLE:
+            gone.append(reference)
+        letters.append(
+            dead_letter(
+                account_id=account_id,
+                asset=table.asset,
+                reason=describe(error),
+                document={"id": reference.id},
+                object_id=reference.id,
+                field="id",
+                source_call=f"GET {table.level} by id",
+            )
+        )
+    return gone, letters, failure
+
+
+def _letter_of(bad: BadEntity, table: EntityTable, account_id: str) -> DeadLetter:
+    return dead_letter(
+        account_id=account_id,
+        asset=table.asset,
+        reason=bad.reason,
+        document=bad.document,
+        object_id=bad.object_id,
+        field=bad.field,
+        source_call=f"act_{account_id}/{table.asset}",
+    )

@@ -1,0 +1,142 @@
+"""Pull insights of one account: what is not done yet, newest first, landed part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from meta_ads_pipeline.control import slices
+from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.slices import SliceKey, SliceLock
+from meta_ads_pipeline.meta_api.calls import Tally
+from meta_ads_pipeline.meta_api.error_rules import ErrorKind
+from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.insights import InsightsPart
+from meta_ads_pipeline.raw.context import AdsReader, Document, PullContext, SliceReport, account_ref
+from meta_ads_pipeline.raw.failures import mark_failed
+from meta_ads_pipeline.raw.load import PulledRows, load_insights
+from meta_ads_pipeline.raw.tables import INSIGHTS_TABLES, InsightsTable
+from meta_ads_pipeline.windows import DateWindow
+
+_OTHER_WINDOWS_MAY_SUCCEED = frozenset({ErrorKind.TRANSIENT, ErrorKind.TOO_MUCH_DATA})
+
+
+def pull_insights(
+    database: Database,
+    client: AdsReader,
+    account: Account,
+    asset: str,
+    dates: Sequence[date],
+    ctx: PullContext,
+) -> list[SliceReport]:
+    """Fetch and replace the slices of ``asset`` for account-local ``dates``; one report for each.
+
+    Slices done under the sync are skipped, and other runs are kept off the rest meanwhile. Every
+    part is landed as it comes, so that a killed run loses only what was under way. Raises the
+    first error (``MetaApiError``, ``psycopg.Error``, ...) after writing the reason on the slices
+    that it left undone; what was landed stays.
+    """
+    if not dates:
+        return []
+    key = SliceKey(account.account_id, asset)
+    with slices.exclusive(database, key, dates) as lock:
+        with database.connect() as connection:
+            done = slices.done_under(connection, key, ctx.sync_id)
+            todo = sorted(set(dates) - done.keys())
+            slices.claim(connection, key, todo, ctx.attempt)
+            rows_per_day = slices.rows_per_day(connection, key)
+        pull = _Pull(
+            database, client, account, INSIGHTS_TABLES[asset], ctx, lock, rows_per_day, set(todo)
+        )
+        pull.reports = [
+            ctx.tell(SliceReport(account.account_id, day, asset, skipped=True, row_count=done[day]))
+            for day in sorted(done.keys() & set(dates))
+        ]
+        try:
+            pull.run(todo)
+        except Exception as error:
+            mark_failed(database, key, pull.undone, ctx.attempt, error)
+            raise
+    return sorted(pull.reports, key=lambda report: report.partition_date)
+
+
+@dataclass
+class _Pull:
+    database: Database
+    client: AdsReader
+    account: Account
+    table: InsightsTable
+    ctx: PullContext
+    lock: SliceLock
+    rows_per_day: float | None
+    undone: set[date]
+    reports: list[SliceReport] = field(default_factory=list)
+    _counted_calls: int = 0
+
+    def run(self, todo: Sequence[date]) -> None:
+        failure: MetaApiError | None = None
+        tally = Tally()
+        for window in consecutive_windows(todo):
+            before = len(self.undone)
+            try:
+                self._read(window, tally)
+            except MetaApiError as error:
+                failure = failure or error
+                landed = len(self.undone) < before
+                if error.kind not in _OTHER_WINDOWS_MAY_SUCCEED or not landed:
+                    break
+        if failure is not None:
+            raise failure
+
+    def _read(self, window: DateWindow, tally: Tally) -> None:
+        pieces: dict[date, list[InsightsPart]] = {}
+        parts = self.client.iter_insights(
+            account_ref(self.account),
+            window.start,
+            window.end,
+            level=self.table.level,
+            grain=self.table.grain,
+            rows_per_day=self.rows_per_day,
+            tally=tally,
+        )
+        for part in parts:
+            if part.query.only_ids:
+                # Some objects of one day: the day is complete when every part has come.
+                pieces.setdefault(part.query.since, []).append(part)
+            else:
+                days = DateWindow(part.query.since, part.query.until).dates
+                self._land(days, part.rows, part.pulled_at, tally)
+        for day, parts_of_day in pieces.items():
+            rows = [row for part in parts_of_day for row in part.rows]
+            self._land([day], rows, min(part.pulled_at for part in parts_of_day), tally)
+
+    def _land(
+        self, days: Sequence[date], rows: list[Document], pulled_at: datetime, tally: Tally
+    ) -> None:
+        calls, self._counted_calls = tally.calls - self._counted_calls, tally.calls
+        pulled = PulledRows(rows, days, self.client.api_version, pulled_at, calls)
+        loaded = load_insights(self.database, self.account, self.table, pulled, self.ctx.attempt)
+        self.undone.difference_update(days)
+        self.lock.release(days)
+        account_id, asset = self.account.account_id, self.table.asset
+        for day in days:
+            report = SliceReport.of(
+                account_id, day, asset, loaded.counts[day], loaded.api_calls[day]
+            )
+            self.reports.append(self.ctx.tell(report))
+
+
+def consecutive_windows(dates: Sequence[date]) -> Iterator[DateWindow]:
+    """The dates as windows without gaps, newest first."""
+    newest_first = iter(sorted(set(dates), reverse=True))
+    with suppress(StopIteration):
+        end = start = next(newest_first)
+        for day in newest_first:
+            if day != start - timedelta(days=1):
+                yield DateWindow(start, end)
+                end = day
+            start = day
+        yield DateWindow(start, end)

@@ -1,0 +1,81 @@
+"""The insights tables: what each holds, what identifies a row, what a restatement records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+MEASURES = ("spend", "impressions", "clicks", "link_clicks")
+"""Additive delivery measures, present at every level and grain."""
+
+
+@dataclass(frozen=True)
+class InsightsTable:
+    """One raw insights table and the pull that fills it.
+
+    ``columns`` come from the rows; the account, its timezone and currency, the API version and
+    the time of the pull are the same for all rows of a slice and are added by the loader.
+    """
+
+    asset: str
+    level: Literal["ad", "account"]
+    grain: Literal["hour", "day"]
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The table's qualified name."""
+        return f"raw.{self.asset}"
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The columns that are not part of the key."""
+        return tuple(column for column in self.columns if column not in self.key)
+
+    @property
+    def entity_column(self) -> str:
+        """The column with the id of what a row is about."""
+        return "ad_id" if self.level == "ad" else "account_id"
+
+    @property
+    def is_partitioned(self) -> bool:
+        """Whether the table has monthly children."""
+        return self.level == "ad"
+
+
+_AD_IDS = ("campaign_id", "adset_id", "ad_id")
+
+INSIGHTS_TABLES: Mapping[str, InsightsTable] = {
+    table.asset: table
+    for table in (
+        InsightsTable(
+            "insights_hourly",
+            "ad",
+            "hour",
+            ("event_date", "ad_id", "event_hour"),
+            (
+                *("event_date", *_AD_IDS, "event_hour", "event_at", "hour_flag"),
+                *(*MEASURES, "actions"),
+            ),
+        ),
+        InsightsTable(
+            "insights_daily",
+            "ad",
+            "day",
+            ("event_date", "ad_id"),
+            (
+                *("event_date", *_AD_IDS, *MEASURES),
+                *("reach", "frequency", "actions", "action_values", "attribution_setting"),
+            ),
+        ),
+        InsightsTable(
+            "account_totals",
+            "account",
+            "day",
+            ("event_date",),
+            ("event_date", *MEASURES, "reach", "frequency", "actions", "action_values"),
+        ),
+    )
+}

@@ -1,0 +1,137 @@
+"""Every setting of the pipeline, typed, with the environment variable it comes from.
+
+A variable set in the environment wins over the same variable in ``.env``. Names without the
+``META_ADS_`` prefix are Meta's own words or fixed by the project's interface.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+"""The checkout: where ``dbt_project/``, ``dagster.yaml`` and ``workspace.yaml`` are."""
+
+REAL_GRAPH_URL = "https://graph.facebook.com"
+
+
+class Settings(BaseSettings):
+    """The project's configuration, read from the environment and from ``.env``.
+
+    Raises ``pydantic.ValidationError`` naming the variable when a value cannot be used.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=PROJECT_ROOT / ".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        # Not by field name: `home` would read the shell's HOME.
+        populate_by_name=False,
+        validate_default=False,
+    )
+
+    home: Path = Field(
+        default=PROJECT_ROOT / ".meta_ads",
+        alias="META_ADS_HOME",
+        description="Where the embedded Postgres, Dagster's home, logs and keys are kept.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        alias="META_ADS_DATABASE_URL",
+        description="Any Postgres 15+ as postgresql://...; empty: embedded under META_ADS_HOME.",
+    )
+
+    graph_url: str = Field(
+        default=REAL_GRAPH_URL,
+        alias="META_GRAPH_URL",
+        description="The Graph API's address; a simulator's to develop against.",
+    )
+    api_version: str = Field(default="v26.0", alias="META_API_VERSION", pattern=r"^v\d+\.\d+$")
+    app_id: str | None = Field(default=None, alias="META_APP_ID")
+    app_secret: SecretStr | None = Field(default=None, alias="META_APP_SECRET")
+    access_token: SecretStr | None = Field(default=None, alias="META_ACCESS_TOKEN")
+    ad_account_ids: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        alias="META_AD_ACCOUNT_IDS",
+        description="Comma-separated, with or without act_; empty: every account the token reads.",
+    )
+    app_verify_token: SecretStr | None = Field(default=None, alias="META_APP_VERIFY_TOKEN")
+    encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(),
+        alias="META_ADS_ENCRYPTION_KEYS",
+        description="Comma-separated Fernet keys, newest first.",
+    )
+
+    sync_interval_minutes: int = Field(default=60, alias="META_SYNC_INTERVAL_MINUTES", ge=5)
+    performance_sync_interval_minutes: int = Field(
+        default=15, alias="PERFORMANCE_SYNC_INTERVAL_MINUTES", ge=5
+    )
+    schedules_on: bool = Field(
+        default=False,
+        alias="META_ADS_SCHEDULES_ON",
+        description="Schedules and the retry sensor start by themselves; else in the UI.",
+    )
+
+    max_parallel_requests: int = Field(
+        default=8,
+        alias="META_ADS_MAX_PARALLEL_REQUESTS",
+        ge=1,
+        le=64,
+        description="Requests in flight at once for one connection.",
+    )
+    history_start: str = Field(
+        default="2023-11-01",
+        alias="META_ADS_HISTORY_START",
+        pattern=r"^\d{4}-\d{2}-\d{2}$",
+        description="First daily partition. Meta keeps totals for 37 months.",
+    )
+
+    @field_validator("database_url", "app_id", "app_secret", "access_token", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return None if isinstance(value, str) and not value.strip() else value
+
+    @field_validator("ad_account_ids", mode="before")
+    @classmethod
+    def _split_accounts(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        ids = tuple(part.strip().removeprefix("act_") for part in value.split(",") if part.strip())
+        for account_id in ids:
+            if not account_id.isdigit():
+                raise ValueError(f"{account_id!r} is not an ad account id: expected digits")
+        return ids
+
+    @field_validator("encryption_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(SecretStr(part.strip()) for part in value.split(",") if part.strip())
+
+    @field_validator("graph_url")
+    @classmethod
+    def _graph_url_is_http(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("expected an http:// or https:// address")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _absolute_home(self) -> Self:
+        self.home = self.home.expanduser().absolute()
+        return self
+
+    @property
+    def uses_simulator(self) -> bool:
+        """Without credentials and without another Graph URL, the simulator stands in for Meta."""
+        return self.access_token is None and self.graph_url == REAL_GRAPH_URL
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The process's settings, read once."""
+    return Settings()

@@ -1,0 +1,221 @@
+"""Rows in wire form: every metric a text, a missing metric no key at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meta_ads_pipeline.simulator.currencies import major_text, offset, ratio_text
+from meta_ads_pipeline.simulator.insights_lists import ListFields
+from meta_ads_pipeline.simulator.insights_scope import Lineage, Scope
+from meta_ads_pipeline.simulator.insights_table import Columns, Table
+from meta_ads_pipeline.simulator.insights_windows import attribution_setting
+from meta_ads_pipeline.simulator.source import (
+    CLICKS,
+    IMPRESSIONS,
+    LINK_CLICKS,
+    SPEND,
+    Document,
+    Ints,
+    Level,
+)
+
+Row = dict[str, Any]
+_LEVELS: tuple[Level, ...] = ("account", "campaign", "adset", "ad")
+DEFAULT_FIELDS = ("account_id", "campaign_id", "adset_id", "ad_id", "impressions", "spend")
+_FROM_DOCUMENTS: dict[str, tuple[Level, str]] = {
+    "campaign_id": ("campaign", "id"),
+    "campaign_name": ("campaign", "name"),
+    "objective": ("campaign", "objective"),
+    "buying_type": ("campaign", "buying_type"),
+    "adset_id": ("adset", "id"),
+    "adset_name": ("adset", "name"),
+    "optimization_goal": ("adset", "optimization_goal"),
+    "adset_start": ("adset", "start_time"),
+    "adset_end": ("adset", "end_time"),
+    "ad_id": ("ad", "id"),
+    "ad_name": ("ad", "name"),
+}
+_RANKINGS = ("quality_ranking", "engagement_rate_ranking", "conversion_rate_ranking")
+_REACH_SHARED = 8  # tenths of the other ads' and days' people that were not reached before
+
+
+class Money(dict[int, str]):
+    """Major-unit texts of minor-unit amounts, remembered."""
+
+    def __init__(self, currency: str) -> None:
+        super().__init__()
+        self.offset = offset(currency)
+
+    def __missing__(self, minor: int) -> str:
+        text = self[minor] = major_text(minor, self.offset)
+        return text
+
+
+class RowWriter:
+    """Writes the rows of one request."""
+
+    def __init__(
+        self, scope: Scope, columns: Columns, fields: Sequence[str], *, with_people: bool
+    ) -> None:
+        self._scope = scope
+        self._columns = columns
+        self._depth = _LEVELS.index(scope.level)
+        self._money = Money(str(scope.account["currency"]))
+        self._with_people = with_people
+        self._lists = ListFields(columns, self._money)
+        self._fields = [name for name in dict.fromkeys(fields) if self._exists(name)]
+
+    def keep_types(self, names: frozenset[str]) -> None:
+        """Show only these action types in list fields."""
+        self._lists.keep_types(names)
+
+    def rows(self, table: Table, start: date, stop: date) -> tuple[list[Row], list[int]]:
+        """The rows of a date range, and the index of each one's object in the table."""
+        cells = table.cells
+        active: NDArray[np.bool_] = np.asarray(
+            cells.metrics.any(axis=2) | cells.actions.any(axis=2) | cells.values.any(axis=2)
+        )
+        objects, places = np.nonzero(active)
+        groups = objects.tolist()
+        metrics = cells.metrics[active]
+        reach = self._reach(cells.reach, table.largest_reach)[active][:, 0]
+        self._lists.load(cells, active, metrics)
+        ready: dict[str, Sequence[str]] = {}
+        optional: dict[str, Sequence[Any]] = {}
+        for name in self._fields:
+            if name in _METRICS:
+                ready[name] = self._metric(name, metrics)
+            elif name in self._lists.names:
+                optional[name] = self._lists.column(name)
+            elif name in _RATIOS or name in {"reach", "frequency", "cpp"}:
+                optional[name] = self._ratio(name, metrics, reach)
+            else:
+                texts = [self._text(name, ids) for ids in table.members]
+                optional[name] = [texts[group] for group in groups]
+        fixed = {"date_start": start.isoformat(), "date_stop": stop.isoformat()}
+        names = tuple(ready)
+        if names:
+            rows = [
+                dict(zip(names, values, strict=True))
+                for values in zip(*ready.values(), strict=True)
+            ]
+        else:
+            rows = [{} for _ in groups]
+        for name, values in optional.items():
+            for row, value in zip(rows, values, strict=True):
+                if value is not None:
+                    row[name] = value
+        labels = self._columns.labels
+        for row, place in zip(rows, places.tolist(), strict=True):
+            row.update(fixed)
+            row.update(labels[place])
+        return rows, groups
+
+    def _exists(self, name: str) -> bool:
+        """Whether a field has a meaning at the level asked; others are left out of the row."""
+        owner = _FROM_DOCUMENTS.get(name)
+        if owner is not None:
+            return _LEVELS.index(owner[0]) <= self._depth
+        if name in _RANKINGS:
+            return self._scope.level == "ad" and not any(self._columns.labels[0])
+        if name in {"reach", "frequency", "cpp"} or "unique_" in name:
+            return self._with_people and (name in _RATIOS or name in _METRICS or name == "reach")
+        known = name in _METRICS or name in _RATIOS or name in self._lists.names
+        return known or name in _TEXTS
+
+    def _text(self, name: str, ad_ids: Sequence[str]) -> str | None:
+        if name in _RANKINGS:
+            return "UNKNOWN"
+        lineage = self._scope.lineage(ad_ids[0])
+        if name == "attribution_setting":
+            found = {attribution_setting(self._scope.lineage(ad).adset) for ad in ad_ids}
+            return found.pop() if len(found) == 1 else "mixed"
+        owner = _FROM_DOCUMENTS.get(name)
+        if owner is not None:
+            return _known(getattr(lineage, owner[0]), owner[1])
+        if name in {"created_time", "updated_time"}:
+            found_time = _known(self._row_object(lineage), name)
+            return found_time[:10] if found_time else None
+        return _known(self._scope.account, _TEXTS[name])
+
+    def _row_object(self, lineage: Lineage) -> Document:
+        if self._scope.level == "account":
+            return self._scope.account
+        found: Document = getattr(lineage, self._scope.level)
+        return found
+
+    def _metric(self, name: str, metrics: Ints) -> list[str]:
+        if name == "social_spend":
+            return ["0"] * len(metrics)
+        values = metrics[:, _METRICS[name]].tolist()
+        if name == "spend":
+            return list(map(self._money.__getitem__, values))
+        if name.startswith("unique_"):  # an estimate, as Meta's own
+            values = [-(-value * 93 // 100) for value in values]
+        return list(map(str, values))
+
+    def _ratio(self, name: str, metrics: Ints, reach: Ints) -> list[str | None]:
+        if name == "reach":
+            return list(map(str, reach.tolist()))
+        if self._columns.hourly and name == "frequency":
+            return ["0"] * len(metrics)
+        facts = {
+            "spend": metrics[:, SPEND].tolist(),
+            "impressions": metrics[:, IMPRESSIONS].tolist(),
+            "clicks": metrics[:, CLICKS].tolist(),
+            "links": metrics[:, LINK_CLICKS].tolist(),
+            "reach": reach.tolist(),
+        }
+        above, below, factor = _RATIOS[name]
+        divisor = self._money.offset if above == "spend" else 1
+        compute: Callable[[int, int], str | None] = lambda top, bottom: (  # noqa: E731
+            ratio_text(top * factor, bottom * divisor) if bottom else None
+        )
+        return list(map(compute, facts[above], facts[below]))
+
+    @staticmethod
+    def _reach(summed: Ints, largest: Ints) -> Ints:
+        """People reached: more than by any one ad and day, fewer than the sum over them."""
+        return largest + (summed - largest) * _REACH_SHARED // 10
+
+
+_METRICS = {
+    "spend": SPEND,
+    "social_spend": SPEND,
+    "impressions": IMPRESSIONS,
+    "clicks": CLICKS,
+    "inline_link_clicks": LINK_CLICKS,
+    "unique_clicks": CLICKS,
+    "unique_inline_link_clicks": LINK_CLICKS,
+}
+_RATIOS = {
+    "ctr": ("clicks", "impressions", 100),
+    "cpc": ("spend", "clicks", 1),
+    "cpm": ("spend", "impressions", 1000),
+    "cpp": ("spend", "reach", 1000),
+    "frequency": ("impressions", "reach", 1),
+    "inline_link_click_ctr": ("links", "impressions", 100),
+    "cost_per_inline_link_click": ("spend", "links", 1),
+    "unique_ctr": ("clicks", "reach", 100),
+    "unique_inline_link_click_ctr": ("links", "reach", 100),
+    "cost_per_unique_click": ("spend", "clicks", 1),
+    "cost_per_unique_inline_link_click": ("spend", "links", 1),
+}
+_TEXTS = {
+    "account_id": "account_id",
+    "account_name": "name",
+    "account_currency": "currency",
+    "attribution_setting": "",
+    "created_time": "",
+    "updated_time": "",
+}
+
+
+def _known(document: Document, name: str) -> str | None:
+    value = document.get(name)
+    return str(value) if value not in (None, "") else None

@@ -1,0 +1,167 @@
+"""Fixtures shared by all tests: a real Postgres, a migrated database per test, a real simulator.
+
+Set META_ADS_TEST_DATABASE_URL to a superuser's URL to test against another server than the
+embedded one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+_HOME = Path(tempfile.mkdtemp(prefix="meta-ads-tests-"))
+# Before anything reads the settings: no test touches the checkout's .meta_ads/ or real credentials.
+for _name in [name for name in os.environ if name.startswith(("META_", "PERFORMANCE_SYNC"))]:
+    if _name != "META_ADS_TEST_DATABASE_URL":
+        del os.environ[_name]
+os.environ["META_ADS_HOME"] = str(_HOME)
+
+import psycopg  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import settings as hypothesis_settings  # noqa: E402
+from psycopg import sql  # noqa: E402
+from sqlalchemy.engine import make_url  # noqa: E402
+
+from meta_ads_pipeline.control.accounts import Account  # noqa: E402
+from meta_ads_pipeline.control.database import Database  # noqa: E402
+from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres  # noqa: E402
+from meta_ads_pipeline.meta_api.client import MetaAdsClient  # noqa: E402
+from meta_ads_pipeline.settings import Settings  # noqa: E402
+from meta_ads_pipeline.simulator.config import DEFAULT_TOKEN, SimulatorConfig  # noqa: E402
+from meta_ads_pipeline.simulator.server import SimulatorServer  # noqa: E402
+
+# A developer's .env is not the tests' business either.
+Settings.model_config["env_file"] = None
+
+# The machine may be busy: an example that is slow once is no failure.
+hypothesis_settings.register_profile("tests", deadline=None)
+hypothesis_settings.load_profile("tests")
+
+SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+
+def pytest_sessionfinish() -> None:
+    """Leave nothing behind in the temporary directory."""
+    shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A superuser's URL of a running server; its database is not for use."""
+    other = os.environ.get("META_ADS_TEST_DATABASE_URL")
+    if other:
+        yield other
+        return
+    server = EmbeddedPostgres(_HOME / "server")
+    url = server.start()
+    with psycopg.connect(url, autocommit=True) as connection:
+        # The data is thrown away: nothing has to survive a power cut.
+        connection.execute("alter system set fsync = off")
+        connection.execute("alter system set synchronous_commit = off")
+        connection.execute("select pg_reload_conf()")
+    yield url
+    server.release()
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres_url: str) -> Iterator[str]:
+    """The name of a migrated database that tests are given copies of."""
+    name = f"template_{uuid.uuid4().hex[:12]}"
+    _create(postgres_url, name)
+    database = Database(_with_database(postgres_url, name))
+    database.migrate()
+    database.dispose()
+    yield name
+    _drop(postgres_url, name)
+
+
+@pytest.fixture
+def database(postgres_url: str, template_database: str) -> Iterator[Database]:
+    """A fresh, migrated database of the test's own."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    _create(postgres_url, name, template_database)
+    database = Database(_with_database(postgres_url, name))
+    yield database
+    database.dispose()
+    _drop(postgres_url, name)
+
+
+@pytest.fixture
+def empty_database(postgres_url: str) -> Iterator[Database]:
+    """A fresh database without any schema of ours."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    _create(postgres_url, name)
+    database = Database(_with_database(postgres_url, name))
+    yield database
+    database.dispose()
+    _drop(postgres_url, name)
+
+
+@pytest.fixture(scope="session")
+def running_simulator() -> Iterator[SimulatorServer]:
+    """One simulator for the session; use ``simulator``, which resets it."""
+    config = SimulatorConfig(
+        accounts=3, ads=6, job_seconds=0.1, markets=TEST_MARKETS, any_token=True
+    )
+    with SimulatorServer(config) as server:
+        yield server
+
+
+TEST_MARKETS = (
+    ("USD", "America/New_York"),
+    ("EUR", "Europe/Berlin"),
+    ("JPY", "Asia/Tokyo"),
+)
+"""Currency and timezone of the simulator's three accounts."""
+
+
+@pytest.fixture
+def simulator(running_simulator: SimulatorServer) -> SimulatorServer:
+    """The simulator without faults, changes and statistics of earlier tests."""
+    running_simulator.control.reset()
+    return running_simulator
+
+
+@pytest.fixture
+def client(simulator: SimulatorServer) -> Iterator[MetaAdsClient]:
+    """The real client, pointed at the simulator; waits for nothing longer than needed."""
+    with MetaAdsClient(access_token=DEFAULT_TOKEN, graph_url=simulator.url) as client:
+        yield client
+
+
+@pytest.fixture
+def account() -> Account:
+    """An account in New York that exists nowhere but in the test."""
+    return Account("1", "America/New_York", "USD", "Test account")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Recorded samples that live beside the checkout; tests that need them skip without."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the recorded samples are not beside this checkout")
+    return SHARED_DATA
+
+
+def _with_database(url: str, name: str) -> str:
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+def _create(url: str, name: str, template: str = "template0") -> None:
+    with psycopg.connect(_with_database(url, "postgres"), autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("create database {} template {}").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
+
+
+def _drop(url: str, name: str) -> None:
+    with psycopg.connect(_with_database(url, "postgres"), autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
+        )

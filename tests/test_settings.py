@@ -1,0 +1,61 @@
+"""Settings: the environment's names, and errors that name the variable."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from meta_ads_pipeline.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("META_ACCESS_TOKEN", "META_GRAPH_URL", "META_AD_ACCOUNT_IDS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def settings() -> Settings:
+    return Settings(_env_file=None)
+
+
+def test_without_credentials_the_simulator_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings().uses_simulator
+    monkeypatch.setenv("META_ACCESS_TOKEN", "t")
+    assert not settings().uses_simulator
+
+
+def test_an_empty_token_is_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("META_ACCESS_TOKEN", "  ")
+    assert settings().access_token is None
+
+
+def test_account_ids_come_with_or_without_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("META_AD_ACCOUNT_IDS", "act_1, 22 ,")
+    assert settings().ad_account_ids == ("1", "22")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("META_AD_ACCOUNT_IDS", "abc", "not an ad account id"),
+        ("META_GRAPH_URL", "graph.facebook.com", "http"),
+        ("META_API_VERSION", "26", "pattern"),
+        ("META_ADS_HISTORY_START", "yesterday", "pattern"),
+    ],
+)
+def test_a_bad_value_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError, match=says) as caught:
+        settings()
+    assert name in str(caught.value)
+
+
+def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("META_ACCESS_TOKEN", "very-secret")
+    monkeypatch.setenv("META_ADS_ENCRYPTION_KEYS", "key-one,key-two")
+    found = settings()
+    assert len(found.encryption_keys) == 2
+    for secret in ("very-secret", "key-one", "key-two"):
+        assert secret not in repr(found)
