@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from meta_ads_pipeline.automation.credentials import credential_schedules
 from meta_ads_pipeline.automation.jobs import jobs
 from meta_ads_pipeline.automation.schedules import schedules
 from meta_ads_pipeline.automation.sensors import sensors
@@ -20,10 +21,10 @@ from meta_ads_pipeline.transform.project import dbt_cli, dbt_project
 def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     """The whole code location; ``resources`` replaces single resources, in tests above all."""
     return dg.Definitions(
-        assets=[*raw_assets, build_dbt_assets()],
+        assets=[*raw_assets, *build_dbt_assets()],
         asset_checks=quality_checks,
         jobs=jobs,
-        schedules=schedules,
+        schedules=[*schedules, *credential_schedules],
         sensors=sensors,
         resources={
             "database": DatabaseResource(),

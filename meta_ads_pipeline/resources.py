@@ -1,4 +1,4 @@
-"""The Dagster resources: the database, and the client of the Graph API."""
+"""The Dagster resources: the database, and the clients of the Graph API."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import dagster as dg
 
 from meta_ads_pipeline.control.database import Database, export_environment, open_database
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
-from meta_ads_pipeline.settings import Settings, get_settings
+from meta_ads_pipeline.meta_api.connected import ConnectedClients, clients_for
+from meta_ads_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,12 +32,35 @@ class DatabaseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 class MetaAdsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Meta's Marketing API, or the simulator, as the settings say."""
+    """Meta's Marketing API, or the simulator, as connections and settings say."""
 
     @cached_property
+    def clients(self) -> ConnectedClients:
+        """A thread-safe client for every connection; that of ``META_ACCESS_TOKEN`` comes first.
+
+        Raises ``MissingCredentialsError`` when there is no connection.
+        """
+        settings = get_settings()
+        clients = clients_for(settings, open_database(settings, migrate=False))
+        if not len(clients):
+            raise MissingCredentialsError(
+                "no access token: store one with `meta-ads connect`, set META_ACCESS_TOKEN (in the "
+                "environment or .env), or leave META_GRAPH_URL unset and use a meta-ads command, "
+                "which starts the simulator"
+            )
+        return clients
+
+    @property
     def client(self) -> MetaAdsClient:
-        """A thread-safe client. Raises ``MissingCredentialsError`` without a token."""
-        return client_from_settings(get_settings())
+        """The first usable connection's client. Raises ``MissingCredentialsError`` on none."""
+        return self.clients.first.client
+
+    def client_for(self, account_id: str) -> MetaAdsClient:
+        """The client of the connection that reads this ad account (id without ``act_``).
+
+        The client of a paused connection raises ``MetaApiError`` with the reason at each call.
+        """
+        return self.clients.client_for(account_id)
 
     @property
     def account_ids(self) -> Sequence[str]:
@@ -46,23 +70,4 @@ class MetaAdsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @property
     def max_parallel_accounts(self) -> int:
         """How many accounts are pulled at once."""
-        return max(1, get_settings().max_parallel_requests // 2)
-
-
-def client_from_settings(settings: Settings) -> MetaAdsClient:
-    """The client that the settings describe.
-
-    Raises ``MissingCredentialsError`` when no token is set.
-    """
-    if settings.access_token is None:
-        raise MissingCredentialsError(
-            "no access token: set META_ACCESS_TOKEN (in the environment or .env), or leave "
-            "META_GRAPH_URL unset and use a meta-ads command, which starts the simulator"
-        )
-    return MetaAdsClient(
-        access_token=settings.access_token.get_secret_value(),
-        app_id=settings.app_id,
-        app_secret=settings.app_secret.get_secret_value() if settings.app_secret else None,
-        graph_url=settings.graph_url,
-        api_version=settings.api_version,
-    )
+        return max(1, get_settings().max_parallel_requests // 3)

@@ -77,11 +77,32 @@ class Settings(BaseSettings):
     )
 
     max_parallel_requests: int = Field(
-        default=8,
+        default=12,
         alias="META_ADS_MAX_PARALLEL_REQUESTS",
         ge=1,
         le=64,
-        description="Requests in flight at once for one connection.",
+        description="Requests in flight at once for one app, in one process.",
+    )
+    max_parallel_requests_per_account: int = Field(
+        default=6,
+        alias="META_ADS_MAX_PARALLEL_REQUESTS_PER_ACCOUNT",
+        ge=1,
+        le=64,
+        description="Of these, for one ad account.",
+    )
+    budget_ceiling_percent: float = Field(
+        default=90.0,
+        alias="META_ADS_BUDGET_CEILING_PERCENT",
+        ge=10,
+        le=100,
+        description="How much of each of Meta's limits is used at most; calls slow down before.",
+    )
+    calls_per_hour: int | None = Field(
+        default=None,
+        alias="META_ADS_CALLS_PER_HOUR",
+        ge=0,
+        description="Calls that one token makes in any hour at most. Unset: 180 while the app has "
+        "Meta's development tier, no such limit afterwards; 0: none in either.",
     )
     history_start: str = Field(
         default="2023-11-01",
@@ -93,6 +114,11 @@ class Settings(BaseSettings):
     @field_validator("database_url", "app_id", "app_secret", "access_token", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
+        return None if isinstance(value, str) and not value.strip() else value
+
+    @field_validator("calls_per_hour", mode="before")
+    @classmethod
+    def _no_number_is_unset(cls, value: object) -> object:
         return None if isinstance(value, str) and not value.strip() else value
 
     @field_validator("ad_account_ids", mode="before")

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _HOME = Path(tempfile.mkdtemp(prefix="meta-ads-tests-"))
@@ -33,6 +34,7 @@ from meta_ads_pipeline.meta_api.client import MetaAdsClient  # noqa: E402
 from meta_ads_pipeline.settings import Settings  # noqa: E402
 from meta_ads_pipeline.simulator.config import DEFAULT_TOKEN, SimulatorConfig  # noqa: E402
 from meta_ads_pipeline.simulator.server import SimulatorServer  # noqa: E402
+from tests.meta_app import meta, meta_server  # noqa: E402, F401 - fixtures for all tests
 
 # A developer's .env is not the tests' business either.
 Settings.model_config["env_file"] = None
@@ -82,6 +84,13 @@ def template_database(postgres_url: str) -> Iterator[str]:
 @pytest.fixture
 def database(postgres_url: str, template_database: str) -> Iterator[Database]:
     """A fresh, migrated database of the test's own."""
+    with copy_of_template(postgres_url, template_database) as database:
+        yield database
+
+
+@contextmanager
+def copy_of_template(postgres_url: str, template_database: str) -> Iterator[Database]:
+    """A fresh, migrated database for as long as the block lasts."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     _create(postgres_url, name, template_database)
     database = Database(_with_database(postgres_url, name))

@@ -24,3 +24,21 @@
         else {{ event_at }}
     end
 {%- endmacro %}
+
+{#- Post-hook: dates become settled by the passing of time, long after the last run that was about
+    them. The partial index holds open dates only, so that this finds them without reading history. -#}
+{% macro settle_passed_dates() -%}
+    {%- set index = this.identifier ~ '_open' -%}
+    do $settle$
+    begin
+        if to_regclass('{{ this.schema }}.{{ index }}') is null then
+            create index {{ index }} on {{ this }} (event_date) where not is_settled;
+        end if;
+        update {{ this }}
+        set is_settled = true
+        where
+            not is_settled
+            and event_date < {{ today_in("'UTC'") }} - {{ var('settled_after_days') }} + 2
+            and {{ is_settled('event_date', 'timezone') }};
+    end $settle$
+{%- endmacro %}

@@ -24,9 +24,9 @@ from {{ ref('metric_facts') }}
 where source <> 'insights' and {{ dates_in_window('event_date') }}
 group by entity_id, event_date
 having
-    {%- for measure in [
+    false
+    {% for measure in [
         'spend', 'impressions', 'clicks', 'link_clicks', 'purchases', 'revenue', 'leads', 'conversions'
     ] %}
-        count(distinct grain) filter (where {{ measure }} is not null) > 1
-        {{ 'or' if not loop.last }}
-    {%- endfor %}
+        or count(distinct grain) filter (where {{ measure }} is not null) > 1
+    {% endfor %}

@@ -23,7 +23,8 @@ pulled as (
         on
             reconciliation.account_id = agreed.account_id
             and reconciliation.event_date = agreed.event_date
-    where {{ dates_in_window('reconciliation.event_date') }}
+    where
+        {{ dates_in_window('reconciliation.event_date') }}
         and {{ dates_in_window('agreed.event_date') }}
 )
 

@@ -1,4 +1,5 @@
 {{ config(meta={'dagster': {'ref': {'name': 'reconciliation'}}}) }}
+-- depends_on: {{ ref('reconciliation') }}
 
 -- Rows of an account that control.ad_accounts does not list would stay out of every mart.
 select pulled.account_id

@@ -1,9 +1,8 @@
 {{ config(meta={'dagster': {'ref': {'name': 'account_daily'}}}) }}
 
 -- facts = ad = ad set = campaign = account, by day and by hour, in every measure.
-{%- set measures = [
-    'spend', 'impressions', 'clicks', 'link_clicks', 'purchases', 'revenue', 'leads', 'conversions'
-] -%}
+{%- set delivery = ['spend', 'impressions', 'clicks', 'link_clicks'] -%}
+{%- set conversions = ['purchases', 'revenue', 'leads', 'conversions'] -%}
 {%- set rollups = [
     'account_daily', 'campaign_daily', 'adset_daily', 'ad_daily', 'account_hourly', 'campaign_hourly'
 ] %}
@@ -38,7 +37,10 @@ expected as (
         names.rollup like '%hourly' as is_hourly,
         facts.*
     from facts
-    cross join (values ('{{ rollups | join("'), ('") }}')) as names (rollup)
+    cross join
+        unnest(
+            array[{{ text_list(rollups) }}]
+        ) as names (rollup)
 )
 
 select
@@ -52,12 +54,11 @@ full join rollups
         and expected.account_id = rollups.account_id
         and expected.event_date = rollups.event_date
 where
-    {% for measure in measures %}
-        {% if loop.index > 4 %}
-            case when not expected.is_hourly then expected.{{ measure }} end
-        {% else %}
-            expected.{{ measure }}
-        {% endif %}
+    false
+    {% for measure in delivery %}
+        or expected.{{ measure }} is distinct from rollups.{{ measure }}
+    {% endfor %}
+    {% for measure in conversions %}
+        or case when not expected.is_hourly then expected.{{ measure }} end
         is distinct from rollups.{{ measure }}
-        {{ 'or' if not loop.last }}
     {% endfor %}

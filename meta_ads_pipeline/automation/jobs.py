@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dagster as dg
 
+from meta_ads_pipeline.transform.translator import STATIC_TAG
+
 sync_job = dg.define_asset_job(
     "sync",
-    selection=dg.AssetSelection.all(),
+    # Views and seeds follow the code, not the dates: the marts build them when they changed.
+    selection=dg.AssetSelection.groups("raw", "marts") - dg.AssetSelection.tag(STATIC_TAG, "true"),
     description="Pull, load, build and check the chosen dates for every active ad account.",
 )
 
@@ -15,13 +18,11 @@ _DIMENSIONS = (
     *("dim_ad_accounts", "dim_campaigns", "dim_adsets", "dim_ads", "dim_creatives"),
     *("entities", "entity_history"),
 )
-_dimensions = dg.AssetSelection.assets(*(["marts", name] for name in _DIMENSIONS))
-
 entities_job = dg.define_asset_job(
     "refresh_entities",
-    selection=dg.AssetSelection.assets(*(["raw", name] for name in _ENTITIES))
-    # What dbt needs for the dimensions; not what is pulled.
-    | (_dimensions.upstream() - dg.AssetSelection.groups("raw")),
+    selection=dg.AssetSelection.assets(
+        *(["raw", name] for name in _ENTITIES), *(["marts", name] for name in _DIMENSIONS)
+    ),
     description="Pull accounts, campaigns, ad sets, ads and creatives, and build the dimensions.",
 )
 

@@ -7,10 +7,8 @@ from datetime import date, datetime, timedelta
 from math import gcd
 
 from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.raw.context import REFRESH_TAG
 from meta_ads_pipeline.windows import SETTLED_AFTER_DAYS, DateWindow, local_today
-
-REFRESH_TAG = "meta_ads/refresh"
-"""Run tag: the kind of refresh (``today``, ``recent``, ``entities``, ``retry``)."""
 
 CLOSED_AFTER = timedelta(hours=6)
 """So long after an account's midnight, yesterday's last hours may still grow by the minute."""

@@ -7,14 +7,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from meta_ads_pipeline.meta_api.error_rules import ErrorKind
+from meta_ads_pipeline.control.retry_delays import LONGEST_DELAY, first_delay
 from meta_ads_pipeline.windows import DateWindow
 
-FIRST_DELAY = timedelta(minutes=5)
-NEEDS_A_PERSON_DELAY = timedelta(hours=6)
-LONGEST_DELAY = timedelta(days=1)
 ABANDONED_AFTER = timedelta(hours=2)
-ALERT_FROM_ATTEMPTS = 3
+LOCKS_ARE_TAKEN_AGAIN_WITHIN = timedelta(minutes=5)
+"""After a restart of the database a run that goes on is without locks for a while."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,8 @@ class OpenSlice:
     next_attempt_at: datetime | None = None
     error_kind: str | None = None
     error_message: str | None = None
+    is_held: bool | None = None
+    """Whether a live run holds the slice's lock; None: not known."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,6 @@ class RetryPlan:
         """The accounts that the run is limited to."""
         return sorted({s.account_id for s in self.slices})
 
-    @property
-    def persistent(self) -> list[OpenSlice]:
-        """Slices that failed often enough for a person to look."""
-        return [s for s in self.slices if s.attempts >= ALERT_FROM_ATTEMPTS]
-
     def run_key(self, now: datetime) -> str:
         """The same for the same failures on the same day (UTC).
 
@@ -73,19 +68,12 @@ class RetryPlan:
 
 
 def retry_at(slice_: OpenSlice) -> datetime | None:
-    """When a slice is tried again; None when only a change of code or request can help it.
-
-    The delay doubles with every attempt. What needs a person first (a credential, a permission)
-    is tried rarely: enough to go on by itself once it is repaired.
-    """
+    """When a slice is tried again; None when only a change of code or request can help it."""
     if slice_.next_attempt_at is not None:
         return slice_.next_attempt_at
-    if slice_.status == "running":
-        return None if slice_.started_at is None else slice_.started_at + ABANDONED_AFTER
-    if slice_.error_kind == ErrorKind.INVALID or slice_.finished_at is None:
+    first = first_delay(slice_.error_kind)
+    if first is None or slice_.finished_at is None:
         return None
-    needs_a_person = slice_.error_kind in (ErrorKind.AUTH, ErrorKind.PERMISSION)
-    first = NEEDS_A_PERSON_DELAY if needs_a_person else FIRST_DELAY
     doublings = min(max(slice_.attempts, 1), 12) - 1
     return slice_.finished_at + min(first * (1 << doublings), LONGEST_DELAY)
 
@@ -95,17 +83,16 @@ def next_retry(
 ) -> RetryPlan | None:
     """The due slices of one sync, the sync with the newest date first; None when none is due.
 
-    Slices of ``busy_runs`` are left to their run. A slice marked running whose run is over was
-    abandoned.
+    Slices of ``busy_runs`` are left to their run. A slice marked running whose run is over, or
+    whose lock nobody holds, was abandoned.
     """
     due: dict[str | None, list[OpenSlice]] = {}
     for slice_ in slices:
         if slice_.run_id in busy_runs and not _is_abandoned(slice_, now):
             continue
         at = retry_at(slice_)
-        if (slice_.status == "running" and slice_.run_id not in busy_runs) or (
-            at is not None and at <= now
-        ):
+        is_running = slice_.status == "running"
+        if (not slice_.is_held) if is_running else (at is not None and at <= now):
             due.setdefault(slice_.sync_id, []).append(slice_)
     if not due:
         return None
@@ -116,12 +103,11 @@ def next_retry(
 
 
 def _is_abandoned(slice_: OpenSlice, now: datetime) -> bool:
-    """Nothing is fetched for hours: the process was killed and its run never marked as over."""
-    return (
-        slice_.status == "running"
-        and slice_.started_at is not None
-        and slice_.started_at + ABANDONED_AFTER <= now
-    )
+    """The process was killed and its run never marked as over: its locks went with it."""
+    if slice_.status != "running" or slice_.is_held:
+        return False
+    after = ABANDONED_AFTER if slice_.is_held is None else LOCKS_ARE_TAKEN_AGAIN_WITHIN
+    return slice_.started_at is not None and slice_.started_at + after <= now
 
 
 def _place(slice_: OpenSlice) -> tuple[str, date, str]:

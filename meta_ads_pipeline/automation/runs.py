@@ -1,8 +1,10 @@
 """Which runs of a kind of refresh are not over yet."""
 
+from datetime import UTC, datetime, timedelta
+
 import dagster as dg
 
-from meta_ads_pipeline.automation.refresh import REFRESH_TAG
+from meta_ads_pipeline.raw.context import REFRESH_TAG
 
 UNFINISHED = (
     dg.DagsterRunStatus.QUEUED,
@@ -13,10 +15,19 @@ UNFINISHED = (
 )
 
 
+FORGOTTEN_AFTER = timedelta(hours=12)
+"""A run that has been in one state for so long died with its host: nobody marked it as over."""
+
+
 def unfinished_run(instance: dg.DagsterInstance, kind: str) -> str | None:
     """The id of a run of this kind that is waiting or at work; None when there is none."""
     runs = instance.get_runs(
-        filters=dg.RunsFilter(tags={REFRESH_TAG: kind}, statuses=list(UNFINISHED)), limit=1
+        filters=dg.RunsFilter(
+            tags={REFRESH_TAG: kind},
+            statuses=list(UNFINISHED),
+            updated_after=datetime.now(UTC) - FORGOTTEN_AFTER,
+        ),
+        limit=1,
     )
     return runs[0].run_id if runs else None
 

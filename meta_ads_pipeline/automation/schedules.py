@@ -20,6 +20,7 @@ from meta_ads_pipeline.automation.refresh import (
 )
 from meta_ads_pipeline.automation.runs import unfinished_run
 from meta_ads_pipeline.control.accounts import Account, active_accounts
+from meta_ads_pipeline.raw.context import REFRESH_RECENT, REFRESH_TODAY
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.settings import Settings, get_settings
 from meta_ads_pipeline.windows import DateWindow
@@ -86,7 +87,7 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     return [
         refresh_schedule(
             "refresh_today",
-            "today",
+            REFRESH_TODAY,
             job_name=sync_job.name,
             cron=cron_for(settings.performance_sync_interval_minutes),
             every_minutes=settings.performance_sync_interval_minutes,
@@ -97,7 +98,7 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         ),
         refresh_schedule(
             "refresh_recent_28_days",
-            "recent",
+            REFRESH_RECENT,
             job_name=sync_job.name,
             cron=RECENT_CRON,
             window=recent_window,

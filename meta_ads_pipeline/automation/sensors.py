@@ -10,6 +10,8 @@ from meta_ads_pipeline.automation.jobs import sync_job
 from meta_ads_pipeline.automation.refresh import range_tags
 from meta_ads_pipeline.automation.retries import OpenSlice, RetryPlan, next_retry
 from meta_ads_pipeline.automation.runs import unfinished_run, unfinished_run_ids
+from meta_ads_pipeline.automation.slice_alerts import settle_slice_alerts
+from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.meta_api.redaction import redact
 from meta_ads_pipeline.raw.assets import ACCOUNTS_TAG, SYNC_TAG
@@ -27,16 +29,28 @@ def open_slices(database: Database, only: Sequence[str] = ()) -> list[OpenSlice]
 
     Raises ``DatabaseError`` when the server cannot be reached.
     """
-    columns = ", ".join(f"s.{name}" for name in OpenSlice.__dataclass_fields__)
+    columns = ", ".join(f"s.{name}" for name in sorted(_STORED))
     with database.connect() as connection:
         rows = connection.execute(
-            f"select {columns} from control.slices as s"
+            f"select {columns}, {slices.IS_HELD} as is_held,"
+            f" case when {_CREDENTIAL_WORKS_AGAIN} then c.last_validated_at"
+            "   else s.next_attempt_at end as next_attempt_at"
+            " from control.slices as s"
             " join control.ad_accounts as a on a.account_id = s.account_id and a.is_active"
+            " left join control.connections as c on c.connection_id = a.connection_id"
             " where s.status <> 'done'"
             " and (%(only)s::text[] = '{}' or s.account_id = any(%(only)s))",
             {"only": list(only)},
         ).fetchall()
     return [OpenSlice(**row) for row in rows]
+
+
+_STORED = frozenset(OpenSlice.__dataclass_fields__) - {"is_held", "next_attempt_at"}
+_CREDENTIAL_WORKS_AGAIN = (
+    "s.error_kind = 'auth' and c.status in ('active', 'expiring')"
+    " and c.last_validated_at > s.finished_at"
+)
+"""SQL: what the refused token left undone need not wait once Meta has accepted the token."""
 
 
 def retry_request(plan: RetryPlan, now: datetime) -> dg.RunRequest:
@@ -65,17 +79,11 @@ def retry_failed_slices(
     if unfinished is not None:
         return dg.SkipReason(f"retry run {unfinished} is not over yet")
     now = datetime.now(UTC)
-    plan = next_retry(
-        open_slices(database.database, meta.account_ids), now, unfinished_run_ids(context.instance)
-    )
+    unfinished_slices = open_slices(database.database, meta.account_ids)
+    settle_slice_alerts(database.database, unfinished_slices, now)
+    plan = next_retry(unfinished_slices, now, unfinished_run_ids(context.instance))
     if plan is None:
         return dg.SkipReason("no slice is due")
-    for slice_ in plan.persistent:
-        alerts.error(
-            "act_%s %s %s is %s after %d attempts: %s",
-            *(slice_.account_id, slice_.asset, slice_.partition_date, slice_.status),
-            *(slice_.attempts, redact(slice_.error_message or slice_.error_kind or "no reason")),
-        )
     return retry_request(plan, now)
 
 

@@ -12,8 +12,12 @@ from typing import Annotated, Any
 import pydantic
 import typer
 from rich.console import Console
+from typer._click.exceptions import UsageError  # typer carries its own copy of click
 
 from meta_ads_pipeline import __version__
+from meta_ads_pipeline.cli.commands_credentials import connect, connections_app, doctor
+from meta_ads_pipeline.cli.dead_letters import dead_letters_app
+from meta_ads_pipeline.meta_api.redaction import redact
 from meta_ads_pipeline.windows import PRESETS, DateWindow, preset_window
 
 app = typer.Typer(
@@ -24,7 +28,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_UsageError = typer.BadParameter.__mro__[1]  # click's, of which typer carries its own copy
+# Whatever else is typed after `connect` may be a token, which must not be quoted back.
+app.command(context_settings={"allow_extra_args": True})(connect)
+app.add_typer(connections_app)
+app.add_typer(dead_letters_app)
+app.command()(doctor)
+
 _errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Start = Annotated[
@@ -47,7 +56,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run the command line; return the exit code: 0 done, 1 failed, 2 bad usage."""
     try:
         code = app(list(arguments), standalone_mode=False)
-    except _UsageError as error:
+    except UsageError as error:
+        error.message = redact(error.message)  # it quotes what was typed
         error.show()
         return 2
     except (typer.Abort, KeyboardInterrupt):
@@ -63,22 +73,40 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if not _is_known(error):
             raise
-        _errors.print("[red]error:[/]", str(error).strip(), markup=True)
+        _errors.print("[red]error:[/]", redact(error).strip(), markup=True)
         return 1
     return int(code or 0)
 
 
 def _is_known(error: Exception) -> bool:
     """Whether the message already says what to do; anything else is a bug and keeps its trace."""
+    from meta_ads_pipeline.cli.connect import ConnectError
     from meta_ads_pipeline.cli.runtime import SimulatorError
     from meta_ads_pipeline.control.accounts import UnknownAccountError
+    from meta_ads_pipeline.control.connections import (
+        ConnectionInUseError,
+        ConnectionNotFoundError,
+    )
     from meta_ads_pipeline.control.database import DatabaseError
+    from meta_ads_pipeline.control.dead_letters import DeadLetterNotFoundError
     from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgresError
+    from meta_ads_pipeline.control.vault import VaultError
     from meta_ads_pipeline.meta_api.errors import MetaApiError
+    from meta_ads_pipeline.meta_api.validation import AppCredentialsError
 
     return isinstance(
         error,
-        SimulatorError | UnknownAccountError | DatabaseError | EmbeddedPostgresError | MetaApiError,
+        SimulatorError
+        | UnknownAccountError
+        | DatabaseError
+        | DeadLetterNotFoundError
+        | EmbeddedPostgresError
+        | MetaApiError
+        | AppCredentialsError
+        | ConnectError
+        | ConnectionInUseError
+        | ConnectionNotFoundError
+        | VaultError,
     )
 
 
@@ -182,6 +210,42 @@ def status(as_json: AsJson = False) -> int:
     return 0
 
 
+@app.command()
+def verify(
+    csv: Annotated[
+        Path, typer.Option("--csv", exists=True, dir_okay=False, help="Ads Manager export (.csv).")
+    ],
+    account: Annotated[
+        str | None, typer.Option("--account", help="Ad account id, with or without act_.")
+    ] = None,
+    tolerance: Annotated[
+        str, typer.Option(help="Largest difference of a value that passes, as a percentage.")
+    ] = "5%",
+    as_json: AsJson = False,
+) -> int:
+    """Compare the marts with an export of Ads Manager; fail where they differ too much."""
+    from meta_ads_pipeline.cli.runtime import running
+    from meta_ads_pipeline.cli.verify import parse_tolerance, run_verify
+    from meta_ads_pipeline.quality.ads_manager_csv import AdsManagerFileError
+
+    account_ids = _account_ids([account] if account else None)
+    try:
+        share = parse_tolerance(tolerance)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--tolerance") from error
+    with running(needs_api=False) as runtime:
+        try:
+            return run_verify(
+                runtime.database,
+                csv,
+                account=next(iter(account_ids), None),
+                tolerance=share,
+                as_json=as_json,
+            )
+        except AdsManagerFileError as error:
+            raise typer.BadParameter(f"{csv.name}: {error}", param_hint="--csv") from error
+
+
 @app.command("simulator")
 def simulator_command(
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8765,
@@ -193,7 +257,7 @@ def simulator_command(
     ] = None,
     fault: Annotated[
         list[str] | None,
-        typer.Option(help='A fault as JSON, for instance {"kind": "html_500", "times": 3}.'),
+        typer.Option(help='A fault as JSON, for instance {"kind": "transient", "times": 3}.'),
     ] = None,
     latency_ms: Annotated[float, typer.Option(min=0, help="Delay of every answer.")] = 0.0,
     job_seconds: Annotated[float, typer.Option(min=0, help="Duration of an async job.")] = 2.0,
@@ -215,7 +279,7 @@ def simulator_command(
         "enforce_limits": enforce_limits,
     }
     if ads is not None:
-        values["generator"] = {"ads": ads}
+        values["ads"] = ads
 
     def ready(url: str) -> None:
         if ready_file is not None:

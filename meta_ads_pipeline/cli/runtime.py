@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from meta_ads_pipeline.control.connections import has_stored_token
 from meta_ads_pipeline.control.database import Database, export_environment, open_database
 from meta_ads_pipeline.settings import PROJECT_ROOT, Settings, get_settings
 
@@ -41,8 +42,8 @@ class Runtime:
 def running(*, needs_api: bool = True) -> Iterator[Runtime]:
     """Prepare this process (and those it starts) to run the pipeline.
 
-    Starts the embedded Postgres and, without credentials, the simulator; both stop again with the
-    last process that uses them. Raises ``DatabaseError``, ``EmbeddedPostgresError`` or
+    Starts the embedded Postgres and, without any connection, the simulator; both stop again with
+    the last process that uses them. Raises ``DatabaseError``, ``EmbeddedPostgresError`` or
     ``SimulatorError`` with what to do.
     """
     settings = get_settings()
@@ -52,7 +53,9 @@ def running(*, needs_api: bool = True) -> Iterator[Runtime]:
         export_environment(database)
         _create_dagster_schema(database)
         os.environ["DAGSTER_HOME"] = str(_dagster_home(settings))
-        simulated = needs_api and settings.uses_simulator
+        # A range of dates gives an event per asset and date: written together, not one by one.
+        os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "500")
+        simulated = needs_api and settings.uses_simulator and not has_stored_token(database)
         if simulated:
             url = stack.enter_context(simulator(settings))
             os.environ["META_GRAPH_URL"] = url

@@ -27,6 +27,10 @@ _QUERIES = {
             max(next_attempt_at) as next_attempt_at, max(error_message) as reason
         from control.slices where status <> 'done'
         group by 1, 2, 3 order by 1, 2, 3""",
+    "alerts": """
+        select subject, severity, message, what_to_do, first_raised_at, last_raised_at
+        from control.alerts where resolved_at is null
+        order by array_position(array['critical', 'warning', 'info'], severity), subject""",
     "dead_letters": """
         select account_id, asset, reason, count(*) as open, max(last_seen_at) as last_seen_at
         from control.dead_letters where status = 'open'
@@ -37,12 +41,13 @@ _TITLES = {
     "accounts": "Ad accounts",
     "syncs": "Latest syncs",
     "open_slices": "Slices that are not done",
+    "alerts": "Open alerts",
     "dead_letters": "Open dead letters",
 }
 
 
 def read_status(database: Database) -> dict[str, list[dict[str, Any]]]:
-    """The state of accounts, syncs, open slices and dead letters, each as rows."""
+    """The state of accounts, syncs, open slices, alerts and dead letters, each as rows."""
     with database.connect() as connection:
         return {name: connection.execute(sql).fetchall() for name, sql in _QUERIES.items()}
 

@@ -6,16 +6,18 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from meta_ads_pipeline.cli.runtime import Runtime
+from meta_ads_pipeline.control.database import DatabaseError
 from meta_ads_pipeline.control.syncs import Sync, finish_sync, open_sync
 from meta_ads_pipeline.windows import DateWindow
 
@@ -67,9 +69,17 @@ def run_sync(
     sync = open_sync(runtime.database, window.start, window.end, accounts)
     progress = _SliceProgress(runtime, sync, window, console)
     with progress:
-        succeeded, failed_steps, failed_checks, errors = _execute(
-            sync, window, accounts, runtime.settings.home / "sync.log"
-        )
+        try:
+            succeeded, failed_steps, failed_checks, errors = _execute(
+                sync, window, accounts, runtime.settings.home / "sync.log"
+            )
+        except Exception as error:
+            if not _is_of_the_storage(error):
+                raise
+            raise DatabaseError(
+                "the database went away while the sync was at work. What has landed is kept: "
+                "the same command goes on from there"
+            ) from error
     outcome = SyncOutcome(
         sync_id=sync.sync_id,
         start=window.start.isoformat(),
@@ -88,6 +98,25 @@ def run_sync(
     return outcome
 
 
+def build_marts(runtime: Runtime, window: DateWindow, accounts: Sequence[str]) -> list[str]:
+    """Build and check the marts of a window from what ``raw`` holds, without a call to Meta.
+
+    Returns the failed steps and checks.
+    """
+    succeeded, failed_steps, failed_checks, errors = _execute(
+        None, window, accounts, runtime.settings.home / "sync.log", groups_left_out=("raw",)
+    )
+    return [] if succeeded and not failed_checks else failed_steps + failed_checks + errors
+
+
+def _is_of_the_storage(error: BaseException) -> bool:
+    """Whether Dagster lost the database under its own records."""
+    from dagster_postgres.utils import DagsterPostgresException
+    from sqlalchemy.exc import DBAPIError
+
+    return isinstance(error, DBAPIError | DagsterPostgresException)
+
+
 @contextmanager
 def _stdout_into(path: Path) -> Iterator[None]:
     """What dbt says while it works goes to a file, not through the progress bar."""
@@ -96,7 +125,12 @@ def _stdout_into(path: Path) -> Iterator[None]:
 
 
 def _execute(
-    sync: Sync, window: DateWindow, accounts: Sequence[str], log_file: Path
+    sync: Sync | None,
+    window: DateWindow,
+    accounts: Sequence[str],
+    log_file: Path,
+    *,
+    groups_left_out: Sequence[str] = (),
 ) -> tuple[bool, list[str], list[str], list[str]]:
     import dagster as dg
 
@@ -106,20 +140,28 @@ def _execute(
     tags = {
         "dagster/asset_partition_range_start": window.start.isoformat(),
         "dagster/asset_partition_range_end": window.end.isoformat(),
-        SYNC_TAG: sync.sync_id,
     }
+    if sync is not None:
+        tags[SYNC_TAG] = sync.sync_id
     if accounts:
         tags[ACCOUNTS_TAG] = ",".join(accounts)
     with dg.DagsterInstance.get() as instance, _stdout_into(log_file):
-        result = (
-            build_defs()
-            .resolve_job_def("sync")
-            .execute_in_process(
-                instance=instance,
-                tags=tags,
-                raise_on_error=False,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            )
+        # One pooled connection instead of a new one for each of hundreds of events.
+        instance.optimize_for_webserver(
+            statement_timeout=60_000, pool_recycle=3600, max_overflow=20
+        )
+        job = build_defs().resolve_job_def("sync")
+        chosen = [
+            key
+            for key in job.asset_layer.executable_asset_keys
+            if job.asset_layer.get(key).group_name not in groups_left_out
+        ]
+        result = job.execute_in_process(
+            instance=instance,
+            tags=tags,
+            asset_selection=chosen if groups_left_out else None,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
         failed_steps, errors = [], []
         for event in result.get_step_failure_events():
@@ -199,15 +241,19 @@ class _SliceProgress:
         with Progress(*columns, console=self._console) as progress:
             task = progress.add_task("starting", total=None)
             while not self._stop.wait(0.3):
-                done, accounts = self._count()
+                try:
+                    done, accounts = self._count()
+                except (DatabaseError, psycopg.Error):
+                    continue  # the work itself tells of a database that is away
                 total = accounts * self._days * len(_SLICED_ASSETS)
                 if not total:
                     continue
                 label = "slices landed" if done < total else "dbt build and checks"
                 progress.update(task, description=label, completed=done, total=total)
-            done, accounts = self._count()
-            total = accounts * self._days * len(_SLICED_ASSETS)
-            progress.update(task, description="finished", completed=done, total=total or 1)
+            with suppress(DatabaseError, psycopg.Error):
+                done, accounts = self._count()
+                total = accounts * self._days * len(_SLICED_ASSETS)
+                progress.update(task, description="finished", completed=done, total=total or 1)
 
     def _count(self) -> tuple[int, int]:
         with self._database.connect() as connection:

@@ -29,13 +29,35 @@ def active_accounts_of(database: Database, connection_id: str) -> list[str]:
     return [row["account_id"] for row in rows]
 
 
-def claim_accounts(database: Database, connection_id: str, account_ids: Sequence[str]) -> None:
-    """Give those of the accounts that have no connection to this one."""
+def claim_accounts(
+    database: Database, connection_id: str, account_ids: Sequence[str], *, in_use: Sequence[str]
+) -> None:
+    """Give this connection those of the accounts that have none, or none that is ``in_use``."""
     with database.connect() as session:
         session.execute(
             "update control.ad_accounts set connection_id = %s, updated_at = now()"
-            " where account_id = any(%s) and connection_id is null",
-            [connection_id, list(account_ids)],
+            " where account_id = any(%s)"
+            " and (connection_id is null or connection_id <> all(%s::uuid[]))",
+            [connection_id, list(account_ids), list(in_use)],
+        )
+
+
+def refuse_taken_accounts(database: Database, workspace: str, chosen: Sequence[Account]) -> None:
+    """Raise ``ConnectionInUseError`` when a connection of another workspace has one of these."""
+    with database.connect() as session:
+        rows = session.execute(
+            "select a.account_id, w.name as workspace from control.ad_accounts as a"
+            " inner join control.workspaces as w using (workspace_id)"
+            " inner join control.connections as c using (connection_id)"
+            " where a.account_id = any(%s) and w.name <> %s and a.is_active"
+            " and c.token_ciphertext is not null order by 1",
+            [[account.account_id for account in chosen], workspace],
+        ).fetchall()
+    if rows:
+        taken = ", ".join(f"act_{row['account_id']} ({row['workspace']})" for row in rows)
+        raise ConnectionInUseError(
+            f"already synced in another workspace: {taken}. Leave it out with --account, or "
+            "remove the other connection first with `meta-ads connections remove`"
         )
 
 
@@ -45,22 +67,9 @@ def choose_accounts(
     """Make ``chosen`` the ad accounts synced with this connection.
 
     Of the ``others`` that the token reads, those without another connection are known from now on,
-    but not synced. Raises ``ConnectionInUseError`` when another workspace has one of ``chosen``.
+    but not synced.
     """
     with database.connect() as session:
-        rows = session.execute(
-            "select a.account_id, w.name as workspace from control.ad_accounts as a"
-            " inner join control.workspaces as w using (workspace_id)"
-            " where a.account_id = any(%s) and a.workspace_id <> %s"
-            " and a.connection_id is not null",
-            [[account.account_id for account in chosen], connection.workspace_id],
-        ).fetchall()
-        if rows:
-            taken = ", ".join(f"act_{row['account_id']} ({row['workspace']})" for row in rows)
-            raise ConnectionInUseError(
-                f"already synced in another workspace: {taken}. Leave it out with --account, or "
-                "remove the other connection first with `meta-ads connections remove`"
-            )
         for accounts, is_chosen in ((chosen, True), (others, False)):
             session.cursor().executemany(
                 "insert into control.ad_accounts as a (account_id, workspace_id, connection_id,"

@@ -6,8 +6,7 @@ any other's, its token is not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,7 +16,7 @@ from pydantic import SecretStr
 
 from meta_ads_pipeline.control.accounts import DEFAULT_WORKSPACE_ID
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.control.vault import TokenVault, VaultError, fingerprint
+from meta_ads_pipeline.control.vault import TokenVault, fingerprint
 
 ENVIRONMENT_NAME = "environment"
 DEFAULT_WORKSPACE = "default"
@@ -105,7 +104,8 @@ inner join control.workspaces as w using (workspace_id)
 """
 
 _FACTS = tuple(TokenFacts.__dataclass_fields__)
-_SET_FACTS = ", ".join(f"{name} = %({name})s" for name in _FACTS)
+SET_FACTS = ", ".join(f"{name} = %({name})s" for name in _FACTS)
+"""Assignments of every fact, for an update; ``fact_values`` gives the parameters."""
 
 
 def list_connections(database: Database) -> list[Connection]:
@@ -115,6 +115,16 @@ def list_connections(database: Database) -> list[Connection]:
             f"{_SELECT} order by c.token_ciphertext is not null, c.created_at, c.name"
         ).fetchall()
     return [_connection(row) for row in rows]
+
+
+def has_stored_token(database: Database) -> bool:
+    """Whether ``meta-ads connect`` has stored a connection."""
+    with database.connect() as connection:
+        row = connection.execute(
+            "select exists (select from control.connections where token_ciphertext is not null)"
+            " as found"
+        ).fetchone()
+    return row is not None and bool(row["found"])
 
 
 def find_connection(database: Database, name: str) -> Connection:
@@ -184,7 +194,7 @@ def save_connection(
             "   token_fingerprint = excluded.token_fingerprint, status = excluded.status,"
             "   status_reason = excluded.status_reason,"
             "   reads_all_accounts = excluded.reads_all_accounts,"
-            f"   last_validated_at = excluded.last_validated_at, {_SET_FACTS},"
+            f"   last_validated_at = excluded.last_validated_at, {SET_FACTS},"
             "   refreshed_at = null, refresh_attempted_at = null, updated_at = now()"
             " where c.user_id is null or excluded.user_id is null"
             "   or c.user_id = excluded.user_id"
@@ -194,7 +204,7 @@ def save_connection(
                 "name": name,
                 "ciphertext": ciphertext,
                 "fingerprint": fingerprint(token),
-                **_fact_values(facts),
+                **fact_values(facts),
                 "status": str(status),
                 "reason": reason,
                 "all": reads_all_accounts,
@@ -236,50 +246,6 @@ def environment_connection(database: Database, token: SecretStr) -> Connection:
     return reload(database, row["connection_id"])
 
 
-def read_token(database: Database, vault: TokenVault, connection_id: str) -> SecretStr:
-    """The stored token. Raises ``VaultError`` when it cannot be decrypted or there is none."""
-    with database.connect() as connection:
-        row = connection.execute(
-            "select token_ciphertext from control.connections where connection_id = %s",
-            [connection_id],
-        ).fetchone()
-    if row is None or row["token_ciphertext"] is None:
-        raise VaultError("no token is stored for this connection: `meta-ads connect` stores one")
-    return vault.decrypt(bytes(row["token_ciphertext"]))
-
-
-def replace_token(
-    database: Database,
-    vault: TokenVault,
-    old: Connection,
-    token: SecretStr,
-    facts: TokenFacts,
-    status: ConnectionStatus,
-    *,
-    now: datetime,
-) -> bool:
-    """Put a renewed token in the place of ``old``'s; False when that is no longer there."""
-    ciphertext = vault.encrypt(token)
-    with database.connect() as connection:
-        cursor = connection.execute(
-            "update control.connections set token_ciphertext = %(ciphertext)s,"
-            f" token_fingerprint = %(new)s, status = %(status)s, status_reason = null, {_SET_FACTS},"
-            " last_validated_at = %(now)s, refreshed_at = %(now)s, refresh_attempted_at = %(now)s,"
-            " updated_at = now()"
-            " where connection_id = %(id)s and token_fingerprint = %(old)s",
-            {
-                "ciphertext": ciphertext,
-                "new": fingerprint(token),
-                "old": old.token_fingerprint,
-                "status": str(status),
-                "id": old.connection_id,
-                "now": now,
-                **_fact_values(facts),
-            },
-        )
-    return cursor.rowcount == 1
-
-
 def record_state(
     database: Database,
     connection: Connection,
@@ -298,7 +264,7 @@ def record_state(
         session.execute(
             "update control.connections set status = %(status)s, status_reason = %(reason)s,"
             " last_validated_at = coalesce(%(validated_at)s, last_validated_at),"
-            f" updated_at = now(){', ' + _SET_FACTS if facts else ''}"
+            f" updated_at = now(){', ' + SET_FACTS if facts else ''}"
             " where connection_id = %(id)s"
             " and token_fingerprint is not distinct from %(fingerprint)s",
             {
@@ -307,19 +273,10 @@ def record_state(
                 "validated_at": validated_at,
                 "id": connection.connection_id,
                 "fingerprint": connection.token_fingerprint,
-                **(_fact_values(facts) if facts else {}),
+                **(fact_values(facts) if facts else {}),
             },
         )
     return reload(database, connection.connection_id)
-
-
-def record_refresh_attempt(database: Database, connection_id: str, now: datetime) -> None:
-    """Remember that renewing the token was tried."""
-    with database.connect() as connection:
-        connection.execute(
-            "update control.connections set refresh_attempted_at = %s where connection_id = %s",
-            [now, connection_id],
-        )
 
 
 def remove_connection(database: Database, connection: Connection) -> int:
@@ -344,46 +301,6 @@ def remove_connection(database: Database, connection: Connection) -> int:
     return cursor.rowcount
 
 
-def rotate_keys(database: Database, vault: TokenVault) -> int:
-    """Re-encrypt every stored token with the newest key, all or none; returns how many.
-
-    Raises ``VaultError`` naming the connection whose token no key decrypts.
-    """
-    with vault.rotation(), database.connect() as session:
-        rows = session.execute(
-            "select c.connection_id, w.name || '/' || c.name as label, c.token_ciphertext"
-            " from control.connections as c inner join control.workspaces as w using (workspace_id)"
-            " where c.token_ciphertext is not null order by c.connection_id for update of c"
-        ).fetchall()
-        for row in rows:
-            try:
-                ciphertext = vault.reencrypt(bytes(row["token_ciphertext"]))
-            except VaultError as error:
-                raise VaultError(f"{row['label']}: {error}") from error
-            session.execute(
-                "update control.connections set token_ciphertext = %s, updated_at = now()"
-                " where connection_id = %s",
-                [ciphertext, row["connection_id"]],
-            )
-    return len(rows)
-
-
-@contextmanager
-def token_lock(database: Database, connection_id: str, *, wait: bool = False) -> Iterator[bool]:
-    """One process at a time renews a connection's token; yields whether it is this one.
-
-    With ``wait`` it always is, in the end. The lock belongs to a database session, so it goes with
-    the process however that ends.
-    """
-    function = "pg_advisory_lock" if wait else "pg_try_advisory_lock"
-    with database.connect(autocommit=True) as session:
-        row = session.execute(
-            f"select {function}(hashtext('token-refresh'), hashtext(%s))::text as got",
-            [connection_id],
-        ).fetchone()
-        yield row is not None and row["got"] != "false"
-
-
 def _ensure_workspace(session: Any, name: str) -> str:
     row = session.execute(
         "insert into control.workspaces (name) values (%s)"
@@ -394,7 +311,8 @@ def _ensure_workspace(session: Any, name: str) -> str:
     return str(row["workspace_id"])
 
 
-def _fact_values(facts: TokenFacts) -> dict[str, Any]:
+def fact_values(facts: TokenFacts) -> dict[str, Any]:
+    """The parameters of ``SET_FACTS``."""
     values = {name: getattr(facts, name) for name in _FACTS}
     return {**values, "scopes": list(facts.scopes)}
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import psycopg
-from psycopg.rows import dict_row
+from psycopg.rows import dict_row, tuple_row
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import QueuePool
 
-from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
+from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from meta_ads_pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,11 @@ logger = logging.getLogger(__name__)
 MIGRATIONS = Path(__file__).parent / "migrations"
 MINIMUM_SERVER_VERSION = 150000
 _MIGRATION_LOCK = 0x4D657461  # "Meta": two processes starting at once must not both migrate
+_RESTART_SECONDS = 30.0
+_TRIES = 4
+
+Connection: TypeAlias = psycopg.Connection[dict[str, Any]]
+T = TypeVar("T")
 
 
 class DatabaseError(RuntimeError):
@@ -33,11 +39,14 @@ class Database:
     """A handle on one Postgres database. Cheap to create; connects on first use.
 
     ``url`` is a libpq URL (``postgresql://``) and may contain a password: never log it, log
-    ``safe_url``.
+    ``safe_url``. ``server`` is the embedded server behind it, which is started again when it is
+    found dead; any other server that answered before is given time to come back by itself.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, server: EmbeddedPostgres | None = None) -> None:
         self.url = url
+        self._server = server
+        self._has_answered = False
         self._engine: Engine | None = None
 
     @property
@@ -51,6 +60,7 @@ class Database:
         if self._engine is None:
             self._engine = create_engine(
                 make_url(self.url).set(drivername="postgresql+psycopg"),
+                creator=lambda: self._open(row_factory=tuple_row),
                 poolclass=QueuePool,
                 pool_size=4,
                 max_overflow=12,
@@ -65,21 +75,79 @@ class Database:
         Commits on a clean exit, rolls back on an exception, closes either way. Times are UTC.
         Raises ``DatabaseError`` when the server cannot be reached.
         """
-        try:
-            connection: psycopg.Connection[dict[str, Any]] = psycopg.connect(
-                self.url,
-                row_factory=dict_row,
-                options="-c timezone=UTC",
-                application_name="meta-ads",
-                **options,
-            )
-        except psycopg.OperationalError as error:
-            raise DatabaseError(
-                f"cannot connect to {self.safe_url}: {str(error).strip()}. "
-                "Check META_ADS_DATABASE_URL and that the server is running"
-            ) from error
+        connection: Connection = self._open(
+            row_factory=dict_row,
+            options="-c timezone=UTC",
+            application_name="meta-ads",
+            **options,
+        )
         with connection:
             yield connection
+
+    def run(self, work: Callable[[Connection], T], **options: Any) -> T:
+        """Do ``work`` in one transaction, from its beginning again when the server goes away.
+
+        ``work`` must be repeatable: a commit whose answer was lost may have succeeded. Raises what
+        ``work`` raises, and ``DatabaseError`` when the server stays away.
+        """
+        for _ in range(_TRIES - 1):
+            try:
+                with self.connect(**options) as connection:
+                    return work(connection)
+            except psycopg.Error as error:
+                if not is_lost(error):
+                    raise
+                logger.warning("the database went away (%s): once more", type(error).__name__)
+        with self.connect(**options) as connection:
+            return work(connection)
+
+    def _open(self, **options: Any) -> psycopg.Connection[Any]:
+        try:
+            connection = psycopg.connect(self.url, **options)
+        except psycopg.OperationalError as error:
+            connection = self._open_again(error, options)
+        self._has_answered = True
+        return connection
+
+    def _open_again(
+        self, error: psycopg.OperationalError, options: dict[str, Any]
+    ) -> psycopg.Connection[Any]:
+        """Connect to a server that has just gone away; at once no for one that never answered."""
+        patience = _RESTART_SECONDS if self._has_answered or self._server is not None else 0.0
+        deadline, pause = time.monotonic() + patience, 0.05
+        while time.monotonic() < deadline:
+            if self._server is not None:
+                try:
+                    self._server.start()
+                except EmbeddedPostgresError as reason:
+                    raise DatabaseError(str(reason)) from reason
+            else:
+                time.sleep(pause)
+                pause = min(pause * 2, 2.0)
+            try:
+                return psycopg.connect(self.url, **options)
+            except psycopg.OperationalError as again:
+                error = again
+        raise DatabaseError(
+            f"cannot connect to {self.safe_url}: {str(error).strip()}. "
+            "Check META_ADS_DATABASE_URL and that the server is running"
+        ) from error
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[bool]:
+        """One process at a time per ``name``; gives whether it had to wait.
+
+        A Postgres advisory lock on a connection of its own: it ends with the process.
+        """
+        with self.connect(autocommit=True) as connection:
+            query = "select pg_try_advisory_lock(hashtext('meta-ads'), hashtext(%s)) as free"
+            row = connection.execute(query, [name]).fetchone()
+            assert row is not None
+            if not row["free"]:
+                connection.execute(
+                    "select pg_advisory_lock(hashtext('meta-ads'), hashtext(%s))", [name]
+                )
+            yield not row["free"]
 
     def check(self) -> None:
         """Prove that the server answers, is new enough and may be written to.
@@ -134,6 +202,14 @@ class Database:
             self._engine = None
 
 
+def is_lost(error: BaseException) -> bool:
+    """Whether the server or the way to it failed, not the statement."""
+    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return False
+    # No SQLSTATE: libpq itself saw the connection end. 57P0x: shut down, crashed, starting up.
+    return error.sqlstate is None or error.sqlstate.startswith(("57P0", "08"))
+
+
 def alembic_config() -> Any:
     """Alembic's configuration, built in code: the package carries its migrations with it."""
     from alembic.config import Config
@@ -151,7 +227,8 @@ def open_database(settings: Settings, *, migrate: bool = True) -> Database:
     if settings.database_url is not None:
         database = Database(settings.database_url.get_secret_value())
     else:
-        database = Database(EmbeddedPostgres(settings.home).start())
+        server = EmbeddedPostgres(settings.home)
+        database = Database(server.start(), server=server)
     if migrate:
         database.migrate()
     return database

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from typing import Any, TypeAlias
+from datetime import date, datetime
+from enum import StrEnum
 
-import psycopg
+from meta_ads_pipeline.control.database import Connection, Database
 
-Connection: TypeAlias = psycopg.Connection[dict[str, Any]]
+
+class LetterStatus(StrEnum):
+    """``open`` until a replay landed it or somebody discarded it."""
+
+    OPEN = "open"
+    REPLAYED = "replayed"
+    DISCARDED = "discarded"
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,34 @@ class DeadLetter:
         return hashlib.sha256("\x1f".join(identity).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class StoredLetter:
+    """A letter as ``control.dead_letters`` has it. Instants are UTC; ``document`` is JSON text.
+
+    ``attempts`` counts how often it could not be used: pulls and replays.
+    """
+
+    dead_letter_id: int
+    account_id: str
+    asset: str
+    partition_date: date | None
+    object_id: str | None
+    field: str | None
+    reason: str
+    document: str
+    source_call: str | None
+    status: LetterStatus
+    attempts: int
+    first_seen_at: datetime
+    last_seen_at: datetime
+    resolved_at: datetime | None
+    resolution: str | None
+
+
+class DeadLetterNotFoundError(LookupError):
+    """There is no such letter; the message says where to look."""
+
+
 def record(connection: Connection, letters: Sequence[DeadLetter]) -> None:
     """Keep the letters. One seen before is counted again, and reopened if it had been replayed."""
     distinct = {letter.fingerprint: letter for letter in letters}
@@ -51,7 +85,9 @@ def record(connection: Connection, letters: Sequence[DeadLetter]) -> None:
         " values (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
         " on conflict (fingerprint) do update set"
         "   attempts = d.attempts + 1, last_seen_at = now(), reason = excluded.reason,"
-        "   status = case d.status when 'replayed' then 'open' else d.status end",
+        "   status = case d.status when 'replayed' then 'open' else d.status end,"
+        "   resolved_at = case d.status when 'replayed' then null else d.resolved_at end,"
+        "   resolution = case d.status when 'replayed' then null else d.resolution end",
         [
             (
                 fingerprint,
@@ -67,3 +103,88 @@ def record(connection: Connection, letters: Sequence[DeadLetter]) -> None:
             for fingerprint, letter in distinct.items()
         ],
     )
+
+
+_COLUMNS = ", ".join(
+    f"{name}::text as {name}" if name == "document" else name
+    for name in StoredLetter.__dataclass_fields__
+)
+"""The document as text: numbers keep their digits."""
+
+
+def find(
+    connection: Connection,
+    *,
+    ids: Sequence[int] = (),
+    accounts: Sequence[str] = (),
+    assets: Sequence[str] = (),
+    status: LetterStatus | None = None,
+    limit: int | None = None,
+    lock: bool = False,
+) -> list[StoredLetter]:
+    """Letters that meet every condition given, the latest seen first.
+
+    ``accounts`` are ids without ``act_``. ``lock`` keeps others from resolving them until the
+    transaction ends.
+    """
+    rows = connection.execute(
+        f"select {_COLUMNS} from control.dead_letters"
+        " where (%(ids)s::bigint[] = '{}' or dead_letter_id = any(%(ids)s))"
+        " and (%(accounts)s::text[] = '{}' or account_id = any(%(accounts)s))"
+        " and (%(assets)s::text[] = '{}' or asset = any(%(assets)s))"
+        " and (%(status)s::text is null or status = %(status)s)"
+        " order by last_seen_at desc, dead_letter_id desc limit %(limit)s"
+        + (" for update" if lock else ""),
+        {
+            "ids": list(ids),
+            "accounts": list(accounts),
+            "assets": list(assets),
+            "status": status,
+            "limit": limit,
+        },
+    ).fetchall()
+    return [StoredLetter(**{**row, "status": LetterStatus(row["status"])}) for row in rows]
+
+
+def get(connection: Connection, dead_letter_id: int) -> StoredLetter:
+    """One letter. Raises ``DeadLetterNotFoundError``."""
+    letters = find(connection, ids=[dead_letter_id])
+    if not letters:
+        raise DeadLetterNotFoundError(
+            f"there is no dead letter {dead_letter_id}: `meta-ads dead-letters list` shows them"
+        )
+    return letters[0]
+
+
+def resolve(
+    connection: Connection, ids: Sequence[int], status: LetterStatus, resolution: str
+) -> int:
+    """Close open letters as replayed or discarded, with how it ended; returns how many."""
+    return connection.execute(
+        "update control.dead_letters set status = %s, resolution = %s, resolved_at = now()"
+        " where dead_letter_id = any(%s) and status = 'open'",
+        [status, resolution, list(ids)],
+    ).rowcount
+
+
+def count_failed_replay(connection: Connection, reasons: Mapping[int, str]) -> None:
+    """Keep letters open whose replay failed: one attempt more, and the reason of today."""
+    connection.execute(
+        "update control.dead_letters as d set attempts = attempts + 1, reason = r.reason"
+        " from unnest(%s::bigint[], %s::text[]) as r (id, reason) where d.dead_letter_id = r.id",
+        [list(reasons), list(reasons.values())],
+    )
+
+
+def discard(database: Database, ids: Sequence[int], reason: str) -> list[int]:
+    """Close open letters without using them; returns the ids that were open.
+
+    Raises ``DeadLetterNotFoundError`` for an id that does not exist.
+    """
+    with database.connect() as connection:
+        for dead_letter_id in ids:
+            get(connection, dead_letter_id)
+        found = find(connection, ids=ids, status=LetterStatus.OPEN, lock=True) if ids else []
+        still_open = [letter.dead_letter_id for letter in found]
+        resolve(connection, still_open, LetterStatus.DISCARDED, reason)
+    return sorted(still_open)

@@ -18,7 +18,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 DATABASE_NAME = "meta_ads"
 SUPERUSER = "postgres"
 _STARTUP_SECONDS = 60
+_ORPHAN_SECONDS = 10
 _LONGEST_SOCKET_PATH = 100  # Linux allows 107 bytes, macOS 103
 
 # Sized for a laptop: bulk loads of a few hundred thousand rows, a few dozen connections.
@@ -71,9 +72,7 @@ class EmbeddedPostgres:
             self.home.mkdir(parents=True, exist_ok=True)
             with self._exclusive():
                 self._take_lease()
-                if not self._is_running():
-                    self._launch()
-                self._create_database()
+                self._start_until_it_answers()
         except OSError as error:
             raise EmbeddedPostgresError(
                 f"cannot use {error.filename or self.home}: {error.strerror}. Make META_ADS_HOME "
@@ -81,9 +80,29 @@ class EmbeddedPostgres:
             ) from error
         return self._url(DATABASE_NAME)
 
+    def _start_until_it_answers(self) -> None:
+        """Start if needed. A server being killed still looks alive; one in recovery is mute."""
+        deadline = time.monotonic() + _STARTUP_SECONDS
+        while True:
+            if not self._is_running():
+                self._launch()
+            try:
+                return self._create_database()
+            except psycopg.OperationalError as error:
+                if time.monotonic() > deadline:
+                    raise EmbeddedPostgresError(
+                        f"the embedded Postgres under {self.data_dir} does not answer: {error}"
+                    ) from error
+                time.sleep(0.1)
+
     def release(self) -> None:
         """Give up this process's lease; the last one out stops the server."""
         if self._lease is None:
+            return
+        if not self.home.is_dir():
+            # Somebody removed it, and the server's data with it.
+            self._lease.close()
+            self._lease = None
             return
         with self._exclusive():
             lease, self._lease = self._lease, None
@@ -95,6 +114,8 @@ class EmbeddedPostgres:
                 lease.close()
             if self._is_running():
                 self._run("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(self.data_dir))
+            if self._socket_dir() != self.data_dir:
+                shutil.rmtree(self._socket_dir(), ignore_errors=True)
 
     def _take_lease(self) -> None:
         if self._lease is None:
@@ -112,15 +133,50 @@ class EmbeddedPostgres:
         pid_file = self.data_dir / "postmaster.pid"
         try:
             process = psutil.Process(int(pid_file.read_text().splitlines()[0]))
-            alive = process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE
         except FileNotFoundError:
             return False
         except (psutil.NoSuchProcess, ValueError, IndexError):
-            alive = False
-        if not alive:
-            # A pid left by a crash or a reboot may belong to anybody by now.
-            pid_file.unlink(missing_ok=True)
-        return alive
+            process = None
+        # A pid left by a crash or a reboot may belong to anybody by now.
+        if process is not None and self._is_ours(process):
+            return True
+        self._clear_after_crash()
+        return False
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        """Whether it is a live process of this data directory's server."""
+        try:
+            return (
+                process.name() == "postgres"
+                and process.status() != psutil.STATUS_ZOMBIE
+                and Path(process.cwd()) == self.data_dir.resolve()
+            )
+        except psutil.NoSuchProcess:
+            return False
+        except psutil.AccessDenied:
+            return True
+
+    def _clear_after_crash(self) -> None:
+        """Wait out the children of a killed server, then remove the files that name it.
+
+        Children notice within moments that the server is gone; one that wrote on beside a new
+        server would damage the data.
+        """
+        deadline = time.monotonic() + _ORPHAN_SECONDS
+        while children := [p for p in psutil.process_iter() if self._is_child_left_behind(p)]:
+            if time.monotonic() > deadline:
+                for child in children:
+                    with suppress(psutil.NoSuchProcess):
+                        child.kill()
+            time.sleep(0.05)
+        (self.data_dir / "postmaster.pid").unlink(missing_ok=True)
+        for lock in self._socket_dir().glob(".s.PGSQL.*.lock"):
+            lock.unlink(missing_ok=True)
+
+    def _is_child_left_behind(self, process: psutil.Process) -> bool:
+        with suppress(psutil.Error):
+            return process.name() == "postgres" and Path(process.cwd()) == self.data_dir.resolve()
+        return False
 
     def _launch(self) -> None:
         started = time.monotonic()

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 import psycopg
 
-from meta_ads_pipeline.control.database import Database
-
-Connection: TypeAlias = psycopg.Connection[dict[str, Any]]
+from meta_ads_pipeline.control.database import Connection, Database, is_lost
+from meta_ads_pipeline.control.retry_delays import LONGEST_DELAY, first_delay, is_passing
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +85,10 @@ def loaded_at(
 def rows_per_day(connection: Connection, key: SliceKey) -> float | None:
     """The mean number of rows of the account's latest slices; None before the first load."""
     row = connection.execute(
-        "select avg(rows_fetched)::float as mean from ("
-        " select rows_fetched from control.slices"
+        # Not rows_fetched: a slice that was confirmed without a read fetched none.
+        "select avg(held)::float as mean from ("
+        " select rows_inserted + rows_updated + rows_unchanged + rows_dead_lettered as held"
+        " from control.slices"
         " where account_id = %s and asset = %s and rows_fetched is not null"
         " order by partition_date desc limit 14) as latest",
         [key.account_id, key.asset],
@@ -112,6 +113,15 @@ def claim(connection: Connection, key: SliceKey, dates: Collection[date], by: At
     )
 
 
+def claim_undone(
+    connection: Connection, key: SliceKey, dates: Collection[date], by: Attempt
+) -> dict[date, int]:
+    """Claim what the sync has not done yet; returns what it has, as ``done_under`` does."""
+    done = done_under(connection, key, by.sync_id)
+    claim(connection, key, sorted(set(dates) - done.keys()), by)
+    return done
+
+
 def fail(
     connection: Connection,
     key: SliceKey,
@@ -121,18 +131,33 @@ def fail(
     kind: str,
     message: str,
 ) -> None:
-    """Mark slices as failed, with why. ``message`` must hold no secret. Their rows are kept."""
+    """Record a failure, with why and when to try again. ``message`` must hold no secret.
+
+    What may pass by itself is parked until a time that moves away with every attempt; what a
+    person must put right first has failed. The slices' rows are kept.
+    """
+    delay = first_delay(kind)
     connection.execute(
-        "insert into control.slices (account_id, partition_date, asset, status, sync_id, run_id,"
-        "   attempts, finished_at, error_kind, error_message)"
-        " select %(account)s, day, %(asset)s, 'failed', %(sync)s, %(run)s, 1,"
-        "   clock_timestamp(), %(kind)s, %(message)s"
+        "insert into control.slices as s (account_id, partition_date, asset, status, sync_id,"
+        "   run_id, attempts, finished_at, error_kind, error_message, next_attempt_at)"
+        " select %(account)s, day, %(asset)s, %(status)s, %(sync)s, %(run)s, 1,"
+        "   clock_timestamp(), %(kind)s, %(message)s, clock_timestamp() + %(delay)s::interval"
         " from unnest(%(dates)s::date[]) as day"
         " on conflict (account_id, partition_date, asset) do update set"
-        "   status = 'failed', sync_id = excluded.sync_id, run_id = excluded.run_id,"
+        "   status = excluded.status, sync_id = excluded.sync_id, run_id = excluded.run_id,"
         "   finished_at = excluded.finished_at, error_kind = excluded.error_kind,"
-        "   error_message = excluded.error_message",
-        {**_parameters(key, dates, by), "kind": kind, "message": message[:_LONGEST_MESSAGE]},
+        "   error_message = excluded.error_message,"
+        "   next_attempt_at = case when %(delay)s::interval is not null"
+        "     then clock_timestamp() + least(%(longest)s, %(delay)s::interval"
+        "       * power(2, least(greatest(s.attempts, 1), 12) - 1)) end",
+        {
+            **_parameters(key, dates, by),
+            "status": "parked" if is_passing(kind) else "failed",
+            "kind": kind,
+            "message": message[:_LONGEST_MESSAGE],
+            "delay": delay,
+            "longest": LONGEST_DELAY,
+        },
     )
 
 
@@ -184,32 +209,77 @@ def finish(
         "   rows_fetched, rows_inserted, rows_updated, rows_deleted, rows_unchanged,"
         "   rows_dead_lettered, pulled_at)"
         " select %(account)s, day, %(asset)s, %(sync)s, %(run)s, fetched, inserted, updated,"
-        f"   deleted, unchanged, dead_lettered, %(pulled_at)s {values}",
+        f"   deleted, unchanged, dead_lettered, %(pulled_at)s {values}"
+        # The same pull landed again: the answer to its first commit was lost with the server.
+        " where not exists (select from control.slice_loads as same"
+        "   where same.account_id = %(account)s and same.partition_date = l.day"
+        "   and same.asset = %(asset)s and same.run_id = %(run)s"
+        "   and same.pulled_at = %(pulled_at)s)",
         parameters,
     )
 
 
 class SliceLock:
-    """Slices that no other run works on while this one does. Release dates as they are done."""
+    """Slices that no other run works on while this one does. Release dates as they are done.
 
-    def __init__(self, connection: Connection, key: SliceKey) -> None:
-        self._connection = connection
-        self._name = f"slice:{key.asset}:{key.account_id}"
+    The locks belong to a database session of the lock's own. When the server goes away they go,
+    too: they are taken again as far as they are still free. Who took one meanwhile fetches that
+    slice a second time, which costs calls but changes nothing.
+    """
+
+    def __init__(self, database: Database, key: SliceKey) -> None:
+        self._database = database
+        self._name = lock_name(key)
+        self._held: set[int] = set()
+        self._session = ExitStack()
+        self._connection: Connection | None = None
 
     def take(self, dates: Collection[date]) -> None:
         """Wait for each date in turn: in order, so that two runs never wait in a circle."""
-        for number in sorted(day.toordinal() for day in dates):
-            if not self._call("pg_try_advisory_lock", [number]):
-                logger.info(
-                    "%s on %s: another run is at it, waiting", self._name, date.fromordinal(number)
-                )
-                self._call("pg_advisory_lock", [number])
+        wanted = sorted(day.toordinal() for day in dates)
+        while wanted:
+            try:
+                for number in wanted:
+                    self._take_one(number)
+                    self._held.add(number)
+                return
+            except psycopg.Error as error:
+                if not is_lost(error):
+                    raise
+                self._reconnect()
+                self._held.clear()
+
+    def _take_one(self, number: int) -> None:
+        if not self._call("pg_try_advisory_lock", [number]):
+            logger.info(
+                "%s on %s: another run is at it, waiting", self._name, date.fromordinal(number)
+            )
+            self._call("pg_advisory_lock", [number])
 
     def release(self, dates: Collection[date]) -> None:
         """Let others at these dates; the rest goes when the lock's block ends."""
-        self._call("pg_advisory_unlock", [day.toordinal() for day in dates])
+        numbers = [day.toordinal() for day in dates]
+        self._held.difference_update(numbers)
+        try:
+            self._call("pg_advisory_unlock", numbers)
+        except psycopg.Error as error:
+            if not is_lost(error):
+                raise
+            self._reconnect()
+            self._call("pg_try_advisory_lock", sorted(self._held))
+
+    def close(self) -> None:
+        """End the session, and with it what is still held."""
+        self._connection = None
+        self._session.close()
+
+    def _reconnect(self) -> None:
+        logger.warning("%s: the database went away, taking the locks again", self._name)
+        self.close()
 
     def _call(self, function: str, numbers: list[int]) -> bool:
+        if self._connection is None:
+            self._connection = self._session.enter_context(self._database.connect(autocommit=True))
         row = self._connection.execute(
             f"select bool_and({function}(hashtext(%s), n)::text is distinct from 'false') as got"
             " from unnest(%s::int[]) as n",
@@ -218,16 +288,32 @@ class SliceLock:
         return row is not None and bool(row["got"])
 
 
+def lock_name(key: SliceKey) -> str:
+    """What the advisory locks of an account's asset are named after; the number is the date's."""
+    return f"slice:{key.asset}:{key.account_id}"
+
+
+IS_HELD = (
+    "exists (select from pg_locks as l where l.locktype = 'advisory' and l.granted"
+    " and l.database = (select oid from pg_database where datname = current_database())"
+    " and l.classid::bigint = hashtext('slice:' || s.asset || ':' || s.account_id) & 4294967295"
+    " and l.objid::bigint = s.partition_date - date '0001-01-01' + 1 and l.objsubid = 2)"
+)
+"""SQL: whether a live run holds the lock of slice ``s``. One marked running without it is dead."""
+
+
 @contextmanager
 def exclusive(database: Database, key: SliceKey, dates: Collection[date]) -> Iterator[SliceLock]:
     """Keep other runs off these slices while they are fetched and loaded; waits for its turn.
 
     The locks belong to a database session, so they go with the process however that ends.
     """
-    with database.connect(autocommit=True) as connection:
-        lock = SliceLock(connection, key)
+    lock = SliceLock(database, key)
+    try:
         lock.take(dates)
         yield lock
+    finally:
+        lock.close()
 
 
 def _parameters(key: SliceKey, dates: Collection[date], by: Attempt) -> dict[str, Any]:

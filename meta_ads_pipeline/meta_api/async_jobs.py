@@ -13,16 +13,24 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from meta_ads_pipeline.meta_api.batch import read_nodes
 from meta_ads_pipeline.meta_api.calls import Call, Tally
-from meta_ads_pipeline.meta_api.error_rules import BAD_ANSWER, JOB_FAILED, Action, ErrorKind
+from meta_ads_pipeline.meta_api.error_rules import (
+    BAD_ANSWER,
+    JOB_FAILED,
+    JOBS_LATE,
+    Action,
+    ErrorKind,
+)
 from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
 from meta_ads_pipeline.meta_api.fields import Grain, Level
 from meta_ads_pipeline.meta_api.insights import InsightsPart, InsightsQuery, InsightsReader
 from meta_ads_pipeline.meta_api.job_memory import JobLimits, JobPace, JobStore, StoredJob, job_key
 from meta_ads_pipeline.meta_api.planner import Window
+from meta_ads_pipeline.meta_api.priority import carried
 from meta_ads_pipeline.meta_api.usage import UseCase
 
 STATUS_FIELDS = (
@@ -100,8 +108,8 @@ class InsightsRun:
             while self._queue or self._jobs or self._tasks:
                 if self.clock() > deadline:
                     raise MetaApiError(
-                        JOB_FAILED,
-                        f"reports not done within {self.limits.total_time:.0f} s",
+                        JOBS_LATE,
+                        f"waited {self.limits.total_time:.0f} s",
                         what="insights reports",
                         account_id=account_id,
                     )
@@ -132,9 +140,12 @@ class InsightsRun:
                     continue
                 self._queue.extendleft((piece, True, False) for piece in reversed(rest))
             if as_report:
-                self._tasks[self.executor.submit(self._create, query, replaces)] = query
+                self._tasks[self._submit(partial(self._create, query, replaces))] = query
             else:
-                self._tasks[self.executor.submit(self._read_sync, query)] = None
+                self._tasks[self._submit(partial(self._read_sync, query))] = None
+
+    def _submit(self, work: Callable[[], Outcome]) -> Future[Outcome]:
+        return self.executor.submit(carried(work))
 
     def _read_sync(self, query: InsightsQuery) -> Outcome:
         return self.reader.read(query, self.tally)
@@ -289,7 +300,7 @@ class InsightsRun:
         if words == DONE and percent >= 100:
             self._jobs.remove(job)
             self.pace.observe(now - job.started)
-            self._tasks[self.executor.submit(self._read_report, job)] = job.query
+            self._tasks[self._submit(partial(self._read_report, job))] = job.query
             return
         if words in ENDED_BADLY:
             self._replace(job, _job_error(job, status, words))

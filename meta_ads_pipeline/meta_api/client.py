@@ -57,8 +57,8 @@ class MetaAdsClient:
     """One per connection; thread-safe. Close it (or use `with`) to end its reader threads.
 
     Every method raises MetaApiError. Every HTTP call, retries included, is told to `on_call` from
-    the thread that made it. `governor` decides when calls may go; `job_store` lets reports survive
-    a restart.
+    the thread that made it. `governor` decides when calls may go; `slots` bound how many are in
+    flight together with other clients; `job_store` lets reports survive a restart.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class MetaAdsClient:
         entity_page_size: int = 500,
         max_concurrency: int = 12,
         max_concurrency_per_account: int = 6,
+        slots: Slots | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -97,7 +98,7 @@ class MetaAdsClient:
         caller = Caller(
             self._transport,
             governor or UsageGovernor(clock=clock, sleep=sleep),
-            Slots(max_concurrency, max_concurrency_per_account),
+            slots or Slots(max_concurrency, max_concurrency_per_account),
             policy=retry_policy or RetryPolicy(),
             on_call=on_call,
             sleep=sleep,
@@ -245,7 +246,7 @@ class MetaAdsClient:
         return self._tokens.inspect(token)
 
     def granted_scopes(self) -> tuple[str, ...]:
-        """The permissions granted to the client's token; for want of app credentials to inspect it."""
+        """The permissions granted to the client's token; needs no app credentials."""
         return self._tokens.granted_scopes()
 
     def exchange_token(self, token: str | None = None, *, sixty_days: bool = False) -> NewToken:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Self
 
 from pydantic import SecretStr
@@ -19,11 +20,15 @@ from meta_ads_pipeline.control.connection_accounts import account_owners, active
 from meta_ads_pipeline.control.connections import Connection, record_state
 from meta_ads_pipeline.control.database import Database, DatabaseError
 from meta_ads_pipeline.control.vault import VaultError
+from meta_ads_pipeline.meta_api.calls import Slots
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.error_rules import ErrorKind, rule_for
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.meta_api.governor import Governor, UsageGovernor
-from meta_ads_pipeline.meta_api.token_state import verdict_of_error
+from meta_ads_pipeline.meta_api.governor import Governor
+from meta_ads_pipeline.meta_api.limits import BudgetRules
+from meta_ads_pipeline.meta_api.shared_governor import PostgresGovernor
+from meta_ads_pipeline.meta_api.stored_jobs import PostgresJobStore
+from meta_ads_pipeline.meta_api.token_state import says_of_token, verdict_of_error
 from meta_ads_pipeline.meta_api.usage import Usage, UseCase
 from meta_ads_pipeline.meta_api.validation import (
     client_with,
@@ -37,7 +42,6 @@ from meta_ads_pipeline.settings import Settings
 logger = logging.getLogger(__name__)
 
 _NO_TOKEN = SecretStr("unreadable")  # never sent: the gate in front of it is closed
-_CONFIGURATION = "app_secret_proof"  # META_APP_SECRET is wrong, which says nothing of the token
 
 
 class ConnectionGate:
@@ -82,6 +86,11 @@ class ConnectionGate:
         if first:
             self._on_refusal(error)
 
+    def flush(self) -> None:
+        """Let the inner governor write down what it holds back."""
+        if isinstance(self._inner, PostgresGovernor):
+            self._inner.close()
+
     def _refuse_if_closed(self, account_id: str | None) -> None:
         if self._closed is not None:
             raise replace(self._closed, what="not asked", account_id=account_id)
@@ -125,9 +134,10 @@ class ConnectedClients:
         self.close()
 
     def close(self) -> None:
-        """End the clients' threads."""
+        """End the clients' threads; what they learned of the budget is kept."""
         for each in self._clients:
             each.client.close()
+            each.gate.flush()
 
     @property
     def first(self) -> ConnectedClient:
@@ -142,7 +152,8 @@ class ConnectedClients:
         It is the account's own, usable or not; for an account without one, the first usable.
         """
         owner = self._owner(account_id)
-        return self._by_connection[owner] if owner in self._by_connection else self.first
+        found = None if owner is None else self._by_connection.get(owner)
+        return found or self.first
 
     def client_for(self, account_id: str) -> MetaAdsClient:
         """The client that reads this ad account."""
@@ -173,10 +184,13 @@ def clients_for(
 
     A paused connection is tried once more first (unless ``try_paused`` is false), so that what a
     person has put right at Meta works again without further ado. ``client_options`` go to
-    ``MetaAdsClient``; ``governor_for`` gives the governor behind each connection's gate.
+    ``MetaAdsClient``; ``governor_for`` gives the governor behind each connection's gate, by default
+    the one that shares its budget with all processes.
     """
     at = now or datetime.now(UTC)
     clients = []
+    slots: dict[str, Slots] = {}
+    client_options = {"job_store": PostgresJobStore(database), **client_options}
     for connection in connections_in_use(database, settings):
         current, closed, token = connection, None, _NO_TOKEN
         try:
@@ -187,15 +201,46 @@ def clients_for(
                 closed = _pause_error(current, current.status_reason or str(current.status))
         except VaultError as error:
             closed = _pause_error(connection, str(error))
-        inner = governor_for(current) if governor_for else UsageGovernor()
+        inner = (governor_for or partial(shared_governor, settings, database))(current)
         gate = ConnectionGate(inner, _pauser(database, settings, current), closed)
+        app = app_of(settings, current)
+        slots.setdefault(
+            app,
+            Slots(settings.max_parallel_requests, settings.max_parallel_requests_per_account),
+        )
         client = client_with(
-            settings, token, app_id=current.facts.app_id, governor=gate, **client_options
+            settings,
+            token,
+            app_id=current.facts.app_id,
+            governor=gate,
+            **{"slots": slots[app], **client_options},
         )
         clients.append(ConnectedClient(current, client, gate, _only(database, settings, current)))
         if closed is not None:
             logger.warning("%s is paused: %s", current.subject, closed.message)
     return ConnectedClients(database, clients)
+
+
+def app_of(settings: Settings, connection: Connection) -> str:
+    """Whose limits a connection's calls count under: its app's, or, that unknown, its own."""
+    app_id = connection.facts.app_id or settings.app_id
+    return app_id or f"connection {connection.label}"
+
+
+def shared_governor(
+    settings: Settings, database: Database, connection: Connection
+) -> PostgresGovernor:
+    """The governor of a connection, with the bounds of the settings."""
+    return PostgresGovernor(
+        database,
+        app=app_of(settings, connection),
+        connection_id=connection.connection_id,
+        label=connection.label,
+        rules=BudgetRules(
+            ceiling_percent=settings.budget_ceiling_percent,
+            calls_per_hour=settings.calls_per_hour,
+        ),
+    )
 
 
 def _tried_again(
@@ -218,7 +263,7 @@ def _pauser(
     """Writes a refusal down. A database that is away cannot hide the refusal itself."""
 
     def pause(error: MetaApiError) -> None:
-        if error.rule.name == _CONFIGURATION:
+        if not says_of_token(error):
             return
         verdict = verdict_of_error(error)
         try:

@@ -7,6 +7,7 @@ the filter refuses them) and are read by id.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -185,22 +186,21 @@ class EntityReader:
             # Only this page: the other creatives keep their story.
             self.dropped.record(f"{key}/act_{call.account_id}", (STORY_FIELD,), error)
             return Repair(_without(call, fields, (STORY_FIELD,)), lasting=False)
-        gone = self.dropped.drop(key, fields, error)
-        if gone:
-            return Repair(_without(call, fields, gone))
         statuses = call.params.get("effective_status")
         if (
             error.kind is ErrorKind.INVALID
             and error.action is Action.FIX_REQUEST
             and isinstance(statuses, list)
             and DELETED in statuses
+            and re.search("(?i)status|deleted|filter", f"{error.message} {error.blamed}")
         ):
             with self._lock:
                 self._no_deleted.add(key)
             return Repair(
                 call.with_params(effective_status=[each for each in statuses if each != DELETED])
             )
-        return None
+        gone = self.dropped.drop(key, fields, error)
+        return Repair(_without(call, fields, gone)) if gone else None
 
 
 def _without(call: Call, fields: tuple[str, ...], gone: tuple[str, ...]) -> Call:

@@ -35,6 +35,7 @@ class Action(StrEnum):
     DROP_FIELD = "drop_field"
     RESTART_PAGING = "restart_paging"
     UPGRADE_VERSION = "upgrade_version"
+    PARK = "park"
     FIX_REQUEST = "fix_request"
 
 
@@ -360,12 +361,27 @@ UNEXPECTED_ROWS = ErrorRule(
     "the answer does not fit the question",
     "Nothing of it was kept. Please report this with the API version.",
 )
+JOBS_LATE = ErrorRule(
+    "jobs_late",
+    ErrorKind.TRANSIENT,
+    Action.RETRY,
+    "the asynchronous reports were not finished in time",
+    "Run the same command again: it reads the reports that were started.",
+)
 JOB_FAILED = ErrorRule(
     "job_failed",
     ErrorKind.TRANSIENT,
     Action.RETRY,
     "an asynchronous report failed, twice, and cannot be made smaller",
     _AGAIN,
+)
+
+CALLS_HELD = ErrorRule(
+    "calls_held",
+    ErrorKind.RATE_LIMIT,
+    Action.PARK,
+    "the budget for calls is spent for longer than this client waits",
+    "It is tried again later by itself; `meta-ads status` shows what is blocked.",
 )
 
 

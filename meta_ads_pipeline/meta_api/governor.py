@@ -1,7 +1,8 @@
 """Decide when the next call may go, from what Meta says about the limits.
 
-`Governor` is the hook; `UsageGovernor` is the one that knows only its own process. It slows down
-smoothly as usage rises and, after a block, lets one call through per hint while the rest wait.
+`Governor` is the hook; `UsageGovernor` is the one that knows only its own process (the one that all
+processes share is in `shared_governor`). It slows down smoothly as usage rises and, after a block,
+lets one call through per hint while the rest wait.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from meta_ads_pipeline.meta_api.error_rules import ErrorKind, rule_for
+from meta_ads_pipeline.meta_api.error_rules import CALLS_HELD, ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.usage import Usage, UseCase
 
@@ -101,8 +102,8 @@ class UsageGovernor:
                 return
             if self.clock() - started + wait > self.longest_wait:
                 raise MetaApiError(
-                    rule_for(4),
-                    "calls are blocked for longer than this client waits",
+                    CALLS_HELD,
+                    f"the next call may go in {wait:.0f} s",
                     regain_seconds=wait,
                     account_id=account_id,
                 )

@@ -27,7 +27,8 @@ PAUSED, EXPIRING, DATA_ACCESS = "connection_paused", "token_expiring", "data_acc
 STATE_ALERTS = (PAUSED, EXPIRING, DATA_ACCESS)
 
 _EXPIRED_SUBCODES = (463, 493)
-_RENEWABLE_TYPES = (None, "USER", "SYSTEM_USER")
+SYSTEM_USER = "SYSTEM_USER"
+_RENEWABLE_TYPES = (None, "USER", SYSTEM_USER)
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Verdict:
 
 
 ACTIVE = Verdict(ConnectionStatus.ACTIVE)
+
+
+def says_of_token(error: MetaApiError) -> bool:
+    """Whether a refusal is the token's fault; a wrong META_APP_SECRET is not."""
+    return error.kind is ErrorKind.AUTH and error.rule.name != "app_secret_proof"
 
 
 def verdict_of_error(error: MetaApiError) -> Verdict:
@@ -106,6 +112,8 @@ def renewal_due(facts: TokenFacts, now: datetime) -> bool:
 def why_not_renewable(connection: Connection, settings: Settings) -> str | None:
     """What stands in the way of renewing a token, as a sentence with the fix; None: nothing."""
     again = reconnect_command(connection)
+    if not connection.status.usable:
+        return f"a dead token cannot be renewed ({connection.status_reason}): {again}"
     if connection.from_environment:
         return (
             "META_ACCESS_TOKEN is never renewed by the pipeline: store the token with "

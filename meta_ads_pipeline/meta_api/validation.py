@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import SecretStr
 
 from meta_ads_pipeline.control.alerts import settle_alerts
+from meta_ads_pipeline.control.connection_tokens import read_token
 from meta_ads_pipeline.control.connections import (
     Connection,
     TokenFacts,
     environment_connection,
     list_connections,
-    read_token,
     record_state,
 )
 from meta_ads_pipeline.control.database import Database
@@ -29,6 +29,7 @@ from meta_ads_pipeline.meta_api.token_state import (
     STATE_ALERTS,
     Verdict,
     facts_of,
+    says_of_token,
     standing_alerts,
     verdict_of_error,
     verdict_of_facts,
@@ -40,6 +41,14 @@ BRIEF_PATIENCE = RetryPolicy(
     same_failure=2, attempts=3, first_backoff=0.5, longest_backoff=5.0, rate_limit_total=0.0
 )
 """For questions a person waits for: a rate limit is an answer, too."""
+
+
+OTHER_APP = "another app"
+"""In place of an app id: Meta told only that it is not META_APP_ID."""
+
+
+class AppCredentialsError(RuntimeError):
+    """Meta refuses META_APP_ID with META_APP_SECRET; says nothing of any token."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class Inspection:
 
 
 def connections_in_use(database: Database, settings: Settings) -> list[Connection]:
-    """The connection of ``META_ACCESS_TOKEN``, if set, first; then the stored ones, oldest first."""
+    """The connection of ``META_ACCESS_TOKEN`` first, if set; then the stored ones by age."""
     stored = [each for each in list_connections(database) if each.has_stored_token]
     if settings.access_token is None:
         return stored
@@ -113,50 +122,72 @@ def inspect(
     """Ask Meta about a token, then read its ad accounts with it.
 
     With app credentials the app asks; otherwise the token about itself, and where Meta refuses
-    that, about its permissions; dates then stay as ``known``. Raises ``MetaApiError`` when Meta
-    gives no answer that says anything about the token (network, limits).
+    that, about its permissions; dates then stay as ``known``. Raises ``AppCredentialsError`` when
+    Meta refuses the app, ``MetaApiError`` when it gives no answer that says anything about the
+    token (network, limits).
     """
     known = known or TokenFacts()
+    as_app = settings.app_id is not None and settings.app_secret is not None
+    as_app = as_app and known.app_id in {None, settings.app_id}
     with brief_client(settings, token, app_id=known.app_id) as client:
-        other_app = False
-        try:
-            info = client.inspect_token()
-        except MetaApiError as error:
-            if error.kind is ErrorKind.AUTH:
-                return Inspection(verdict_of_error(error), known)
-            if error.kind not in {ErrorKind.INVALID, ErrorKind.PERMISSION}:
-                raise
-            if settings.app_id and settings.app_secret and known.app_id is None:
-                other_app = "app_id" in error.message.lower()
-        else:
-            facts, verdict = facts_of(info), verdict_of_token(info, now)
-            other_app = bool(settings.app_id and info.app_id and info.app_id != settings.app_id)
-            if not verdict.status.usable:
-                return Inspection(verdict, facts, of_other_app=other_app)
-            if not other_app:
-                return _proven(client, facts, verdict)
-            known = facts
-    # The other app's secret is not known here: ask without any.
-    bare = settings.model_copy(update={"app_secret": None}) if other_app else settings
+        asked = _ask(client, now, as_app=as_app)
+        if not as_app or not _of_other_app(asked, settings):
+            found = _concluded(client, asked, known, now)
+            return replace(found, of_other_app=known.app_id not in {None, settings.app_id})
+    # The other app's secret is not known here: the token is asked about itself.
+    bare = settings.model_copy(update={"app_id": None, "app_secret": None})
     with brief_client(bare, token) as client:
-        try:
-            facts = known if known.scopes else replace(known, scopes=client.granted_scopes())
-        except MetaApiError as error:
-            if error.kind is ErrorKind.AUTH:
-                return Inspection(verdict_of_error(error), known, of_other_app=other_app)
-            raise
-        proven = _proven(client, facts, verdict_of_facts(facts, now))
-        return replace(proven, of_other_app=other_app)
+        asked = _ask(client, now, as_app=False)
+        found = _concluded(client, asked, replace(known, app_id=OTHER_APP), now)
+        return replace(found, of_other_app=True)
 
 
-def _proven(client: MetaAdsClient, facts: TokenFacts, verdict: Verdict) -> Inspection:
-    """The inspection with the accounts read, or with what the refusal says."""
-    if not verdict.status.usable:
-        return Inspection(verdict, facts)
+_Asked: TypeAlias = tuple[TokenFacts, Verdict] | MetaApiError
+
+
+def _ask(client: MetaAdsClient, now: datetime, *, as_app: bool) -> _Asked:
+    """What Meta says about the token, or its refusal to say."""
+    refused: MetaApiError
     try:
+        info = client.inspect_token()
+        return facts_of(info), verdict_of_token(info, now)
+    except MetaApiError as error:
+        if error.kind not in {ErrorKind.AUTH, ErrorKind.INVALID, ErrorKind.PERMISSION}:
+            raise
+        refused = error
+    if as_app and refused.kind is ErrorKind.AUTH:
+        raise AppCredentialsError(
+            "Meta refuses the app credentials: check META_APP_ID and META_APP_SECRET (App "
+            f"dashboard > Settings > Basic). {refused}"
+        )
+    return refused
+
+
+def _of_other_app(asked: _Asked, settings: Settings) -> bool:
+    """Whether the answer shows that the token was made for another app than META_APP_ID."""
+    if isinstance(asked, MetaApiError):
+        return "app_id" in asked.message.lower()
+    return asked[0].app_id not in {None, settings.app_id}
+
+
+def _concluded(
+    client: MetaAdsClient, asked: _Asked, known: TokenFacts, now: datetime
+) -> Inspection:
+    """The inspection with the accounts read, or with what the refusal says of the token."""
+    facts = known
+    try:
+        if not isinstance(asked, MetaApiError):
+            facts, verdict = asked
+        elif says_of_token(asked):
+            return Inspection(verdict_of_error(asked), facts)
+        else:
+            facts = replace(known, scopes=client.granted_scopes())
+            verdict = verdict_of_facts(facts, now)
+        if not verdict.status.usable:
+            return Inspection(verdict, facts)
         return Inspection(verdict, facts, client.get_accounts())
     except MetaApiError as error:
-        if error.kind not in {ErrorKind.AUTH, ErrorKind.PERMISSION}:
+        if error.kind is not ErrorKind.PERMISSION and not says_of_token(error):
             raise
         return Inspection(verdict_of_error(error), facts)
 

@@ -2,50 +2,33 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import date, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
 from decimal import Decimal
-from typing import Any, TypeAlias
-
-import psycopg
+from typing import Any
 
 from meta_ads_pipeline.control.accounts import Account, active_accounts
-from meta_ads_pipeline.control.database import Database, DatabaseError
+from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.quality.ads_manager_columns import AMOUNTS
 from meta_ads_pipeline.quality.ads_manager_csv import (
-    LEVELS,
     AdsManagerFileError,
     BadLine,
     Export,
     ExportRow,
 )
+from meta_ads_pipeline.quality.ads_manager_match import (
+    Cells,
+    Key,
+    Matched,
+    Period,
+    active,
+    match,
+    plain_name,
+)
 
 CENT = Decimal("0.01")
 """Amounts this close are equal: Ads Manager rounds what it shows."""
-
-Key: TypeAlias = tuple[str, ...]
-Period: TypeAlias = tuple[date, date]
-Values: TypeAlias = dict[str, Decimal | None]
-_Cells: TypeAlias = dict[tuple[Key, Period], Values]
-
-_SOURCES = {
-    "account": ("", ""),
-    "campaign": (
-        "daily.campaign_id, campaigns.name as campaign_name,",
-        "left join marts.dim_campaigns as campaigns on daily.campaign_id = campaigns.campaign_id",
-    ),
-    "adset": (
-        "daily.adset_id, adsets.name as adset_name,",
-        "left join marts.dim_adsets as adsets on daily.adset_id = adsets.adset_id",
-    ),
-    "ad": (
-        "daily.ad_id, ads.name as ad_name,",
-        "left join marts.dim_ads as ads on daily.ad_id = ads.ad_id",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -128,25 +111,23 @@ def choose_account(database: Database, export: Export, asked: str | None) -> Acc
     Raises ``AdsManagerFileError`` when that leaves a choice or contradicts the file, and
     ``UnknownAccountError`` when ``asked`` was never synced.
     """
-    in_file = {row.names["account_id"] for row in export.rows if row.names.get("account_id")}
-    in_file = {account_id.removeprefix("act_") for account_id in in_file}
+    in_file = {_account_id(row) for row in export.rows} - {""}
     known = active_accounts(database, only=[asked] if asked else ())
-    column = export.columns.get("account_id")
+    column, of_file = export.columns.get("account_id"), ", ".join(sorted(in_file))
     if asked is None and in_file:
         chosen = [account for account in known if account.account_id in in_file]
         if not chosen:
             raise AdsManagerFileError(
-                f"column {column!r}: {_listed(in_file)} is not synced here, only {_named(known)}"
+                f"column {column!r} says {of_file}, which is not synced here; synced: "
+                f"{_named(known) or 'none yet'}"
             )
     elif asked is None:
-        titles = {_name(row.names.get("account_name", "")) for row in export.rows} - {""}
-        chosen = [account for account in known if _name(account.name or "") in titles] or known
+        titles = {plain_name(row.names.get("account_name", "")) for row in export.rows} - {""}
+        chosen = [account for account in known if plain_name(account.name or "") in titles] or known
     else:
         chosen = known
         if in_file and asked not in in_file:
-            raise AdsManagerFileError(
-                f"column {column!r} says {_listed(in_file)}, but --account is {asked}"
-            )
+            raise AdsManagerFileError(f"column {column!r} says {of_file}, but --account is {asked}")
     if len(chosen) != 1 or (asked is None and len(in_file) > 1):
         raise AdsManagerFileError(
             f"which account is the file of? Give --account, one of {_named(chosen) or 'none yet'}"
@@ -159,105 +140,100 @@ def compare(
 ) -> Verification:
     """Compare ``export`` with the marts of ``account``; ``tolerance`` is a share (0.05 is 5 %).
 
-    Raises ``AdsManagerFileError`` when the file is in another currency or of another account, and
-    ``DatabaseError`` when there are no marts yet.
+    Raises ``AdsManagerFileError`` when the file is in another currency or nothing in it tells
+    objects apart, and ``DatabaseError`` when there are no marts yet.
     """
     _check_currency(export, account)
-    rows = [
-        row
-        for row in export.rows
-        if row.names.get("account_id", "").removeprefix("act_") in ("", account.account_id)
+    rows = [row for row in export.rows if _account_id(row) in ("", account.account_id)]
+    matched = match(database, export, rows, account.account_id)
+    cells = [
+        cell
+        for cell in {**matched.file, **matched.marts}
+        if active(matched.file.get(cell)) or active(matched.marts.get(cell))
     ]
-    fields, notes = _identity(export, rows)
-    start, end = min(row.start for row in rows), max(row.end for row in rows)
-    ours = _our_rows(database, export.level, account.account_id, start, end)
-    labels: dict[Key, tuple[str | None, str | None]] = {}
-    ids_of: dict[Key, set[str]] = defaultdict(set)
-    file_cells: _Cells = {}
-    repeated: Counter[tuple[Key, Period]] = Counter()
-    for row in rows:
-        key, period = _key(fields, row.names), (row.start, row.end)
-        labels.setdefault(key, _label(export.level, row.names))
-        repeated[key, period] += 1
-        _add(file_cells, (key, period), row.values, export.measures)
-    periods = _periods_by_date(file_cells, start, end, by_day=all(r.start == r.end for r in rows))
-    our_cells: _Cells = {}
-    for our_row in ours:
-        key = _key(fields, our_row)
-        our_id, our_name = _label(export.level, our_row)
-        labels[key] = (our_id, labels.get(key, (None, our_name))[1] or our_name)
-        ids_of[key].add(our_id or "")
-        for period in periods[our_row["event_date"]]:
-            _add(our_cells, (key, period), our_row, export.measures)
-    many = {key for key, ids in ids_of.items() if len(ids) > 1}
-    labels.update({key: (None, labels[key][1]) for key in many})
-    result = Verification(
+    differences = [
+        difference
+        for cell in sorted(cells, key=lambda cell: (cell[1], cell[0]))
+        for difference in _differences(matched, cell, export.measures, tolerance)
+    ]
+    compared = len(cells) * len(export.measures)
+    only_in_file = _only(matched.file, matched.marts, matched)
+    only_in_marts = _only(matched.marts, matched.file, matched)
+    notes = [*matched.notes, *_notes_on_file(export, account, rows)]
+    if only_in_file and only_in_marts and any(name.endswith("_name") for name in matched.fields):
+        notes.append("matched by name: export with the id column if something was renamed since")
+    return Verification(
         account_id=account.account_id,
         currency=account.currency,
         level=export.level,
-        by_day=all(row.start == row.end for row in rows),
-        matched_by=tuple(fields),
-        start=start,
-        end=end,
+        by_day=matched.by_day,
+        matched_by=matched.fields,
+        start=matched.start,
+        end=matched.end,
         tolerance=tolerance,
         measures=export.measures,
-        compared=0,
-        equal=0,
-        totals={
-            measure: _total(file_cells, our_cells, measure) for measure in export.measures
-        },
-        differences=(),
-        only_in_file=_only(file_cells, our_cells, labels),
-        only_in_marts=_only(our_cells, file_cells, labels),
-        bad_lines=export.bad_lines,
-        notes=(
-            *notes,
-            *_notes_on_names(many, ids_of, labels, repeated),
-            *_notes_on_file(export, account, rows),
-            *_notes_on_sync(database, account, start, end),
-        ),
-    )
-    return _with_differences(result, file_cells, our_cells, labels)
-
-
-def _with_differences(
-    result: Verification,
-    file_cells: _Cells,
-    our_cells: _Cells,
-    labels: Mapping[Key, tuple[str | None, str | None]],
-) -> Verification:
-    compared, differences = 0, []
-    for key, period in sorted({**our_cells, **file_cells}, key=lambda cell: (cell[1], cell[0])):
-        theirs, ours = file_cells.get((key, period)), our_cells.get((key, period))
-        if not _active(theirs) and not _active(ours):
-            continue
-        only_in = "marts" if theirs is None else "file" if ours is None else None
-        for measure in result.measures:
-            compared += 1
-            file_value, our_value = (theirs or {}).get(measure), (ours or {}).get(measure)
-            difference = (our_value or Decimal(0)) - (file_value or Decimal(0))
-            if abs(difference) <= (CENT if measure in AMOUNTS else 0):
-                continue
-            relative = abs(difference / file_value) if file_value else None
-            differences.append(
-                Difference(
-                    *labels[key],
-                    *period,
-                    measure,
-                    file_value,
-                    our_value,
-                    difference,
-                    relative,
-                    within_tolerance=relative is not None and relative <= result.tolerance,
-                    only_in=only_in,
-                )
-            )
-    return replace(
-        result,
         compared=compared,
         equal=compared - len(differences),
+        totals={measure: _total(matched, measure) for measure in export.measures},
         differences=tuple(differences),
+        only_in_file=only_in_file,
+        only_in_marts=only_in_marts,
+        bad_lines=export.bad_lines,
+        notes=(*notes, *_notes_on_sync(database, account, matched)),
     )
+
+
+def _differences(
+    matched: Matched, cell: tuple[Key, Period], measures: Sequence[str], tolerance: Decimal
+) -> Iterator[Difference]:
+    in_file, in_marts = matched.file.get(cell), matched.marts.get(cell)
+    object_id, object_name = matched.labels[cell[0]]
+    only_in = "marts" if in_file is None else "file" if in_marts is None else None
+    for measure in measures:
+        file_value, our_value = (in_file or {}).get(measure), (in_marts or {}).get(measure)
+        difference, relative = _gap(file_value, our_value)
+        if abs(difference) <= (CENT if measure in AMOUNTS else 0):
+            continue
+        yield Difference(
+            object_id=object_id,
+            object_name=object_name,
+            start=cell[1][0],
+            end=cell[1][1],
+            measure=measure,
+            file_value=file_value,
+            our_value=our_value,
+            difference=difference,
+            relative=relative,
+            # Something against nothing is no matter of percent.
+            within_tolerance=bool(our_value) and relative is not None and relative <= tolerance,
+            only_in=only_in,
+        )
+
+
+def _gap(file_value: Decimal | None, our_value: Decimal | None) -> tuple[Decimal, Decimal | None]:
+    """Ours minus the file's, and its size as a share of the file's; an absent value counts as 0."""
+    difference = Decimal(our_value or 0) - Decimal(file_value or 0)
+    return difference, abs(difference / file_value) if file_value else None
+
+
+def _total(matched: Matched, measure: str) -> MeasureTotal:
+    in_file = sum((values[measure] or Decimal(0) for values in matched.file.values()), Decimal(0))
+    in_marts = sum((values[measure] or Decimal(0) for values in matched.marts.values()), Decimal(0))
+    return MeasureTotal(in_file, in_marts, *_gap(in_file, in_marts))
+
+
+def _only(here: Cells, there: Cells, matched: Matched) -> tuple[str, ...]:
+    """The objects with activity here and no row at all there."""
+    elsewhere = {key for key, _ in there}
+    keys = {key for (key, _), values in here.items() if key not in elsewhere and active(values)}
+    return tuple(sorted(described(*matched.labels[key]) for key in keys))
+
+
+def described(object_id: str | None, object_name: str | None) -> str:
+    """An object in words: its name with its id, whichever there are."""
+    if object_name and object_id:
+        return f"{object_name} ({object_id})"
+    return object_name or object_id or "the account"
 
 
 def _check_currency(export: Export, account: Account) -> None:
@@ -270,53 +246,59 @@ def _check_currency(export: Export, account: Account) -> None:
         )
 
 
-def _identity(export: Export, rows: Sequence[ExportRow]) -> tuple[list[str], list[str]]:
-    """The columns that tell objects apart, and notes: the id, else names with those above."""
-    level, notes = export.level, []
-    if level == "account":
-        return [], []
-    parents = LEVELS[1 : LEVELS.index(level)]
-    unusable = next((row for row in rows if not _is_id(row.names.get(f"{level}_id", ""))), None)
-    if unusable is None:
-        return [f"{level}_id"], []
-    if f"{level}_id" in export.columns:
-        notes.append(
-            f"matched by name: line {unusable.line}, column {export.columns[f'{level}_id']!r} is "
-            f"{unusable.names[f'{level}_id']!r}, no id (a spreadsheet rounds them: compare the "
-            "export as downloaded)"
-        )
-    named = [row for row in rows if row.names.get(f"{level}_name")]
-    if len(named) < len(rows):
-        raise AdsManagerFileError(
-            f"nothing to match by: expected the column of the {level}'s id, or of its name, to be "
-            f"filled in every line; line {unusable.line} has neither"
-        )
-    fields = []
-    for parent in parents:
-        if all(_is_id(row.names.get(f"{parent}_id", "")) for row in rows):
-            fields.append(f"{parent}_id")
-        elif all(row.names.get(f"{parent}_name") for row in rows):
-            fields.append(f"{parent}_name")
-    return [*fields, f"{level}_name"], notes
+def _account_id(row: ExportRow) -> str:
+    return row.names.get("account_id", "").removeprefix("act_")
 
 
-def _our_rows(
-    database: Database, level: str, account_id: str, start: date, end: date
-) -> list[dict[str, Any]]:
-    levels = LEVELS[1 : LEVELS.index(level) + 1]
-    columns = " ".join(_SOURCES[each][0] for each in levels)
-    joins = " ".join(_SOURCES[each][1] for each in levels)
-    query = f"""
-        select {columns} daily.event_date, daily.spend, daily.impressions, daily.clicks,
-            daily.link_clicks, daily.purchases, daily.revenue, daily.leads
-        from marts.{level}_daily as daily {joins}
-        where daily.provider = 'meta' and daily.account_id = %s
-            and daily.event_date between %s and %s"""
-    try:
-        with database.connect() as connection:
-            return connection.execute(query.encode(), [account_id, start, end]).fetchall()
-    except psycopg.errors.UndefinedTable as error:
-        raise DatabaseError(
-            f"there is nothing to compare with yet ({error.diag.message_primary}): run "
-            f"meta-ads sync --start {start} --end {end} first"
-        ) from error
+def _named(accounts: Sequence[Account]) -> str:
+    return ", ".join(described(account.account_id, account.name) for account in accounts)
+
+
+def _notes_on_file(export: Export, account: Account, rows: Sequence[ExportRow]) -> Iterator[str]:
+    if export.currency is None and AMOUNTS & set(export.measures):
+        yield f"the file names no currency: taken to be in {account.currency}"
+    titles = {row.names.get("account_name", "") for row in rows} - {""}
+    if account.name and titles and plain_name(account.name) not in map(plain_name, titles):
+        yield f"the file is of {', '.join(sorted(titles))}; the account is now {account.name}"
+    if len(rows) < len(export.rows):
+        yield f"{len(export.rows) - len(rows)} lines of other accounts left out"
+    if "results" in export.columns:
+        yield (
+            f"{export.columns['results']!r} is not compared: it counts something else per ad set; "
+            "export purchases or leads"
+        )
+    if export.not_compared:
+        yield f"columns not compared: {', '.join(export.not_compared)}"
+    if export.totals is not None and not export.bad_lines and len(rows) == len(export.rows):
+        yield from _notes_on_totals(export)
+
+
+def _notes_on_totals(export: Export) -> Iterator[str]:
+    """Whether the file's own total is what its lines sum to; if not, lines are missing in it."""
+    for measure, total in (export.totals or {}).items():
+        if total is None:
+            continue
+        summed = sum((row.values[measure] or Decimal(0) for row in export.rows), Decimal(0))
+        rounding = CENT * len(export.rows) if measure in AMOUNTS else Decimal(0)
+        if abs(total - summed) > rounding:
+            yield (
+                f"the file's own total of {export.columns[measure]!r} is {total}, its lines sum to "
+                f"{summed}: it was filtered or cut"
+            )
+
+
+def _notes_on_sync(database: Database, account: Account, matched: Matched) -> Iterator[str]:
+    with database.connect() as connection:
+        row = connection.execute(
+            "select count(*) as days, min(day)::date as first, max(day)::date as last"
+            " from generate_series(%s::date, %s::date, interval '1 day') as day"
+            " where not exists (select from control.slices as s where s.account_id = %s"
+            "   and s.asset = 'insights_daily' and s.status = 'done'"
+            "   and s.partition_date = day::date)",
+            [matched.start, matched.end, account.account_id],
+        ).fetchone()
+    if row and row["days"]:
+        yield (
+            f"{row['days']} days are not synced: meta-ads sync --start {row['first']} "
+            f"--end {row['last']} --account {account.account_id}"
+        )

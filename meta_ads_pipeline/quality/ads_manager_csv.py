@@ -75,13 +75,7 @@ class Export:
     rows: tuple[ExportRow, ...]
     bad_lines: tuple[BadLine, ...]
     totals: Mapping[str, Decimal | None] | None
-    summary_rows: int
     not_compared: tuple[str, ...]
-
-    @property
-    def by_day(self) -> bool:
-        """Whether every row covers a single date."""
-        return all(row.start == row.end for row in self.rows)
 
 
 @dataclass
@@ -177,11 +171,10 @@ class _RowReader:
             rows=tuple(rows),
             bad_lines=tuple(sorted(bad, key=lambda bad_line: bad_line.line)),
             totals=self._totals(summaries),
-            summary_rows=len(summaries),
             not_compared=tuple(
                 column.heading
                 for column in self.table.columns
-                if column.heading and column.field in (None, "results")
+                if column.heading and column.field is None
             ),
         )
 

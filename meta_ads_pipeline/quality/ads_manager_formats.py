@@ -16,7 +16,7 @@ from decimal import Decimal
 _EMPTY = frozenset({"", "-", "--", "–", "—", "n/a", "null", "none"})
 _SPACES = " \u00a0\u202f\u2009\u2007"
 _APOSTROPHES = "'’"
-_MONEY_SIGNS = re.compile(r"^(?:[A-Z]{3}|\w{0,2}\$|[^\w\s.,'’+\-−()]|zł|Kč|kr\.?|R\$|円)$")
+_MONEY_SIGNS = re.compile(r"^(?:[A-Z]{3}|\w{0,2}\$|[^\w\s.,'’+\-−()%]|zł|Kč|kr\.?|R\$|円)$")
 _COMMA_LANGUAGES = frozenset({"de", "fr", "es", "it", "pt", "nl", "pl", "cs"})
 _GROUPED = re.compile(r"\d{1,3}([.,])\d{3}$")
 
@@ -45,7 +45,8 @@ class NumberFormat:
         if match is None or not _well_grouped(match.group(2), match.group(3)):
             raise ValueError(f"{text.strip()!r} is not a number: expected one like {example}")
         digits = re.sub(r"\D", "", match.group(2))
-        return Decimal(f"{match.group(1)}{digits}.{match.group(4) or '0'}").normalize() + 0
+        fraction = f".{match.group(4)}" if match.group(4) else ""
+        return Decimal(f"{match.group(1)}{digits}{fraction}")
 
     @property
     def _grouping(self) -> str:

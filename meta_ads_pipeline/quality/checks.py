@@ -1,7 +1,8 @@
 """The asset checks as Dagster runs them: one light step per raw asset, one for the marts.
 
-They carry no partitions definition: Dagster 1.13 stores a partitioned check of a ranged run without
-a partition, where the UI does not show it. Every result names its bad days in its metadata.
+They carry no partitions definition: Dagster 1.13 evaluates a check once in a ranged run and stores
+the result without a partition. So that it says which dates are meant, every result names the dates
+it looked at and its bad days in its metadata.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -53,6 +54,7 @@ def _schema(table: LandedTable) -> Check:
         return dg.AssetCheckResult(
             passed=violations.passed,
             severity=violations.severity,
+            description=violations.description(),
             metadata=violations.metadata(),
         )
 
@@ -88,7 +90,11 @@ def _reconciliation(database: Database, scope: CheckScope) -> dg.AssetCheckResul
 
 def _hierarchy(database: Database, scope: CheckScope) -> dg.AssetCheckResult:
     violations = check_hierarchy(database, scope)
-    return dg.AssetCheckResult(passed=violations.passed, metadata=violations.metadata())
+    return dg.AssetCheckResult(
+        passed=violations.passed,
+        description=violations.description("ads with facts"),
+        metadata=violations.metadata(),
+    )
 
 
 def _anomalies(database: Database, scope: CheckScope) -> dg.AssetCheckResult:

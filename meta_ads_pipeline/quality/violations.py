@@ -73,6 +73,15 @@ class Violations:
             else dg.AssetCheckSeverity.ERROR
         )
 
+    def description(self, what: str = "rows") -> str:
+        """The outcome in a sentence; ``what`` says what the rows are."""
+        broken = (self.errors + self.warnings).most_common()
+        if not broken:
+            return f"no rule is broken by {self.rows} {what}"
+        rules = "; ".join(f"not so: {rule} ({n})" for rule, n in broken[:3])
+        more = f"; {len(broken) - 3} more rules" if len(broken) > 3 else ""
+        return f"of {self.rows} {what}: {rules}{more}"
+
     def metadata(self) -> dict[str, Any]:
         """Rows checked; for a failure also counts by rule, examples and bad days."""
         metadata: dict[str, Any] = {"rows_checked": self.rows}

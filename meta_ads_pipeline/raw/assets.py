@@ -13,13 +13,15 @@ from typing import Any
 import dagster as dg
 
 from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.meta_api.fields import Kind
 from meta_ads_pipeline.partitions import daily_partitions, single_run
+from meta_ads_pipeline.raw.context import REFRESH_TAG
 from meta_ads_pipeline.raw.pull import (
     FanOut,
     PullContext,
     SliceReport,
     for_each_account,
-    pull_ad_accounts,
+    pull_connected_accounts,
     pull_entities,
     pull_insights,
 )
@@ -68,7 +70,12 @@ def _pull_context(context: dg.AssetExecutionContext) -> PullContext:
             f"{report.unchanged} unchanged"
         )
 
-    return PullContext(sync_id=sync_id_of(context), run_id=context.run_id, progress=log)
+    return PullContext(
+        sync_id=sync_id_of(context),
+        run_id=context.run_id,
+        progress=log,
+        refresh=context.run.tags.get(REFRESH_TAG),
+    )
 
 
 def _accounts(
@@ -136,12 +143,16 @@ def ad_accounts(
     """Read the accounts once per run; every date of the range gets the same state."""
     wanted = context.run.tags.get(ACCOUNTS_TAG, "")
     only = [part for part in wanted.split(",") if part] or list(meta.account_ids)
-    accounts = pull_ad_accounts(
-        database.database, meta.client, only=only, ctx=_pull_context(context)
+    pulled = pull_connected_accounts(
+        database.database, meta.clients, only=only, ctx=_pull_context(context)
     )
+    accounts = pulled.accounts
+    for label, error in pulled.failures.items():
+        context.log.error(f"connection {label} failed: {error}")
     return dg.MaterializeResult(
         metadata={
             "accounts": len(accounts),
+            "failed_connections": ", ".join(sorted(pulled.failures)) or "none",
             "table": dg.MetadataValue.md(
                 "| account | name | currency | timezone |\n|-|-|-|-|\n"
                 + "\n".join(
@@ -162,7 +173,12 @@ def _insights_asset(name: str, description: str) -> dg.AssetsDefinition:
             meta,
             database,
             lambda account, dates, ctx: pull_insights(
-                database.database, meta.client, account, name, dates, ctx
+                database.database,
+                meta.client_for(account.account_id),
+                account,
+                name,
+                dates,
+                ctx,
             ),
         )
 
@@ -170,7 +186,7 @@ def _insights_asset(name: str, description: str) -> dg.AssetsDefinition:
 
 
 def _entity_asset(
-    name: str, kind: str, description: str, deps: Sequence[str]
+    name: str, kind: Kind, description: str, deps: Sequence[str]
 ) -> dg.AssetsDefinition:
     @_asset(name, description, deps)
     def entities(
@@ -181,7 +197,12 @@ def _entity_asset(
             meta,
             database,
             lambda account, dates, ctx: pull_entities(
-                database.database, meta.client, account, kind, dates, ctx
+                database.database,
+                meta.client_for(account.account_id),
+                account,
+                kind,
+                dates,
+                ctx,
             ),
         )
 

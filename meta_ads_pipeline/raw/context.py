@@ -14,8 +14,15 @@ from meta_ads_pipeline.meta_api.client import AccountRef
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import Grain, Kind, Level
 from meta_ads_pipeline.meta_api.insights import InsightsPart
+from meta_ads_pipeline.meta_api.priority import Priority
+from meta_ads_pipeline.windows import local_today
 
 Document: TypeAlias = dict[str, Any]
+
+REFRESH_TAG = "meta_ads/refresh"
+"""Run tag: the kind of refresh (``today``, ``recent``, ``entities``, ``retry``)."""
+
+REFRESH_TODAY, REFRESH_RECENT = "today", "recent"
 
 
 class AdsReader(Protocol):
@@ -116,13 +123,25 @@ class PullContext:
     """On whose behalf a pull works. Slices done under ``sync_id`` are not fetched again.
 
     ``progress`` hears of every slice as it is done, from the thread that landed it. ``now`` gives
-    the present (UTC).
+    the present (UTC). ``refresh`` is the kind of refresh that the pull is for, None: no schedule's.
     """
 
     sync_id: str
     run_id: str
     progress: Callable[[SliceReport], None] | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    refresh: str | None = None
+
+    @property
+    def days_first(self) -> bool:
+        """Whether hours are read only where the days no longer agree with them."""
+        return self.refresh == REFRESH_RECENT
+
+    def priority(self, oldest: date, account: Account) -> Priority:
+        """Of the calls for a window of account-local dates that begins with ``oldest``."""
+        if self.refresh == REFRESH_TODAY:
+            return Priority.TODAY  # yesterday, too, while its last hours still come in
+        return Priority.of_dates(oldest, local_today(account.timezone, self.now()))
 
     @property
     def attempt(self) -> Attempt:

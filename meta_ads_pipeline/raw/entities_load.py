@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, TypeAlias
+from typing import Any
 
-import psycopg
-
+from meta_ads_pipeline.control.database import Connection
 from meta_ads_pipeline.control.slices import SliceCounts
 from meta_ads_pipeline.meta_api.fields import Kind
 from meta_ads_pipeline.raw.entities import EntityRow, EntityTable
 from meta_ads_pipeline.raw.json_text import json_text, storable_text
-
-Connection: TypeAlias = psycopg.Connection[dict[str, Any]]
 
 _INCOMING = "incoming_entities"
 
@@ -32,13 +29,15 @@ class Reference:
 class EntityPull:
     """What was read of one kind: the complete list, what was read by id, what is gone.
 
-    ``gone`` are ids that Meta says do not exist (or are hidden from the token for good).
+    ``gone`` are ids that Meta says do not exist (or are hidden from the token for good). Where
+    the list is not complete, nothing is missing from it.
     """
 
     listed: Sequence[EntityRow]
     by_id: Sequence[EntityRow]
     gone: Sequence[Reference]
     pulled_at: datetime
+    is_complete: bool = True
 
 
 _FACT_IDS = "campaign_id, adset_id, ad_id"
@@ -90,6 +89,25 @@ def unlisted_references(
         {"account": account_id, "dates": list(dates), "listed": list(listed)},
     ).fetchall()
     return [Reference(row["id"], row["campaign_id"], row["adset_id"]) for row in rows]
+
+
+def refers_to_unknown(
+    connection: Connection,
+    table: EntityTable,
+    kind: Kind,
+    account_id: str,
+    dates: Collection[date],
+) -> bool:
+    """Whether the account's facts of these dates, or its children, name one never landed."""
+    row = connection.execute(
+        f"with facts as ({_FACTS}), referred as ({_REFERENCES[kind]})"
+        " select exists (select from referred as r"
+        f" left join {table.name} as known on known.id = r.id"
+        " where r.id is not null and known.id is null) as found",
+        {"account": account_id, "dates": list(dates)},
+    ).fetchone()
+    assert row is not None
+    return bool(row["found"])
 
 
 def load_entities(
@@ -159,14 +177,8 @@ def load_entities(
         " where id = any(%(gone)s) and not is_deleted",
         parameters,
     )
-    updated += _scalar(
-        connection,
-        f"with missing as (update {table.name} as t set missing_since = %(at)s"
-        " where account_id = %(account)s and missing_since is null and not is_deleted"
-        f" and not exists (select from {_INCOMING} as i where i.id = t.id) returning 1)"
-        " select count(*) from missing",
-        parameters,
-    )
+    if pull.is_complete:
+        updated += _mark_missing(connection, table, parameters)
     fetched = len(pull.listed) + len(pull.by_id)
     gone_unseen = _insert_gone(connection, table, account_id, pull)
     connection.execute(f"drop table {_INCOMING}")
@@ -176,6 +188,17 @@ def load_entities(
         updated=max(0, updated - deleted),
         deleted=deleted,
         unchanged=max(0, fetched - inserted - updated),
+    )
+
+
+def _mark_missing(connection: Connection, table: EntityTable, parameters: Mapping[str, Any]) -> int:
+    return _scalar(
+        connection,
+        f"with missing as (update {table.name} as t set missing_since = %(at)s"
+        " where account_id = %(account)s and missing_since is null and not is_deleted"
+        f" and not exists (select from {_INCOMING} as i where i.id = t.id) returning 1)"
+        " select count(*) from missing",
+        parameters,
     )
 
 

@@ -39,8 +39,8 @@ def mark_failed(
     if not dates:
         return
     try:
-        with database.connect() as connection:
-            slices.fail(connection, key, dates, by, kind=kind_of(error), message=describe(error))
+        kind, message = kind_of(error), describe(error)
+        database.run(lambda c: slices.fail(c, key, dates, by, kind=kind, message=message))
     except (DatabaseError, psycopg.Error) as also:
         logger.warning(
             "act_%s %s: the failure could not be recorded: %s",

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 import pandas as pd
-import psycopg
 
 from meta_ads_pipeline.control import dead_letters, slices
 from meta_ads_pipeline.control.accounts import Account
-from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.dead_letters import DeadLetter
 from meta_ads_pipeline.control.slices import Attempt, SliceCounts, SliceKey
 from meta_ads_pipeline.raw import load_sql
@@ -25,8 +24,6 @@ from meta_ads_pipeline.raw.letters import dead_letter
 from meta_ads_pipeline.raw.normalize import normalize
 from meta_ads_pipeline.raw.schemas import BadRow, validate
 from meta_ads_pipeline.raw.tables import InsightsTable
-
-Connection: TypeAlias = psycopg.Connection[dict[str, Any]]
 
 ANALYZE_FROM_ROWS = 20_000
 """After changes of this size Postgres's statistics would mislead its planner: refresh them."""
@@ -63,7 +60,7 @@ def load_insights(
 
     Bad rows go to ``control.dead_letters`` and are missing from the slice. Raises
     ``ZoneInfoNotFoundError`` for an unknown timezone and ``psycopg.Error`` from the database;
-    then nothing has changed.
+    then nothing has changed. When the server goes away meanwhile, the landing is made again.
     """
     normalized = normalize(pulled.rows, table, account.timezone)
     valid = validate(normalized, table, account.account_id, pulled.dates)
@@ -74,21 +71,39 @@ def load_insights(
     ]
     _ensure_partitions(database, table, pulled.dates)
     key = SliceKey(account.account_id, table.asset)
-    with database.connect() as connection:
+
+    def land(connection: Connection) -> LoadedSlices:
         # One loader at a time per account and table; held to the end of the transaction.
-        connection.execute(
-            "select pg_advisory_xact_lock(hashtextextended(%s, 0))",
-            [f"load:{table.asset}:{account.account_id}"],
-        )
+        lock_loads(connection, table.asset, account.account_id)
         loaded = slices.loaded_at(connection, key, pulled.dates)
         changed = _replace(connection, account, table, pulled, valid.frame, loaded)
         counts = _counts(pulled.dates, valid.frame, changed, dates_of_rows, letters)
         calls = _shared(pulled.api_calls, pulled.dates)
         dead_letters.record(connection, letters)
         slices.finish(connection, key, counts, by, pulled_at=pulled.pulled_at, api_calls=calls)
-    if sum(count.changed for count in counts.values()) >= ANALYZE_FROM_ROWS:
+        return LoadedSlices(counts, calls)
+
+    landed = database.run(land)
+    if sum(count.changed for count in landed.counts.values()) >= ANALYZE_FROM_ROWS:
         _analyze(database, table)
-    return LoadedSlices(counts, calls)
+    return landed
+
+
+def lock_loads(connection: Connection, asset: str, account_id: str) -> None:
+    """Wait for other loads of this asset and account; held until the transaction ends."""
+    connection.execute(
+        "select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"load:{asset}:{account_id}"]
+    )
+
+
+def copy_incoming(connection: Connection, table: InsightsTable, frame: pd.DataFrame) -> None:
+    """Put the rows into a temporary table that ends with the transaction."""
+    connection.execute(load_sql.create_incoming(table))
+    with connection.cursor().copy(
+        f"copy {load_sql.INCOMING} ({', '.join(table.columns)}) from stdin"
+    ) as copy:
+        for block in copy_blocks(frame, table.columns):
+            copy.write(block)
 
 
 def _replace(
@@ -111,12 +126,7 @@ def _replace(
         "loaded_dates": list(loaded),
         "loaded_at": list(loaded.values()),
     }
-    connection.execute(load_sql.create_incoming(table))
-    with connection.cursor().copy(
-        f"copy {load_sql.INCOMING} ({', '.join(table.columns)}) from stdin"
-    ) as copy:
-        for block in copy_blocks(frame, table.columns):
-            copy.write(block)
+    copy_incoming(connection, table, frame)
     held = connection.execute(load_sql.slices_hold_rows(table), parameters).fetchone()
     assert held is not None
     if not held["held"] and not loaded:
@@ -196,14 +206,17 @@ def _shared(calls: int, dates: Sequence[date]) -> dict[date, int]:
 def _ensure_partitions(database: Database, table: InsightsTable, dates: Sequence[date]) -> None:
     """Months of this table and of the facts made from it. Commits at once: it locks the parents."""
     parents = [table.name] if table.is_partitioned else []
-    with database.connect(autocommit=True) as connection:
+
+    def ensure(connection: Connection) -> None:
         for parent in (*parents, "marts.metric_facts"):
             connection.execute(
                 "select control.ensure_month_partitions(%s::regclass, %s, %s)",
                 [parent, min(dates), max(dates)],
             )
 
+    database.run(ensure, autocommit=True)
+
 
 def _analyze(database: Database, table: InsightsTable) -> None:
-    with database.connect(autocommit=True) as connection:
-        connection.execute(f"analyze {table.name} ({', '.join(_ANALYZED)})")
+    statement = f"analyze {table.name} ({', '.join(_ANALYZED)})"
+    database.run(lambda connection: connection.execute(statement), autocommit=True)

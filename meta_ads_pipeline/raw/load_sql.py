@@ -61,6 +61,16 @@ def create_difference(table: InsightsTable) -> str:
     )
 
 
+def conflicting(table: InsightsTable) -> str:
+    """The keys of rows that are there already, with other values."""
+    return f"select {', '.join(table.key)} from {DIFFERENCE} where change = 'updated'"
+
+
+def keep_new_only() -> str:
+    """Forget all differences but new rows: what does not come with them stays as it is."""
+    return f"delete from {DIFFERENCE} where change <> 'inserted'"
+
+
 def count_difference() -> str:
     """Rows per date and change."""
     return f"select event_date, change, count(*) as rows from {DIFFERENCE} group by 1, 2"

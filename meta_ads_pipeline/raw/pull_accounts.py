@@ -14,13 +14,12 @@ from meta_ads_pipeline.control.accounts import (
     inactive_account_ids,
     save_accounts,
 )
-from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.dead_letters import DeadLetter
 from meta_ads_pipeline.meta_api.error_rules import ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.raw.context import AdsReader, Document, PullContext
 from meta_ads_pipeline.raw.entities import document_hash
-from meta_ads_pipeline.raw.entities_load import Connection
 from meta_ads_pipeline.raw.json_text import json_text
 from meta_ads_pipeline.raw.letters import dead_letter
 
@@ -66,12 +65,28 @@ def pull_ad_accounts(
             letters.append(_letter_of(account_id, document, *problem))
         elif account_id not in inactive:
             accounts.append(_account(account_id, document, workspace_id))
-    with database.connect() as connection:
+
+    def land(connection: Connection) -> None:
         for account in accounts:
             _land(connection, account, documents[account.account_id], pulled_at)
         save_accounts(connection, accounts)
         dead_letters.record(connection, letters)
+
+    database.run(land)
     return accounts
+
+
+def land_account(
+    connection: Connection, document: Document, workspace_id: str, pulled_at: datetime
+) -> str | None:
+    """Land one ad account's document by itself; returns why not, where it cannot be used."""
+    problem = _problem(document)
+    if problem is not None:
+        return problem[1]
+    account = _account(_account_id(document), document, workspace_id)
+    _land(connection, account, document, pulled_at)
+    save_accounts(connection, [account])
+    return None
 
 
 def _land(

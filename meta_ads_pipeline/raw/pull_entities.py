@@ -8,7 +8,7 @@ from datetime import date
 
 from meta_ads_pipeline.control import dead_letters, slices
 from meta_ads_pipeline.control.accounts import Account
-from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.dead_letters import DeadLetter
 from meta_ads_pipeline.control.slices import SliceCounts, SliceKey
 from meta_ads_pipeline.meta_api.error_rules import Action, ErrorKind
@@ -25,6 +25,7 @@ from meta_ads_pipeline.raw.entities_load import (
     EntityPull,
     Reference,
     load_entities,
+    refers_to_unknown,
     unlisted_references,
 )
 from meta_ads_pipeline.raw.failures import describe, mark_failed
@@ -45,18 +46,24 @@ def pull_entities(
 
     Entities have no history in the API, so all dates get the same state: the counts are on the
     newest one. What the facts of ``dates`` or children refer to and the list omits is read by id.
-    Dates done under the sync are skipped; when all are, nothing is fetched. Raises the first error
-    after writing the reason on the slices.
+    Dates done under the sync are skipped, unless facts that came since name something unknown.
+    Raises the first error after writing the reason on the slices.
     """
     table = ENTITY_TABLES[kind]
     key = SliceKey(account.account_id, table.asset)
     if not dates:
         return []
+
+    def claim(connection: Connection) -> dict[date, int]:
+        if refers_to_unknown(connection, table, kind, account.account_id, dates):
+            # Done before the facts came that now refer to something new: not done after all.
+            slices.claim(connection, key, dates, ctx.attempt)
+            return {}
+        return slices.claim_undone(connection, key, dates, ctx.attempt)
+
     with slices.exclusive(database, key, dates):
-        with database.connect() as connection:
-            done = slices.done_under(connection, key, ctx.sync_id)
-            todo = sorted(set(dates) - done.keys())
-            slices.claim(connection, key, todo, ctx.attempt)
+        done = database.run(claim)
+        todo = sorted(set(dates) - done.keys())
         reports = [
             ctx.tell(
                 SliceReport(account.account_id, day, table.asset, skipped=True, row_count=done[day])
@@ -84,10 +91,12 @@ def _pull(
     account_id = account.account_id
     pulled_at = ctx.now()
     listed, bad = normalize_entities(_list(client, account_id, kind), table, account_id)
-    with database.connect() as connection:
-        wanted = unlisted_references(
-            connection, table, kind, account_id, todo, [row.id for row in listed]
+    listed_ids = [row.id for row in listed]
+    wanted = database.run(
+        lambda connection: unlisted_references(
+            connection, table, kind, account_id, todo, listed_ids
         )
+    )
     documents, errors = (
         client.get_objects([reference.id for reference in wanted], kind, account_id=account_id)
         if wanted
@@ -97,14 +106,14 @@ def _pull(
     gone, letters, failure = _sort_errors(wanted, errors, table, account_id)
     letters += [_letter_of(each, table, account_id) for each in (*bad, *bad_by_id)]
     letters = [replace(letter, partition_date=todo[-1]) for letter in letters]
-    with database.connect() as connection:
-        counts = load_entities(
-            connection, table, account_id, EntityPull(listed, by_id, gone, pulled_at)
-        )
+    pull = EntityPull(listed, by_id, gone, pulled_at)
+
+    def land(connection: Connection) -> dict[date, SliceCounts]:
+        counts = load_entities(connection, table, account_id, pull)
         counts = replace(counts, dead_lettered=len(letters))
         dead_letters.record(connection, letters)
+        by_date = {day: SliceCounts() for day in todo} | {todo[-1]: counts}
         if failure is None:
-            by_date = {day: SliceCounts() for day in todo} | {todo[-1]: counts}
             slices.finish(
                 connection,
                 SliceKey(account_id, table.asset),
@@ -113,6 +122,9 @@ def _pull(
                 pulled_at=pulled_at,
                 api_calls={},
             )
+        return by_date
+
+    by_date = database.run(land)
     if failure is not None:
         raise failure
     return [

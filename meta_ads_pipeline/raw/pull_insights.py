@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -15,11 +17,16 @@ from meta_ads_pipeline.meta_api.calls import Tally
 from meta_ads_pipeline.meta_api.error_rules import ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.insights import InsightsPart
+from meta_ads_pipeline.meta_api.priority import calls_of_priority
 from meta_ads_pipeline.raw.context import AdsReader, Document, PullContext, SliceReport, account_ref
 from meta_ads_pipeline.raw.failures import mark_failed
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
+from meta_ads_pipeline.raw.refresh import DAYS, HOURS, confirm_unchanged
 from meta_ads_pipeline.raw.tables import INSIGHTS_TABLES, InsightsTable
 from meta_ads_pipeline.windows import DateWindow
+
+_PARTS_WAITING = 2
+"""Parts read ahead of the loader: enough to keep it busy, few enough for memory."""
 
 _OTHER_WINDOWS_MAY_SUCCEED = frozenset({ErrorKind.TRANSIENT, ErrorKind.TOO_MUCH_DATA})
 
@@ -38,16 +45,19 @@ def pull_insights(
     part is landed as it comes, so that a killed run loses only what was under way. Raises the
     first error (``MetaApiError``, ``psycopg.Error``, ...) after writing the reason on the slices
     that it left undone; what was landed stays.
+
+    With ``ctx.days_first`` the days are read before the hours, and hours that agree with their
+    day need no call (see ``raw.refresh``).
     """
     if not dates:
         return []
     key = SliceKey(account.account_id, asset)
     with slices.exclusive(database, key, dates) as lock:
-        with database.connect() as connection:
-            done = slices.done_under(connection, key, ctx.sync_id)
-            todo = sorted(set(dates) - done.keys())
-            slices.claim(connection, key, todo, ctx.attempt)
-            rows_per_day = slices.rows_per_day(connection, key)
+        done = database.run(
+            lambda connection: slices.claim_undone(connection, key, dates, ctx.attempt)
+        )
+        todo = sorted(set(dates) - done.keys())
+        rows_per_day = database.run(lambda connection: slices.rows_per_day(connection, key))
         pull = _Pull(
             database, client, account, INSIGHTS_TABLES[asset], ctx, lock, rows_per_day, set(todo)
         )
@@ -56,7 +66,10 @@ def pull_insights(
             for day in sorted(done.keys() & set(dates))
         ]
         try:
-            pull.run(todo)
+            if ctx.days_first and asset == HOURS and todo:
+                pull_insights(database, client, account, DAYS, todo, ctx)
+                pull.confirm(confirm_unchanged(database, account, todo, ctx))
+            pull.run(sorted(pull.undone))
         except Exception as error:
             mark_failed(database, key, pull.undone, ctx.attempt, error)
             raise
@@ -74,7 +87,7 @@ class _Pull:
     rows_per_day: float | None
     undone: set[date]
     reports: list[SliceReport] = field(default_factory=list)
-    _counted_calls: int = 0
+    counted_calls: int = 0
 
     def run(self, todo: Sequence[date]) -> None:
         failure: MetaApiError | None = None
@@ -82,7 +95,8 @@ class _Pull:
         for window in consecutive_windows(todo):
             before = len(self.undone)
             try:
-                self._read(window, tally)
+                with calls_of_priority(self.ctx.priority(window.start, self.account)):
+                    self._read(window, tally)
             except MetaApiError as error:
                 failure = failure or error
                 landed = len(self.undone) < before
@@ -91,7 +105,33 @@ class _Pull:
         if failure is not None:
             raise failure
 
+    def confirm(self, reports: Sequence[SliceReport]) -> None:
+        """Take over slices that are done without being read."""
+        dates = [report.partition_date for report in reports]
+        self.undone.difference_update(dates)
+        self.lock.release(dates)
+        self.reports += reports
+
     def _read(self, window: DateWindow, tally: Tally) -> None:
+        """Land parts in a thread of their own: the next ones are read meanwhile.
+
+        What has come is landed even when the reading fails after it.
+        """
+        waiting: deque[Future[None]] = deque()
+        with ThreadPoolExecutor(1, thread_name_prefix="land") as loader:
+            for days, rows, pulled_at in self._whole_days(window, tally):
+                calls, self.counted_calls = tally.calls - self.counted_calls, tally.calls
+                pulled = PulledRows(rows, days, self.client.api_version, pulled_at, calls)
+                waiting.append(loader.submit(self._land, pulled))
+                while len(waiting) > _PARTS_WAITING:
+                    waiting.popleft().result()
+        for landing in waiting:
+            landing.result()
+
+    def _whole_days(
+        self, window: DateWindow, tally: Tally
+    ) -> Iterator[tuple[list[date], list[Document], datetime]]:
+        """Account-local days, all their rows, and when they were asked for, as they come."""
         pieces: dict[date, list[InsightsPart]] = {}
         parts = self.client.iter_insights(
             account_ref(self.account),
@@ -108,21 +148,17 @@ class _Pull:
                 pieces.setdefault(part.query.since, []).append(part)
             else:
                 days = DateWindow(part.query.since, part.query.until).dates
-                self._land(days, part.rows, part.pulled_at, tally)
+                yield days, part.rows, part.pulled_at
         for day, parts_of_day in pieces.items():
             rows = [row for part in parts_of_day for row in part.rows]
-            self._land([day], rows, min(part.pulled_at for part in parts_of_day), tally)
+            yield [day], rows, min(part.pulled_at for part in parts_of_day)
 
-    def _land(
-        self, days: Sequence[date], rows: list[Document], pulled_at: datetime, tally: Tally
-    ) -> None:
-        calls, self._counted_calls = tally.calls - self._counted_calls, tally.calls
-        pulled = PulledRows(rows, days, self.client.api_version, pulled_at, calls)
+    def _land(self, pulled: PulledRows) -> None:
         loaded = load_insights(self.database, self.account, self.table, pulled, self.ctx.attempt)
-        self.undone.difference_update(days)
-        self.lock.release(days)
+        self.undone.difference_update(pulled.dates)
+        self.lock.release(pulled.dates)
         account_id, asset = self.account.account_id, self.table.asset
-        for day in days:
+        for day in pulled.dates:
             report = SliceReport.of(
                 account_id, day, asset, loaded.counts[day], loaded.api_calls[day]
             )

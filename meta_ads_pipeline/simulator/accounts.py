@@ -5,11 +5,15 @@ from __future__ import annotations
 from meta_ads_pipeline.simulator.clock import SimulatedClock
 from meta_ads_pipeline.simulator.config import SimulatorConfig
 from meta_ads_pipeline.simulator.generator import FleetConfig, generate
+from meta_ads_pipeline.simulator.player import RecordedAccount
 from meta_ads_pipeline.simulator.source import AccountSource
 
 
 def build_sources(config: SimulatorConfig, clock: SimulatedClock) -> list[AccountSource]:
-    """Sources on the given clock, generated accounts first."""
+    """Sources on the given clock, generated accounts first.
+
+    Raises RecordingError: a folder that holds no recorded account.
+    """
     fleet = FleetConfig(
         accounts=config.accounts,
         ads=config.ads,
@@ -18,4 +22,5 @@ def build_sources(config: SimulatorConfig, clock: SimulatedClock) -> list[Accoun
         restating=config.restating,
         markets=config.markets,
     )
-    return list(generate(fleet, clock.now))
+    recorded = [RecordedAccount(folder, clock.now) for folder in config.recordings]
+    return [*generate(fleet, clock.now), *recorded]

@@ -35,9 +35,6 @@ class TokenSpec(BaseModel):
         default=None,
         description="Subcode of code 190 to answer with (460 password changed, 458 app removed)",
     )
-    short_lived: bool = Field(
-        default=False, description="Lives an hour or two; exchange gives 60 days"
-    )
 
 
 class SimulatorConfig(BaseModel):

@@ -15,17 +15,15 @@ from pydantic import ValidationError
 
 from meta_ads_pipeline.simulator.call import Answer
 from meta_ads_pipeline.simulator.config import TokenSpec
-from meta_ads_pipeline.simulator.faults import KINDS, Fault
+from meta_ads_pipeline.simulator.faults import KINDS
 from meta_ads_pipeline.simulator.overlay import Overlay
 from meta_ads_pipeline.simulator.reports import LEVELS
 from meta_ads_pipeline.simulator.source import LevelFault
 from meta_ads_pipeline.simulator.state import Simulator
-from meta_ads_pipeline.simulator.throttle import Block, UseCase
 from meta_ads_pipeline.simulator.truth import account_truth, days_between
 
 Query = dict[str, str]
 Handler = Callable[[str, Query, dict[str, Any]], Awaitable[Any]]
-_APP_WIDE = frozenset({4, 32})
 # Settings that may change while the server runs.
 ADJUSTABLE = frozenset(
     {
@@ -167,35 +165,8 @@ class Control:
         return {"faults": [fault.model_dump() for fault in self._simulator.faults.all()]}
 
     async def _add_faults(self, _rest: str, _query: Query, body: dict[str, Any]) -> Any:
-        added = [self._add_fault(raw) for raw in body.get("items", [body])]
+        added = [self._simulator.add_fault(raw) for raw in body.get("items", [body])]
         return {"ids": [fault.id for fault in added]}
-
-    def _add_fault(self, raw: dict[str, Any]) -> Fault:
-        fault = self._simulator.faults.add(raw)
-        if fault.kind == "rate_limit" and "seconds" in fault.params:
-            # A block over a period, told by the usage headers, in place of single errors.
-            fault.times = 0
-            self._block(fault)
-        return fault
-
-    def _block(self, fault: Fault) -> None:
-        code = int(fault.params.get("code", 17))
-        subcode = fault.params.get("subcode")
-        use_case: UseCase | None = None
-        if code == 80000:
-            use_case = "ads_insights"
-        elif code == 80004:
-            use_case = "ads_management"
-        accounts: list[str | None] = [None]
-        if fault.match.account is not None:
-            accounts = [fault.match.account.removeprefix("act_")]
-        elif code not in _APP_WIDE:
-            accounts = list(self._simulator.world.sources)
-        until = self._simulator.clock.time() + fault.number("seconds", 60)
-        for account in accounts:
-            self._simulator.throttle.blocks.append(
-                Block(code, subcode, until, account, use_case, fault.id)
-            )
 
     async def _remove_faults(self, rest: str, _query: Query, _body: dict[str, Any]) -> Any:
         throttle, faults = self._simulator.throttle, self._simulator.faults

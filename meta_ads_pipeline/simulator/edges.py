@@ -42,7 +42,7 @@ class EntityEdges:
         params = call.params
         specs = parse_fields(params.get("fields"))
         everything = self._simulator.world.children(node, kind)
-        self._reader.check(kind, specs, everything[0] if everything else {})
+        self._reader.check(call, kind, specs, everything[0] if everything else {})
         wanted = self._filtered(node, kind, everything, params)
         request = PageRequest.from_params(params, config.default_limit, config.max_limit)
         start, stop = request.window(
@@ -82,7 +82,7 @@ class EntityEdges:
     ) -> list[Document]:
         conditions = parse_filtering(params.get("filtering"))
         asked = parse_list(params.get("effective_status"), "effective_status")
-        statuses = checked_statuses(asked, kind)
+        statuses = checked_statuses(asked)
         configured = parse_list(params.get("configured_status"), "configured_status")
         if self._simulator.config.refuse_deleted_filter and "DELETED" in statuses:
             raise invalid_parameter(
@@ -127,6 +127,7 @@ def _nested_call(call: GraphCall, node: Node, spec: FieldSpec) -> GraphCall:
         base_url=call.base_url,
         version=call.version,
         token=call.token,
+        served_version=call.served_version,
     )
 
 

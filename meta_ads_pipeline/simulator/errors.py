@@ -13,7 +13,6 @@ from typing import Any
 
 DOCS = "https://developers.facebook.com/docs/graph-api"
 RATE_DOCS = f"{DOCS}/overview/rate-limiting"
-INSIGHTS_DOCS = "https://developers.facebook.com/docs/marketing-api/reference/ads-insights/"
 REDUCE_DATA = "Please reduce the amount of data you're asking for, then retry your request"
 
 
@@ -78,15 +77,6 @@ def nonexisting_field(field: str, node_type: str) -> GraphError:
     """A field the node type does not have."""
     return GraphError(
         100, f"(#100) Tried accessing nonexisting field ({field}) on node type ({node_type})"
-    )
-
-
-def invalid_insights_field(field: str) -> GraphError:
-    """An insights field that cannot be asked for."""
-    return GraphError(
-        100,
-        f"(#100) {field} is not valid for fields param. please check {INSIGHTS_DOCS} for all valid"
-        " values",
     )
 
 

@@ -26,7 +26,7 @@ from meta_ads_pipeline.simulator.errors import (
 
 FaultKind = Literal[
     "latency",  # ms, jitter_ms
-    "rate_limit",  # code, subcode; with seconds: a block from now on (see control.py)
+    "rate_limit",  # code, subcode; with seconds: a block from now on
     "transient",  # code (1, 2, 960, ...), subcode, http_status
     "error",  # code, subcode, message, type, http_status, is_transient, error_user_msg
     "html",  # http_status: an HTML page instead of JSON
@@ -128,12 +128,10 @@ class Fault(BaseModel):
 class FaultBook:
     """The faults in force."""
 
-    def __init__(self, seed: int, faults: Collection[Mapping[str, Any]] = ()) -> None:
+    def __init__(self, seed: int) -> None:
         self._seed = seed
         self._numbers = itertools.count(1)
         self._faults: dict[str, Fault] = {}
-        for fault in faults:
-            self.add(fault)
 
     def add(self, raw: Mapping[str, Any]) -> Fault:
         """Put a fault in force.

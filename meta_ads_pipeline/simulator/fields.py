@@ -57,6 +57,26 @@ _ADDITIONAL = {
     "creative": frozenset({"account"}),
     "report_run": frozenset({"error_code", "error_subcode", "error_message"}),
 }
+# Accepted beyond the SDK's list: flattened parts of structures that clients in use ask for.
+_FLATTENED = {
+    "account": (
+        "agency_client_declaration_",
+        "business_manager_",
+        "extended_credit_invoice_group_",
+        "salesforce_invoice_group_id",
+    )
+}
+# Gone since the version given.
+_RETIRED = {
+    "creative": {
+        "instagram_actor_id": (22, 0),
+        "instagram_story_id": (22, 0),
+        "effective_instagram_story_id": (22, 0),
+        "page_link": (22, 0),
+        "page_message": (22, 0),
+    },
+    "insights": {"marketing_messages_website_purchase_values": (24, 0)},
+}
 _WRITE_ONLY = {
     "ad": frozenset({"adset_spec", "audience_id", "date_format", "draft_adgroup_id"}),
     "adset": frozenset({"date_format", "execution_options", "line_number", "rb_prediction_id"}),
@@ -72,6 +92,24 @@ def catalogue(node: str) -> frozenset[str]:
     return frozenset(names - _WRITE_ONLY.get(node, frozenset()))
 
 
+def exists(node: str, name: str, version: tuple[int, ...]) -> bool:
+    """Whether a node type has a field in an API version (``(26, 0)``)."""
+    gone = _RETIRED.get(node, {}).get(name)
+    if gone is not None:
+        return version < gone
+    return name in catalogue(node) or name.startswith(_FLATTENED.get(node, ("\0",)))
+
+
+def retired(node: str) -> frozenset[str]:
+    """Names that only older versions know."""
+    return frozenset(_RETIRED.get(node, ()))
+
+
+def version_number(version: str) -> tuple[int, ...]:
+    """``v26.0`` as ``(26, 0)``."""
+    return tuple(int(part) for part in version.removeprefix("v").split("."))
+
+
 @dataclass(slots=True)
 class FieldSpec:
     """One requested field with its modifiers (``limit(5)``) and, if expanded, its subfields."""
@@ -79,6 +117,17 @@ class FieldSpec:
     name: str
     modifiers: dict[str, str] = field(default_factory=dict)
     children: list[FieldSpec] | None = None
+
+
+def lenient_json(text: str) -> Any:
+    """JSON, or JSON with single quotes, which the Graph API reads too (clients send ``str(list)``).
+
+    Raises ValueError: it is neither.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return orjson.loads(text.replace("'", '"'))
 
 
 def parse_fields(text: str | None) -> list[FieldSpec]:
@@ -91,8 +140,8 @@ def parse_fields(text: str | None) -> list[FieldSpec]:
     stripped = text.strip()
     if stripped.startswith("["):
         try:
-            items = orjson.loads(stripped)
-        except orjson.JSONDecodeError:
+            items = lenient_json(stripped)
+        except ValueError:
             raise invalid_parameter("param fields must be an array.") from None
         if not all(isinstance(item, str) for item in items):
             raise invalid_parameter("param fields must be an array of strings.")
@@ -181,8 +230,8 @@ def parse_list(text: str | None, name: str) -> list[str]:
     stripped = text.strip()
     if stripped.startswith("["):
         try:
-            values = orjson.loads(stripped)
-        except orjson.JSONDecodeError:
+            values = lenient_json(stripped)
+        except ValueError:
             raise invalid_parameter(f"param {name} must be an array.") from None
         return [str(value) for value in values]
     return [part.strip().strip('"') for part in stripped.split(",") if part.strip()]
@@ -193,8 +242,8 @@ def parse_json(text: str | None, name: str) -> Any:
     if text is None or not text.strip():
         return None
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
+        return lenient_json(text)
+    except ValueError:
         raise invalid_parameter(f"param {name} must be valid JSON.") from None
 
 

@@ -34,33 +34,20 @@ OPERATORS = (
     "ON_OR_BEFORE",
     "NONE",
 )
-STATUSES = {
-    "campaign": ("ACTIVE", "PAUSED", "DELETED", "ARCHIVED", "IN_PROCESS", "WITH_ISSUES"),
-    "adset": (
-        "ACTIVE",
-        "PAUSED",
-        "DELETED",
-        "CAMPAIGN_PAUSED",
-        "ARCHIVED",
-        "IN_PROCESS",
-        "WITH_ISSUES",
-    ),
-    "ad": (
-        "ACTIVE",
-        "PAUSED",
-        "DELETED",
-        "PENDING_REVIEW",
-        "DISAPPROVED",
-        "PREAPPROVED",
-        "PENDING_BILLING_INFO",
-        "CAMPAIGN_PAUSED",
-        "ARCHIVED",
-        "ADSET_PAUSED",
-        "IN_PROCESS",
-        "WITH_ISSUES",
-    ),
-    "creative": ("ACTIVE", "IN_PROCESS", "WITH_ISSUES", "DELETED"),
-}
+STATUSES = (
+    "ACTIVE",
+    "PAUSED",
+    "DELETED",
+    "PENDING_REVIEW",
+    "DISAPPROVED",
+    "PREAPPROVED",
+    "PENDING_BILLING_INFO",
+    "CAMPAIGN_PAUSED",
+    "ARCHIVED",
+    "ADSET_PAUSED",
+    "IN_PROCESS",
+    "WITH_ISSUES",
+)
 _SYNONYMS = {"adgroup": "ad", "campaign_group": "campaign", "account": "account"}
 
 
@@ -108,9 +95,9 @@ def parse_filtering(text: str | None) -> list[Condition]:
     return conditions
 
 
-def checked_statuses(statuses: Sequence[str], kind: str) -> list[str]:
-    """Statuses of an ``effective_status`` parameter, each valid for the object kind."""
-    allowed = STATUSES.get(kind, ())
+def checked_statuses(statuses: Sequence[str]) -> list[str]:
+    """Statuses of an ``effective_status`` parameter; clients send those of ads to every edge."""
+    allowed = STATUSES
     for index, status in enumerate(statuses):
         if status not in allowed:
             raise invalid_parameter(

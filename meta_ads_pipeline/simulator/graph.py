@@ -15,7 +15,7 @@ from meta_ads_pipeline.simulator.config import TokenSpec
 from meta_ads_pipeline.simulator.edges import EntityEdges
 from meta_ads_pipeline.simulator.errors import GraphError
 from meta_ads_pipeline.simulator.faults import Fault
-from meta_ads_pipeline.simulator.fields import FieldSpec, parse_fields, pick
+from meta_ads_pipeline.simulator.fields import FieldSpec, parse_fields, pick, version_number
 from meta_ads_pipeline.simulator.insights_edge import InsightsEdge, requested_names
 from meta_ads_pipeline.simulator.jobs import Job
 from meta_ads_pipeline.simulator.nodes import NodeReader
@@ -181,10 +181,10 @@ class Graph:
         call.served_version = call.version
         if call.version in config.live_versions:
             return
-        if _number(call.version) > _number(config.latest_version):
+        if version_number(call.version) > version_number(config.latest_version):
             raise errors.unknown_path("/".join((call.version, *call.segments)))
         if config.auto_upgrade_expired:
-            call.served_version = min(config.live_versions, key=_number)
+            call.served_version = min(config.live_versions, key=version_number)
             return
         raise errors.version_expired(config.latest_version)
 
@@ -225,7 +225,7 @@ class Graph:
             if error is not None:
                 raise error
             return Answer.json(self._edges.page(call, target, kind, self._shape(call)))
-        return self._people.other_edge(call, target, edge)
+        return self._people.other_edge(call, target, edge, spec)
 
     def _shape(self, call: GraphCall) -> PageShape:
         fault = self.simulator.faults.first({"empty_page", "short_page"}, call)
@@ -240,7 +240,7 @@ class Graph:
             raise errors.nonexisting_field(edge, "AdReportRun")
         document = await self.simulator.jobs.document(job)
         specs = parse_fields(call.params.get("fields"))
-        self._reader.check("report_run", specs, document)
+        self._reader.check(call, "report_run", specs, document)
         if specs:
             chosen = {spec.name: spec.children for spec in specs}
             document = {
@@ -249,10 +249,6 @@ class Graph:
                 if name in chosen or name == "id"
             }
         return Answer.json(document)
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.removeprefix("v").split("."))
 
 
 def _limit(params: Mapping[str, str]) -> int | None:

@@ -34,10 +34,11 @@ class InsightsEdge:
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
 
-    def _request(self, node: Node, params: dict[str, str]) -> ReportRequest:
+    def _request(self, call: GraphCall, node: Node, params: dict[str, str]) -> ReportRequest:
         return read_report_request(
             node,
             params,
+            version=call.served_version,
             today=self._simulator.world.today(node.account_id),
             offsite_by_hour=not self._simulator.config.hourly_hides_off_meta_actions,
         )
@@ -80,7 +81,7 @@ class InsightsEdge:
 
         Raises GraphError: bad parameters, or too large a result for a synchronous call.
         """
-        request = self._request(node, call.params)
+        request = self._request(call, node, call.params)
         self._check_faults(call, node, request)
         results = self._simulator.reports.live(request)
         limit = self._simulator.config.max_sync_rows
@@ -95,7 +96,7 @@ class InsightsEdge:
 
         Raises GraphError: bad parameters.
         """
-        request = self._request(node, call.params)
+        request = self._request(call, node, call.params)
         self._check_faults(call, node, request)
         fault = self._simulator.faults.first(JOB_KINDS, call)
         params: dict[str, Any] = dict(fault.params) if fault is not None else {}
@@ -165,7 +166,7 @@ class InsightsEdge:
         """``insights.date_preset(..){..}`` in a field list: its first page, None if empty."""
         params = {name: value for name, value in spec.modifiers.items() if name != "as"}
         params["fields"] = fields_text(spec.children or [])
-        request = self._request(node, params)
+        request = self._request(call, node, params)
         results = self._simulator.reports.live(request)
         default = self._simulator.config.default_limit
         limit = PageRequest.from_params(params, default, self._simulator.config.max_limit).limit

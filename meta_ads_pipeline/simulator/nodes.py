@@ -7,7 +7,7 @@ from typing import Any
 
 from meta_ads_pipeline.simulator.call import GraphCall
 from meta_ads_pipeline.simulator.errors import nonexisting_field
-from meta_ads_pipeline.simulator.fields import NODE_TYPES, FieldSpec, catalogue, pick
+from meta_ads_pipeline.simulator.fields import NODE_TYPES, FieldSpec, exists, pick, version_number
 from meta_ads_pipeline.simulator.world import EDGES, Node, World
 
 # Expands an edge inside a field list: (call, node, field) -> the edge's document, None if empty.
@@ -28,11 +28,17 @@ class NodeReader:
         self._world = world
         self._expand_edge = expand_edge
 
-    def check(self, kind: str, specs: list[FieldSpec], document: Mapping[str, Any]) -> None:
-        """Refuse fields that the node type does not have with code 100."""
-        known = catalogue(kind)
+    def check(
+        self, call: GraphCall, kind: str, specs: list[FieldSpec], document: Mapping[str, Any]
+    ) -> None:
+        """Refuse fields that the node type does not have in the call's version with code 100."""
+        version = version_number(call.served_version or "v26.0")
         for spec in specs:
-            if spec.name in known or spec.name in document or _is_edge(kind, spec.name):
+            if (
+                exists(kind, spec.name, version)
+                or spec.name in document
+                or _is_edge(kind, spec.name)
+            ):
                 continue
             raise nonexisting_field(spec.name, NODE_TYPES[kind])
 
@@ -41,7 +47,7 @@ class NodeReader:
 
         Raises GraphError: code 100 for a field that the node type does not have.
         """
-        self.check(node.kind, specs, node.document)
+        self.check(call, node.kind, specs, node.document)
         return self.project(call, node, specs)
 
     def project(self, call: GraphCall, node: Node, specs: list[FieldSpec]) -> dict[str, Any]:

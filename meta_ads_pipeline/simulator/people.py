@@ -13,6 +13,8 @@ from meta_ads_pipeline.simulator.paging import PageRequest, encode_cursor, pagin
 from meta_ads_pipeline.simulator.state import Simulator
 from meta_ads_pipeline.simulator.world import EMPTY_EDGES, Node
 
+_CUSTOM = "offsite_conversion.custom."
+_TASKS = ("ANALYZE", "ADVERTISE")
 _ACCOUNT_EDGES = frozenset({"adaccounts", "assigned_ad_accounts", "owned_ad_accounts"})
 
 
@@ -52,15 +54,22 @@ class People:
             return Answer.json(
                 {"data": [{"permission": s, "status": "granted"} for s in spec.scopes]}
             )
+        businesses = {str(b["id"]): b for b in map(_business_of, self._readable(spec)) if b}
         if edge == "businesses":
-            found = {str(b["id"]): b for b in map(_business_of, self._readable(spec)) if b}
-            return Answer.json({"data": list(found.values())})
+            return Answer.json({"data": list(businesses.values())})
+        if edge == "business_users":
+            return Answer.json({"data": [self._member(spec, b) for b in businesses.values()]})
         raise errors.nonexisting_field(edge, NODE_TYPES["user"])
+
+    def _member(self, spec: TokenSpec, business: dict[str, Any]) -> dict[str, Any]:
+        """The user in the role of a member of a business: an object with an id of its own."""
+        member_id = f"{spec.user_id}{business['id'][-6:]}"
+        return {"id": member_id, "name": self._simulator.config.user_name, "business": business}
 
     def _user_document(self, call: GraphCall, spec: TokenSpec) -> dict[str, Any]:
         known = {"id": spec.user_id, "name": self._simulator.config.user_name}
         specs = parse_fields(call.params.get("fields"))
-        self._reader.check("user", [s for s in specs if s.name != "adaccounts"], known)
+        self._reader.check(call, "user", [s for s in specs if s.name != "adaccounts"], known)
         if not specs:
             return known
         document: dict[str, Any] = {s.name: known[s.name] for s in specs if s.name in known}
@@ -84,7 +93,7 @@ class People:
     def _accounts(self, call: GraphCall, accounts: list[Node]) -> Answer:
         config = self._simulator.config
         specs = parse_fields(call.params.get("fields"))
-        self._reader.check("account", specs, accounts[0].document if accounts else {})
+        self._reader.check(call, "account", specs, accounts[0].document if accounts else {})
         request = PageRequest.from_params(call.params, config.default_limit, config.max_limit)
         places = {account.id: index for index, account in enumerate(accounts)}
         positions = [
@@ -132,23 +141,36 @@ class People:
             return self._accounts(call, members)
         raise errors.nonexisting_field(edge, NODE_TYPES["business"])
 
-    def other_edge(self, call: GraphCall, node: Node, edge: str) -> Answer:
+    def other_edge(self, call: GraphCall, node: Node, edge: str, spec: TokenSpec) -> Answer:
         """Edges without objects of their own: subscriptions, custom conversions, empty ones."""
         if node.kind == "account":
             if edge == "subscribed_apps":
                 return self._subscribe(call, node.id)
             if call.method == "GET" and edge == "customconversions":
-                found = list(getattr(node.source, "custom_conversions", ()))
-                specs = parse_fields(call.params.get("fields"))
-                self._reader.check("customconversion", specs, found[0] if found else {})
-                names = {s.name for s in specs} | {"id"}
-                data = [{k: v for k, v in item.items() if k in names} for item in found]
-                return Answer.json({"data": data})
+                return self._custom_conversions(call, node)
+            if call.method == "GET" and edge == "assigned_users":
+                business = _business_of(node)
+                member = [] if business is None else [self._member(spec, business)]
+                return Answer.json({"data": [m | {"tasks": list(_TASKS)} for m in member]})
             if call.method == "GET" and edge in EMPTY_EDGES:
                 return Answer.json({"data": []})
         if call.method != "GET":
             raise errors.unsupported_get(node.id, call.method.lower())
         raise errors.nonexisting_field(edge, NODE_TYPES[node.kind])
+
+    def _custom_conversions(self, call: GraphCall, node: Node) -> Answer:
+        found = [
+            {"id": name.removeprefix(_CUSTOM), "account_id": node.account_id, "is_archived": False}
+            | {"name": f"Custom conversion {name.removeprefix(_CUSTOM)}"}
+            for name in (*node.source.types.hourly, *node.source.types.daily)
+            if name.startswith(_CUSTOM)
+        ]
+        specs = parse_fields(call.params.get("fields"))
+        self._reader.check(call, "customconversion", specs, found[0] if found else {})
+        names = {s.name for s in specs} | {"id"}
+        data = [{k: v for k, v in item.items() if k in names} for item in found]
+        call.rows += len(data)
+        return Answer.json({"data": data})
 
     def _subscribe(self, call: GraphCall, object_id: str) -> Answer:
         kept = self._subscriptions.setdefault(object_id, [])

@@ -9,12 +9,16 @@ from typing import Any, cast, get_args
 
 from meta_ads_pipeline.simulator.errors import GraphError, invalid_parameter
 from meta_ads_pipeline.simulator.fields import (
+    exists,
     parse_fields,
     parse_flag,
     parse_json,
     parse_list,
+    retired,
+    version_number,
 )
 from meta_ads_pipeline.simulator.filtering import parse_filtering
+from meta_ads_pipeline.simulator.insights_checks import months_before
 from meta_ads_pipeline.simulator.insights_query import InsightsQuery, TimeIncrement
 from meta_ads_pipeline.simulator.source import Level, ParameterError
 from meta_ads_pipeline.simulator.world import Node
@@ -22,6 +26,7 @@ from meta_ads_pipeline.simulator.world import Node
 LEVELS: tuple[str, ...] = get_args(Level)
 HOURLY = "hourly_stats_aggregated_by_advertiser_time_zone"
 _RETENTION_MONTHS = 37
+_RETIRED = retired("insights")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,12 @@ class ReportRequest:
 
 
 def read_report_request(
-    node: Node, params: Mapping[str, str], *, today: date, offsite_by_hour: bool
+    node: Node,
+    params: Mapping[str, str],
+    *,
+    today: date,
+    version: str = "v26.0",
+    offsite_by_hour: bool = False,
 ) -> ReportRequest:
     """Read the parameters of ``/<node>/insights``.
 
@@ -63,7 +73,12 @@ def read_report_request(
         raise invalid_parameter(
             f'Param level must be one of {{ad, adset, campaign, account}} - got "{level}".'
         )
-    names = tuple(spec.name for spec in parse_fields(params.get("fields")))
+    names = tuple(
+        spec.name
+        for spec in parse_fields(params.get("fields"))
+        # Where an old version still knows a field there is nothing to report under it.
+        if spec.name not in _RETIRED or not exists("insights", spec.name, version_number(version))
+    )
     filtering: tuple[Mapping[str, Any], ...] = tuple(
         {"field": item.field, "operator": item.operator, "value": item.value}
         for item in parse_filtering(params.get("filtering"))
@@ -188,12 +203,3 @@ def preset_range(preset: str, today: date) -> tuple[date, date]:
             f'Param date_preset must be one of {{{", ".join(ranges)}}} - got "{preset}".'
         )
     return ranges[preset]
-
-
-def months_before(day: date, months: int) -> date:
-    """The same day of the month so many months earlier, or that month's last day."""
-    index = day.year * 12 + day.month - 1 - months
-    year, month = divmod(index, 12)
-    following = date(year + month // 11, (month + 1) % 12 + 1, 1)
-    last = (following - timedelta(days=1)).day
-    return date(year, month + 1, min(day.day, last))

@@ -197,7 +197,7 @@ class ResultSet:
                     found.more = True
                     return found
                 await asyncio.sleep(0)
-            elif offset >= stop and count:
+            elif offset + count > stop:
                 found.more = True
                 return found
             offset += count

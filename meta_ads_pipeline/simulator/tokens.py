@@ -146,7 +146,6 @@ class TokenRegistry:
                 "token": f"EAASIM{secrets.token_hex(40)}",
                 "issued_at": now,
                 "expires_at": 0 if lasting else now + SIXTY_DAYS,
-                "short_lived": False,
             }
         )
         self.add(new)

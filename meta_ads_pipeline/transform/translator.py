@@ -1,12 +1,15 @@
-"""How dbt's models are named, grouped and described in Dagster."""
+"""How dbt's models are named, grouped and connected in Dagster."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject
+
+STATIC_TAG = "meta_ads/static"
+"""Marks views and seeds: they follow the code, not the data."""
 
 
 class MartsTranslator(DagsterDbtTranslator):
@@ -18,12 +21,44 @@ class MartsTranslator(DagsterDbtTranslator):
     def get_asset_spec(
         self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
     ) -> dg.AssetSpec:
-        """The default spec with the schema as key prefix and group."""
+        """The default spec with schema as key prefix and group.
+
+        A model depends directly on what it reads through views, too: views are not part of a run,
+        and the order raw, then marts must hold without them.
+        """
         spec = super().get_asset_spec(manifest, unique_id, project)
         node = manifest["nodes"].get(unique_id)
         if node is None:  # a source: its key is declared beside it, in the project
             return spec
         schema = node["config"].get("schema") or node["schema"]
-        return spec.replace_attributes(
+        name = f"{schema}.{node['alias']}"
+        spec = spec.replace_attributes(
             key=dg.AssetKey([schema, node["alias"]]), group_name=schema
-        ).merge_attributes(metadata={"dagster/relation_identifier": f"{schema}.{node['alias']}"})
+        ).merge_attributes(metadata={"dagster/relation_identifier": name})
+        if is_static(node):
+            return spec.merge_attributes(tags={STATIC_TAG: "true"})
+        direct = {dep.asset_key for dep in spec.deps}
+        behind_views = {
+            self.get_asset_spec(manifest, parent, project).key
+            for parent in _behind_views(manifest, unique_id)
+        }
+        return spec.merge_attributes(deps=sorted(behind_views - direct))
+
+
+def is_static(node: Mapping[str, Any]) -> bool:
+    """Whether a dbt node holds no data of its own: a view or a seed."""
+    materialized: str | None = node["config"].get("materialized")
+    return node["resource_type"] == "seed" or materialized == "view"
+
+
+def _behind_views(manifest: Mapping[str, Any], unique_id: str) -> Iterator[str]:
+    """The tables, seeds excepted, that a model reads through views."""
+    for parent in manifest["nodes"][unique_id]["depends_on"]["nodes"]:
+        node = manifest["nodes"].get(parent)
+        if node is None:
+            yield parent
+        elif node["resource_type"] == "model":
+            if is_static(node):
+                yield from _behind_views(manifest, parent)
+            else:
+                yield parent

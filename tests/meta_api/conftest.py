@@ -1,13 +1,16 @@
 """A scripted Graph API and a client on it whose waits cost no time."""
 
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.meta_api.scripted_graph import ScriptedGraph
 
-from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
+from meta_ads_pipeline.meta_api.client import AccountRef, InsightsResult, MetaAdsClient
+from meta_ads_pipeline.meta_api.planner import PlanLimits
+from tests.meta_api.insights_graph import DAY, ONE_JOB, START, InsightsGraph
+from tests.meta_api.scripted_graph import ScriptedGraph
 
 TOKEN = "EAAtestToken0123456789abcdef"
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -94,3 +97,24 @@ def recorded_pages() -> Path:
     if not folder.is_dir():
         pytest.skip("the recorded pages are not beside this repository")
     return folder
+
+
+@pytest.fixture
+def insights(graph: ScriptedGraph) -> InsightsGraph:
+    return InsightsGraph(graph)
+
+
+@pytest.fixture
+def read(
+    insights: InsightsGraph, make_client: Callable[..., MetaAdsClient], account: AccountRef
+) -> Callable[..., InsightsResult]:
+    """Read eight days by the hour as reports and compare with the truth."""
+
+    def run(limits: PlanLimits = ONE_JOB, start: date = START, **settings: Any) -> InsightsResult:
+        client = make_client(plan_limits=limits, **settings)
+        result = client.get_insights(account, start, DAY, level="ad", grain="hour")
+        truth = insights.truth(start, DAY, "ad", "hour")
+        assert sorted(map(str, result.rows)) == sorted(map(str, truth))
+        return result
+
+    return run

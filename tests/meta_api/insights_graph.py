@@ -7,8 +7,13 @@ from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from meta_ads_pipeline.meta_api.planner import PlanLimits
 from tests.meta_api.scripted_graph import Reply, Request, ScriptedGraph, page
 
+DAY = date(2026, 11, 20)
+START = DAY - timedelta(days=7)
+ONE_JOB = PlanLimits(page_size=100, sync_rows=0, pages_per_window=1000)
+FOUR_JOBS = PlanLimits(page_size=100, sync_rows=0, job_days=2, pages_per_window=1000)
 HOURLY = "hourly_stats_aggregated_by_advertiser_time_zone"
 IDS = {"account": (), "campaign": ("campaign_id",), "adset": ("campaign_id", "adset_id")}
 IDS["ad"] = (*IDS["adset"], "ad_id")
@@ -134,3 +139,9 @@ def done(run: str) -> dict:
 
 def running(run: str, percent: int = 0, status: str = "Job Running") -> dict:
     return {"id": run, "async_status": status, "async_percent_completion": percent}
+
+
+def posts(insights: InsightsGraph) -> list[tuple[str, str]]:
+    """The spans of the reports asked for."""
+    spans = [each.json("time_range") for each in insights.requests if "level" in each.form]
+    return [(span["since"], span["until"]) for span in spans]

@@ -6,12 +6,12 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from tests.meta_api.scripted_graph import Reply, Request, ScriptedGraph, error, page
 
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.errors import ErrorKind, MetaApiError
 from meta_ads_pipeline.meta_api.fields import ACCOUNT_FIELDS, ENTITY_FIELDS
 from meta_ads_pipeline.meta_api.session import parse_json
+from tests.meta_api.scripted_graph import Reply, Request, ScriptedGraph, error, page
 
 
 def gone(field: str) -> Reply:

@@ -15,7 +15,7 @@ from meta_ads_pipeline.meta_api.error_rules import (
 )
 from meta_ads_pipeline.meta_api.errors import AUTH_SUBCODES, MetaApiError, error_from_envelope
 
-A, P, R, I, D, T = (
+A, P, R, V, D, T = (
     ErrorKind.AUTH,
     ErrorKind.PERMISSION,
     ErrorKind.RATE_LIMIT,
@@ -32,23 +32,48 @@ UNSUPPORTED = (
 
 # (code, subcode, message, HTTP status, is_transient) -> name of the row, kind, action
 CASES = [
-    ((2635, None, "deprecated version", 400, False), "version_expired", I, Action.UPGRADE_VERSION),
-    ((2642, None, "(#2642) Invalid cursors values", 400, False), "bad_cursor", T, Action.RESTART_PAGING),
+    ((2635, None, "deprecated version", 400, False), "version_expired", V, Action.UPGRADE_VERSION),
+    (
+        (2642, None, "(#2642) Invalid cursors values", 400, False),
+        "bad_cursor",
+        T,
+        Action.RESTART_PAGING,
+    ),
     ((190, None, "", 400, False), "token_dead", A, Action.STOP_CONNECTION),
     ((190, 463, "", 401, False), "token_dead", A, Action.STOP_CONNECTION),
     ((102, None, "", 400, False), "token_dead", A, Action.STOP_CONNECTION),
-    ((100, None, "Invalid appsecret_proof provided in the API argument", 400, False), "app_secret_proof", A, Action.STOP_CONNECTION),
-    ((100, None, "API calls from the server require an appsecret_proof argument", 400, False), "app_secret_proof", A, Action.STOP_CONNECTION),
+    (
+        (100, None, "Invalid appsecret_proof provided in the API argument", 400, False),
+        "app_secret_proof",
+        A,
+        Action.STOP_CONNECTION,
+    ),
+    (
+        (100, None, "API calls from the server require an appsecret_proof argument", 400, False),
+        "app_secret_proof",
+        A,
+        Action.STOP_CONNECTION,
+    ),
     ((368, 1390008, "", 400, False), "blocked_as_abusive", A, Action.STOP_CONNECTION),
-    ((1, None, "Please reduce the amount of data you're asking for", 500, False), "reduce_data", D, Action.SHRINK),
+    (
+        (1, None, "Please reduce the amount of data you're asking for", 500, False),
+        "reduce_data",
+        D,
+        Action.SHRINK,
+    ),
     ((1, 99, "An unknown error occurred", 500, False), "too_large_1_99", D, Action.SHRINK),
-    ((100, 1487534, "(#100) Invalid parameter", 400, False), "too_large_100_1487534", D, Action.SHRINK),
+    (
+        (100, 1487534, "(#100) Invalid parameter", 400, False),
+        "too_large_100_1487534",
+        D,
+        Action.SHRINK,
+    ),
     ((-3, 1504045, "", 500, False), "too_large_3_1504045", D, Action.SHRINK),
     ((100, 1504018, "", 400, False), "too_large_100_1504018", D, Action.SHRINK),
     ((2, 1504038, "", 500, True), "too_large_2_1504038", D, Action.SHRINK),
     ((-2, 2490547, "", 500, False), "too_large_2_2490547", D, Action.SHRINK),
-    ((2, 1504041, "", 400, False), "report_parameters", I, Action.FIX_REQUEST),
-    ((2, 1504042, "", 400, False), "report_parameters", I, Action.FIX_REQUEST),
+    ((2, 1504041, "", 400, False), "report_parameters", V, Action.FIX_REQUEST),
+    ((2, 1504042, "", 400, False), "report_parameters", V, Action.FIX_REQUEST),
     ((3, None, "", 400, False), "missing_permission", P, Action.SKIP_ACCOUNT),
     ((10, None, "", 403, False), "missing_permission", P, Action.SKIP_ACCOUNT),
     ((200, None, "", 403, False), "missing_permission", P, Action.SKIP_ACCOUNT),
@@ -57,7 +82,12 @@ CASES = [
     ((294, None, "", 400, False), "missing_permission", P, Action.SKIP_ACCOUNT),
     ((299, None, "", 400, False), "missing_permission", P, Action.SKIP_ACCOUNT),
     ((100, 3191001, "", 400, False), "missing_permission_100", P, Action.SKIP_ACCOUNT),
-    ((100, None, "(#100) Missing permissions", 400, False), "missing_permission_text", P, Action.SKIP_ACCOUNT),
+    (
+        (100, None, "(#100) Missing permissions", 400, False),
+        "missing_permission_text",
+        P,
+        Action.SKIP_ACCOUNT,
+    ),
     ((4, None, "", 403, True), "rate_limit", R, Action.WAIT),
     ((4, 1504022, "", 403, False), "rate_limit", R, Action.WAIT),
     ((17, 2446079, "", 400, True), "rate_limit", R, Action.WAIT),
@@ -67,15 +97,25 @@ CASES = [
     ((80004, 2446079, "", 400, False), "rate_limit", R, Action.WAIT),
     ((80014, 2446079, "", 400, False), "rate_limit", R, Action.WAIT),
     ((None, None, "", 429, False), "rate_limit_status", R, Action.WAIT),
-    ((100, None, GONE, 400, False), "field_gone_1", I, Action.DROP_FIELD),
-    ((100, None, BAD_FIELD, 400, False), "field_gone_2", I, Action.DROP_FIELD),
-    ((100, 2446211, "", 400, False), "creative_story", I, Action.DROP_FIELD),
-    ((100, 1443048, "", 400, False), "creative_story", I, Action.DROP_FIELD),
+    ((100, None, GONE, 400, False), "field_gone_1", V, Action.DROP_FIELD),
+    ((100, None, BAD_FIELD, 400, False), "field_gone_2", V, Action.DROP_FIELD),
+    ((100, 2446211, "", 400, False), "creative_story", V, Action.DROP_FIELD),
+    ((100, 1443048, "", 400, False), "creative_story", V, Action.DROP_FIELD),
     ((100, 33, UNSUPPORTED, 400, False), "not_found", P, Action.MARK_UNREACHABLE),
-    ((803, None, "", 404, False), "alias_not_found", I, Action.MARK_UNREACHABLE),
-    ((100, None, "(#100) Cannot include impressions in summary param", 400, False), "flaky_report", T, Action.RETRY),
+    ((803, None, "", 404, False), "alias_not_found", V, Action.MARK_UNREACHABLE),
+    (
+        (100, None, "(#100) Cannot include impressions in summary param", 400, False),
+        "flaky_report",
+        T,
+        Action.RETRY,
+    ),
     ((2601, 1815107, "", 400, True), "report_not_ready", T, Action.RETRY),
-    ((104, None, "An access token is required to request this resource.", 401, False), "token_missing", A, Action.STOP_CONNECTION),
+    (
+        (104, None, "An access token is required to request this resource.", 401, False),
+        "token_missing",
+        A,
+        Action.STOP_CONNECTION,
+    ),
     ((1, None, "An unknown error occurred", 500, False), "transient", T, Action.RETRY),
     ((2, None, "(#2) Service temporarily unavailable", 400, True), "transient", T, Action.RETRY),
     ((2, 1504043, "", 400, False), "transient", T, Action.RETRY),
@@ -85,12 +125,17 @@ CASES = [
     ((104, None, "", 400, False), "transient", T, Action.RETRY),
     ((None, None, "", 502, False), "server_error", T, Action.RETRY),
     ((100, None, "odd", 503, False), "server_error", T, Action.RETRY),
-    ((3018, None, "", 400, False), "history_limit", I, Action.FIX_REQUEST),
+    ((3018, None, "", 400, False), "history_limit", V, Action.FIX_REQUEST),
     ((99999, None, "", 400, True), "flagged_transient", T, Action.RETRY),
-    ((100, None, "(#100) param time_range must be non-empty.", 400, False), "invalid_parameter", I, Action.FIX_REQUEST),
-    ((2500, None, "", 400, False), "invalid_parameter", I, Action.FIX_REQUEST),
+    (
+        (100, None, "(#100) param time_range must be non-empty.", 400, False),
+        "invalid_parameter",
+        V,
+        Action.FIX_REQUEST,
+    ),
+    ((2500, None, "", 400, False), "invalid_parameter", V, Action.FIX_REQUEST),
     ((None, None, "", 401, False), "unauthorized", A, Action.STOP_CONNECTION),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("error", "name", "kind", "action"), CASES)
@@ -114,7 +159,7 @@ def test_an_unknown_code_is_not_retried() -> None:
 
 EXPECTED_SAMPLES = {
     "01": R, "02": R, "03": R, "04": R, "05": D, "06": D, "07": T,
-    "08": T, "09": P, "10": I, "11": I, "12": I, "13": A, "14": A,
+    "08": T, "09": P, "10": V, "11": V, "12": V, "13": A, "14": A,
 }  # fmt: skip
 
 
@@ -150,7 +195,7 @@ def test_an_auth_error_explains_its_subcode_and_names_the_fix(subcode: int) -> N
 def test_numbers_as_text_and_missing_members_are_read() -> None:
     error = error_from_envelope({"code": "17", "error_subcode": "2446079"}, http_status=400)
     assert (error.kind, error.code, error.subcode) == (R, 17, 2446079)
-    assert error_from_envelope("broken", http_status=400).kind is I
+    assert error_from_envelope("broken", http_status=400).kind is V
     assert error_from_envelope({}, http_status=500).kind is T
 
 

@@ -4,13 +4,13 @@ import threading
 import time
 
 import pytest
-from tests.meta_api.conftest import VirtualClock
 from hypothesis import given
 from hypothesis import strategies as st
 
 from meta_ads_pipeline.meta_api.errors import ErrorKind, MetaApiError, error_from_envelope
 from meta_ads_pipeline.meta_api.governor import UsageGovernor
 from meta_ads_pipeline.meta_api.usage import Usage, UseCase, UseCaseUsage
+from tests.meta_api.conftest import VirtualClock
 
 INSIGHTS, MANAGEMENT = UseCase.INSIGHTS, UseCase.MANAGEMENT
 
@@ -18,7 +18,10 @@ INSIGHTS, MANAGEMENT = UseCase.INSIGHTS, UseCase.MANAGEMENT
 def limit(code: int, minutes: float | None = None, account: str = "1") -> MetaApiError:
     seconds = None if minutes is None else minutes * 60
     return error_from_envelope(
-        {"code": code, "message": "limit"}, http_status=400, account_id=account, regain_seconds=seconds
+        {"code": code, "message": "limit"},
+        http_status=400,
+        account_id=account,
+        regain_seconds=seconds,
     )
 
 

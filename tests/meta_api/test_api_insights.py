@@ -7,23 +7,18 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from tests.meta_api.insights_graph import InsightsGraph
-from tests.meta_api.scripted_graph import Reply, Request, ScriptedGraph, error, page
 
 from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
 from meta_ads_pipeline.meta_api.errors import ErrorKind, MetaApiError
 from meta_ads_pipeline.meta_api.fields import HOURLY_BREAKDOWN
 from meta_ads_pipeline.meta_api.insights import InsightsQuery, check_rows
 from meta_ads_pipeline.meta_api.planner import PlanLimits
+from tests.meta_api.insights_graph import InsightsGraph
+from tests.meta_api.scripted_graph import Reply, Request, ScriptedGraph, error, page
 
 DAY = date(2026, 11, 20)
 REDUCE = error(1, "Please reduce the amount of data you're asking for", 500)
 TIMED_OUT = error(100, "(#100) Invalid parameter", error_subcode=1487534)
-
-
-@pytest.fixture
-def insights(graph: ScriptedGraph) -> InsightsGraph:
-    return InsightsGraph(graph)
 
 
 @pytest.mark.parametrize("level", ["ad", "adset", "campaign", "account"])

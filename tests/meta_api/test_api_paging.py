@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.meta_api.scripted_graph import Reply, Request, ScriptedGraph, error, page
 
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.errors import ErrorKind, MetaApiError
 from meta_ads_pipeline.meta_api.paging import PageSizes, next_cursor
+from tests.meta_api.scripted_graph import Reply, Request, ScriptedGraph, error, page
 
 BAD_CURSOR = error(2642, "(#2642) Invalid cursors values")
 REDUCE = error(1, "Please reduce the amount of data you're asking for", 500)

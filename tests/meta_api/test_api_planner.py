@@ -26,7 +26,9 @@ def test_every_day_is_covered_exactly_once_newest_first(
         planner.too_large("1", "ad", "hour", longest * 2)
     plan = planner.plan("1", "ad", "hour", DAY - timedelta(days=days - 1), DAY, rows)
     covered = [
-        window.since + timedelta(days=each) for window in plan.windows for each in range(window.days)
+        window.since + timedelta(days=each)
+        for window in plan.windows
+        for each in range(window.days)
     ]
     assert sorted(covered) == [DAY - timedelta(days=each) for each in reversed(range(days))]
     assert [window.since for window in plan.windows] == sorted(

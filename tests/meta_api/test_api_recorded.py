@@ -5,11 +5,10 @@ import json
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from tests.meta_api.scripted_graph import Reply, Request, ScriptedGraph
-
 from meta_ads_pipeline.meta_api.calls import Call, Tally
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.paging import ListReader, PageSizes
+from tests.meta_api.scripted_graph import Reply, Request, ScriptedGraph
 
 ACTION_LISTS = ("actions", "video_p95_watched_actions", "video_30_sec_watched_actions")
 

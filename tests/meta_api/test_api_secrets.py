@@ -10,14 +10,14 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
-from tests.meta_api.conftest import SECRET, TOKEN
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.meta_api.scripted_graph import Reply, ScriptedGraph, error, page
 
 from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.redaction import REDACTED, redact
+from tests.meta_api.conftest import SECRET, TOKEN
+from tests.meta_api.scripted_graph import Reply, ScriptedGraph, error, page
 
 PROOF = hmac.new(SECRET.encode(), TOKEN.encode(), hashlib.sha256).hexdigest()
 OTHER_TOKEN = "EAAotherToken9876543210"
@@ -41,11 +41,20 @@ def everything_of(raised: BaseException) -> str:
     return "\n".join(parts)
 
 
-@pytest.mark.parametrize(
-    "parameter",
-    ["access_token", "appsecret_proof", "client_secret", "input_token", "fb_exchange_token"],
-)
-@pytest.mark.parametrize("shape", ["https://h/v26.0/x?a=1&{p}={v}&limit=2", "{p}={v}", "a%26{p}%3D{v}%26b", '{{"{p}": "{v}"}}', "{{'{p}': '{v}'}}", '{{\\"{p}\\":\\"{v}\\"}}', "('{p}', '{v}')"])  # fmt: skip
+NAMES = ["access_token", "appsecret_proof", "client_secret", "input_token", "fb_exchange_token"]
+SHAPES = [
+    "https://h/v26.0/x?a=1&{p}={v}&limit=2",
+    "{p}={v}",
+    "a%26{p}%3D{v}%26b",
+    '{{"{p}": "{v}"}}',
+    "{{'{p}': '{v}'}}",
+    '{{\\"{p}\\":\\"{v}\\"}}',
+    "('{p}', '{v}')",
+]
+
+
+@pytest.mark.parametrize("parameter", NAMES)
+@pytest.mark.parametrize("shape", SHAPES)
 def test_named_parameters(parameter: str, shape: str) -> None:
     value = "s3cr3tValue123"
     text = shape.format(p=parameter, v=value)

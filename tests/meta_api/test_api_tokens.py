@@ -4,11 +4,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.meta_api.conftest import SECRET, TOKEN
-from tests.meta_api.scripted_graph import Reply, ScriptedGraph, error
 
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.errors import ErrorKind, MetaApiError
+from tests.meta_api.conftest import SECRET, TOKEN
+from tests.meta_api.scripted_graph import Reply, ScriptedGraph, error
 
 ALIVE = {
     "app_id": "123", "type": "SYSTEM_USER", "application": "My app",
@@ -40,9 +40,7 @@ def test_a_living_token(graph: ScriptedGraph, client: MetaAdsClient) -> None:
 
 
 @pytest.mark.parametrize("never", [{"expires_at": 0}, {}, {"expires_at": 0, "issued_at": 0}])
-def test_zero_is_never_not_1970(
-    never: dict, graph: ScriptedGraph, client: MetaAdsClient
-) -> None:
+def test_zero_is_never_not_1970(never: dict, graph: ScriptedGraph, client: MetaAdsClient) -> None:
     graph.reply(Reply({"data": {"is_valid": True, "scopes": ["ads_management"], **never}}))
     info = client.inspect_token()
     assert (info.expires_at, info.issued_at, info.usable_until) == (None, None, None)

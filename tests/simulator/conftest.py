@@ -22,6 +22,7 @@ SETTINGS = {
     "too_much_data_variant": "1",
     "quoted_report_run_id": True,
     "auto_upgrade_expired": False,
+    "live_versions": ["v25.0", "v26.0"],
 }
 
 

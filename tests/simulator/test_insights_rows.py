@@ -168,3 +168,25 @@ def test_video_counts_shrink_along_the_video(source: GeneratedAccount) -> None:
         for name in fields:
             by_ad[name] += int(found[name][0]["value"]) if name in found else 0
     assert [by_ad[name] for name in fields] == counts
+
+
+def test_costs_and_returns_by_window(source: GeneratedAccount) -> None:
+    fields = ("spend", *LISTS, "cost_per_action_type", "purchase_roas")
+    fields += ("cost_per_outbound_click", "cost_per_inline_post_engagement", "outbound_clicks")
+    (row,) = run(source, query(fields=fields, action_attribution_windows=("1d_view", "7d_click")))
+    by_type = {
+        name: {item["action_type"]: item for item in row[name]}
+        for name in ("actions", "action_values", "cost_per_action_type", "purchase_roas")
+    }
+    spend, near = Decimal(row["spend"]), Decimal("0.000001")
+    for window in ("value", "1d_view", "7d_click"):
+        count = Decimal(by_type["actions"]["purchase"][window])
+        value = Decimal(by_type["action_values"]["omni_purchase"][window])
+        cost = Decimal(by_type["cost_per_action_type"]["purchase"][window])
+        assert abs(cost - spend / count) <= near
+        roas = Decimal(by_type["purchase_roas"]["omni_purchase"][window])
+        assert abs(roas - value / spend) <= near
+    outbound = Decimal(row["outbound_clicks"][0]["value"])
+    assert abs(Decimal(row["cost_per_outbound_click"][0]["value"]) - spend / outbound) <= near
+    engaged = Decimal(by_type["actions"]["post_engagement"]["value"])
+    assert abs(Decimal(row["cost_per_inline_post_engagement"]) - spend / engaged) <= near

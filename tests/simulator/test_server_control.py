@@ -96,8 +96,8 @@ def test_control_explains_itself(graph: Any) -> None:
         graph.control.configure(max_limit=0)
     with pytest.raises(ControlError, match="cannot reset"):
         graph.control.reset("everything")
+    account = graph.control.state()["accounts"][0]["id"]
     with pytest.raises(ControlError, match="missing 'factor'"):
-        account = graph.control.state()["accounts"][0]["id"]
         graph.control._call("POST", "restate", {"account": account, "dates": []})
     response = requests.get(f"{graph.server.url}/_simulator/nothing", timeout=10)
     assert response.status_code == 404
@@ -136,7 +136,7 @@ def test_concurrent_clients_get_their_own_answers(graph: Any, account: str) -> N
 def test_a_taken_port_is_an_error_and_a_stopped_server_frees_it() -> None:
     with SimulatorServer(SimulatorConfig(accounts=0)) as server:
         port = int(server.url.rpartition(":")[2])
-        with pytest.raises(OSError, match="[Aa]ddress already in use"):
+        with pytest.raises(OSError, match=r"[Aa]ddress already in use"):
             SimulatorServer(SimulatorConfig(accounts=0), port=port).start()
         url = server.url
     with pytest.raises(ControlError, match="no simulator answers"):
@@ -149,7 +149,10 @@ def test_faults_and_limits_from_the_configuration() -> None:
     config = SimulatorConfig(
         accounts=1,
         ads=2,
-        faults=({"kind": "transient", "times": 1},),
+        faults=(
+            {"kind": "transient", "times": 1},
+            {"kind": "rate_limit", "params": {"code": 80004, "seconds": 900}},
+        ),
         default_limit=1,
         max_limit=2,
         any_token=False,
@@ -163,8 +166,12 @@ def test_faults_and_limits_from_the_configuration() -> None:
         server.control.add_token("x")
         assert requests.get(url, params={"access_token": "x"}, timeout=10).status_code == 200
         account = server.control.state()["accounts"][0]["id"]
+        ads_url = f"{server.url}/v26.0/{account}/ads"
+        blocked = requests.get(ads_url, params={"access_token": "x"}, timeout=10)
+        assert blocked.json()["error"]["code"] == 80004
+        server.control.clear_faults()
         ads = requests.get(
-            f"{server.url}/v26.0/{account}/ads",
+            ads_url,
             params={"access_token": "x", "limit": "500"},
             timeout=10,
         )

@@ -40,7 +40,7 @@ def test_without_fields_only_the_id_comes_back(graph: Any, account: str) -> None
 
 
 @pytest.mark.parametrize("path", ["{a}/campaigns/", "{a}/campaigns"])
-@pytest.mark.parametrize("fields", ["id,name", ["id", "name"], ["id,name"]])
+@pytest.mark.parametrize("fields", ["id,name", ["id", "name"], ["id,name"], "['id', 'name']"])
 def test_trailing_slash_and_both_forms_of_fields(
     graph: Any, account: str, path: str, fields: Any
 ) -> None:
@@ -150,6 +150,10 @@ def test_status_parameter_is_checked(graph: Any, account: str) -> None:
     assert "effective_status[0] must be one of" in error["message"]
     comma = graph.get(f"{account}/campaigns", effective_status="ACTIVE,PAUSED")
     assert graph.ok(comma)["data"]
+    # dlt sends the statuses of ads to every edge.
+    assert graph.ok(graph.get(f"{account}/campaigns", effective_status=["ADSET_PAUSED"])) == {
+        "data": []
+    }
 
 
 def test_filter_operators(graph: Any, account: str) -> None:
@@ -220,7 +224,15 @@ def test_deleting_between_calls(graph: Any, account: str) -> None:
 
 def test_lesser_edges(graph: Any, account: str) -> None:
     assert graph.data(f"{account}/adimages") == []
-    assert graph.ok(graph.get(f"{account}/customconversions"))["data"] == []
+    conversions = graph.ok(graph.get(f"{account}/customconversions", fields="name"))["data"]
+    assert all(set(row) == {"id", "name"} for row in conversions)
+    reported = {
+        action["action_type"]
+        for row in graph.data(f"{account}/insights", fields="actions", date_preset="last_30d")
+        for action in row["actions"]
+        if action["action_type"].startswith("offsite_conversion.custom.")
+    }
+    assert reported <= {f"offsite_conversion.custom.{row['id']}" for row in conversions}
     assert graph.ok(graph.post(f"{account}/subscribed_apps")) == {"success": True}
     assert len(graph.ok(graph.get(f"{account}/subscribed_apps"))["data"]) == 1
     business = graph.ok(graph.get(account, fields="business"))["business"]
@@ -228,6 +240,31 @@ def test_lesser_edges(graph: Any, account: str) -> None:
     assert account in {row["id"] for row in owned}
     granted = graph.ok(graph.get("me/permissions"))["data"]
     assert {"permission": "ads_read", "status": "granted"} in granted
+
+
+def test_membership_in_businesses(graph: Any, account: str) -> None:
+    """Airbyte asks for the user's tasks on an account before it reads the account."""
+    members = graph.ok(graph.get("me/business_users"))["data"]
+    assigned = [
+        user
+        for member in members
+        for user in graph.ok(
+            graph.get(f"{account}/assigned_users", business=member["business"]["id"])
+        )["data"]
+    ]
+    assert {user["id"] for user in assigned} & {member["id"] for member in members}
+    assert all("ANALYZE" in user["tasks"] for user in assigned)
+
+
+def test_retired_fields_by_version(graph: Any, account: str) -> None:
+    graph.control.configure(live_versions=["v21.0", "v26.0"])
+    fields = "name,instagram_actor_id"
+    assert graph.error(graph.get(f"{account}/adcreatives", fields=fields))["code"] == 100
+    insights = "spend,marketing_messages_website_purchase_values"
+    assert graph.error(graph.get(f"{account}/insights", fields=insights))["code"] == 100
+    graph.version = "v21.0"
+    assert graph.get(f"{account}/adcreatives", fields=fields).status_code == 200
+    assert "spend" in graph.data(f"{account}/insights", fields=insights)[0]
 
 
 def test_ids_and_versions(graph: Any, account: str) -> None:

@@ -57,9 +57,7 @@ def test_html_instead_of_json(graph: Any, account: str, status: int) -> None:
         response.json()
 
 
-@pytest.mark.parametrize(
-    "params", [{"fraction": 0.5}, {"fraction": 0.0}, {"before_answer": True}]
-)
+@pytest.mark.parametrize("params", [{"fraction": 0.5}, {"fraction": 0.0}, {"before_answer": True}])
 def test_connection_reset(graph: Any, account: str, params: dict[str, Any]) -> None:
     whole = graph.get(f"{account}/ads", fields="name,targeting", limit=100).content
     graph.control.add_fault("reset", times=1, **params)
@@ -76,7 +74,7 @@ def test_reset_sends_part_of_the_body(graph: Any, account: str) -> None:
         assert response.status_code == 200
         promised = int(response.headers["content-length"])
         received = 0
-        with pytest.raises((requests.ConnectionError, OSError)) as caught:
+        with pytest.raises((requests.ConnectionError, OSError)) as caught:  # noqa: PT012
             for piece in response.iter_content(64):
                 received += len(piece)
     assert 0 < received < promised
@@ -127,7 +125,10 @@ def test_reduce_by_page_size_and_by_rows(graph: Any, account: str) -> None:
 
 def test_one_unfetchable_field(graph: Any, account: str) -> None:
     graph.control.add_fault(
-        "unfetchable_field", match={"edge": "adcreatives"}, field="object_story_spec", subcode=2446211
+        "unfetchable_field",
+        match={"edge": "adcreatives"},
+        field="object_story_spec",
+        subcode=2446211,
     )
     failed = graph.get(f"{account}/adcreatives", fields="name,object_story_spec")
     assert graph.error(failed)["error_subcode"] == 2446211
@@ -228,7 +229,8 @@ def test_random_faults_repeat_with_the_seed() -> None:
     from meta_ads_pipeline.simulator.call import GraphCall
 
     def draws(seed: int) -> list[bool]:
-        book = FaultBook(seed, [{"kind": "transient", "probability": 0.5}])
+        book = FaultBook(seed)
+        book.add({"kind": "transient", "probability": 0.5})
         call = GraphCall("GET", ("act_1",), {}, "http://x")
         return [book.error(call) is not None for _ in range(64)]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from meta_ads_pipeline.simulator.reports import months_before, preset_range
+from meta_ads_pipeline.simulator.reports import preset_range
 
 HOURLY = "hourly_stats_aggregated_by_advertiser_time_zone"
 WEEK = {"since": "2026-11-09", "until": "2026-11-15"}
@@ -224,6 +224,17 @@ def test_restated_and_vanished_rows(graph: Any, account: str) -> None:
     assert sum(Decimal(row["spend"]) for row in by_ad) == Decimal(after["2026-11-10"]["spend"])
 
 
+def test_adjusted_amounts_reach_every_level(graph: Any, account: str) -> None:
+    params = {"fields": "spend", "time_range": WEEK}
+    ad = graph.data(f"{account}/insights", level="ad", **params | {"fields": "ad_id,spend"})[0]
+    before = total(graph.data(f"{account}/insights", **params))
+    graph.control.adjust(account, ad["ad_id"], date(2026, 11, 10), {"spend": 123}, hour=9)
+    assert total(graph.data(f"{account}/insights", **params)) - before == Decimal("1.23")
+    assert total(graph.data(f"{ad['ad_id']}/insights", **params)) == Decimal(ad["spend"]) + (
+        Decimal("1.23")
+    )
+
+
 def test_today_grows_with_the_clock(graph: Any, account: str) -> None:
     def spent() -> Decimal:
         return total(graph.data(f"{account}/insights", date_preset="today", fields="spend"))
@@ -260,9 +271,3 @@ def test_level_fault_breaks_one_level_only(graph: Any, account: str) -> None:
 def test_date_presets(preset: str, since: str, until: str) -> None:
     found = preset_range(preset, date(2026, 5, 13))
     assert [day.isoformat() for day in found] == [since, until]
-
-
-def test_months_before_keeps_to_the_month() -> None:
-    assert months_before(date(2026, 3, 31), 1) == date(2026, 2, 28)
-    assert months_before(date(2026, 1, 15), 13) == date(2024, 12, 15)
-    assert months_before(date(2026, 12, 31), 6) == date(2026, 6, 30)

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meta_ads_pipeline.simulator.errors import GraphError
 from meta_ads_pipeline.simulator.paging import decode_cursor, encode_cursor
 
 
@@ -85,9 +84,7 @@ def hourly(graph: Any, account: str, **more: Any) -> list[dict[str, Any]]:
 
 def test_insights_pages_are_complete_across_days(graph: Any, account: str) -> None:
     whole = hourly(graph, account, limit=5000)
-    assert {row["date_start"] for row in whole} == {
-        f"2026-11-{day}" for day in (15, 16, 17, 18)
-    }
+    assert {row["date_start"] for row in whole} == {f"2026-11-{day}" for day in (15, 16, 17, 18)}
     for limit in (25, 100, 137, len(whole)):
         assert hourly(graph, account, limit=limit) == whole
 

@@ -123,7 +123,10 @@ def test_batch(account: AdAccount, api: FacebookAdsApi, server: SimulatorServer)
 
 
 def test_errors_reach_the_sdks_getters(account: AdAccount, api: FacebookAdsApi) -> None:
-    with pytest.raises(FacebookRequestError) as caught:
+    with (
+        pytest.warns(UserWarning, match="does not allow field"),
+        pytest.raises(FacebookRequestError) as caught,
+    ):
         account.get_campaigns(fields=["no_such_field"])
     error = caught.value
     assert error.api_error_code() == 100

@@ -25,7 +25,7 @@ def guarded() -> Iterator[SimulatorServer]:
     """A simulator that knows its tokens and verifies proofs."""
     tokens = (
         TokenSpec(token="SYSTEM"),
-        TokenSpec(token="SHORT", type="USER", short_lived=True, expires_at=NOW + 3600),
+        TokenSpec(token="SHORT", type="USER", expires_at=NOW + 3600),
         TokenSpec(token="EXPIRED", type="USER", expires_at=NOW - DAY),
         TokenSpec(token="IDLE", type="USER", data_access_expires_at=NOW - 1),
         TokenSpec(token="NO-ADS", scopes=("business_management",)),
@@ -60,9 +60,7 @@ def proof(token: str, secret: str = SECRET) -> str:
 @pytest.mark.parametrize(
     ("token", "subcode"), [("EXPIRED", 463), ("IDLE", 493), ("NEVER-SEEN", None)]
 )
-def test_tokens_that_do_not_work(
-    guarded: SimulatorServer, token: str, subcode: int | None
-) -> None:
+def test_tokens_that_do_not_work(guarded: SimulatorServer, token: str, subcode: int | None) -> None:
     status, document = call(guarded, "me", access_token=token)
     assert status == 400
     assert document["error"]["code"] == 190

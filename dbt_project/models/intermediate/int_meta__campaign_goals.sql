@@ -20,7 +20,11 @@ promoted as (
         on
             campaigns.objective = events.objective
             and adsets.custom_event_type = events.custom_event_type
-    where campaigns.objective in (select objective from {{ ref('promoted_event_goals') }})
+    where
+        campaigns.objective in (
+            select ambiguous.objective
+            from {{ ref('promoted_event_goals') }} as ambiguous
+        )
     group by adsets.campaign_id
 )
 

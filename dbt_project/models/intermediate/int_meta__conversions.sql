@@ -44,7 +44,13 @@ reported as (
     cross join
         lateral jsonb_to_recordset(reports.items) as item (action_type text, value numeric)
     where item.value is not null
-    group by 1, 2, 3, 4, 5, 6
+    group by
+        reports.level,
+        reports.account_id,
+        reports.external_entity_id,
+        reports.event_date,
+        reports.source_field,
+        item.action_type
 ),
 
 -- Action types overlap: the first present one of a conversion's list counts, never their sum.

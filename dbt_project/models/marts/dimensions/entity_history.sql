@@ -72,9 +72,9 @@ documents as (
         versions.document ->> 'bid_strategy' as bid_strategy,
         {{ limit_in_major_units("(versions.document ->> 'bid_amount')::numeric") }} as bid_amount,
         {{ limit_in_major_units("(versions.document ->> 'daily_budget')::numeric") }}
-        as daily_budget,
+            as daily_budget,
         {{ limit_in_major_units("(versions.document ->> 'lifetime_budget')::numeric") }}
-        as lifetime_budget,
+            as lifetime_budget,
         {{ limit_in_major_units("(versions.document ->> 'spend_cap')::numeric") }} as spend_cap,
         versions.document #>> '{creative,id}' as creative_id,
         versions.document #>> '{learning_stage_info,status}' as learning_status
@@ -118,7 +118,7 @@ ranges as (
         min(valid_from) as valid_from,
         max(valid_from) as last_version_at,
         count(*) as versions,
-        {{ tracked | join(',\n        ') }}
+        {{ tracked | join(', ') }}
     from numbered
     group by level, external_entity_id, range_number, {{ tracked | join(', ') }}
 )
@@ -129,7 +129,7 @@ select
     valid_from,
     lead(valid_from) over (partition by level, external_entity_id order by valid_from) as valid_to,
     md5('meta:' || level || ':' || external_entity_id)::uuid as entity_id,
-    {{ tracked | join(',\n    ') }},
+    {{ tracked | join(', ') }},
     versions,
     last_version_at
 from ranges

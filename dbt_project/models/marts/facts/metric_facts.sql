@@ -2,7 +2,7 @@
     unique_key=['natural_key', 'event_date'],
     full_refresh=false,
     pre_hook='{{ ensure_fact_partitions() }}',
-    post_hook='{{ analyze_after_bulk() }}',
+    post_hook=['{{ settle_passed_dates() }}', '{{ analyze_after_bulk() }}'],
     meta={
         'kept_rows': "old.source <> 'insights' or not exists ("
         ~ "select 1 from intermediate.int_meta__agreed_account_days as agreed "

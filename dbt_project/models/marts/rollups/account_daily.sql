@@ -4,7 +4,7 @@
         {'columns': ['provider', 'account_id', 'event_date'], 'unique': true},
         {'columns': ['event_date']}
     ],
-    post_hook='{{ analyze_after_bulk() }}'
+    post_hook=['{{ settle_passed_dates() }}', '{{ analyze_after_bulk() }}']
 ) }}
 
 with summed as (

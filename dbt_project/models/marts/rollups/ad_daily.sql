@@ -1,10 +1,10 @@
 {{ config(
-    unique_key=['provider', 'ad_id', 'event_date'],
+    unique_key=['provider', 'account_id', 'ad_id', 'event_date'],
     indexes=[
-        {'columns': ['provider', 'ad_id', 'event_date'], 'unique': true},
+        {'columns': ['provider', 'account_id', 'ad_id', 'event_date'], 'unique': true},
         {'columns': ['event_date', 'account_id']}
     ],
-    post_hook='{{ analyze_after_bulk() }}'
+    post_hook=['{{ settle_passed_dates() }}', '{{ analyze_after_bulk() }}']
 ) }}
 
 with summed as (

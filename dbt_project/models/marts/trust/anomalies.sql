@@ -3,7 +3,7 @@
     indexes=[{'columns': ['anomaly_key'], 'unique': true}, {'columns': ['event_date']}]
 ) }}
 
-{%- set lookback = 7 * var('anomaly_baseline_weeks') -%}
+{%- set lookback = '7 * ' ~ var('anomaly_baseline_weeks') -%}
 {%- set additive = ['spend', 'impressions', 'clicks', 'purchases', 'revenue', 'leads'] -%}
 {%- set ratios = ['ctr', 'cpc', 'cpm'] -%}
 {%- set counts = ['impressions', 'clicks', 'purchases', 'leads'] %}
@@ -18,7 +18,8 @@ with whole_days as (
         on slices.account_id = accounts.account_id
     inner join {{ ref('int_meta__agreed_account_days') }} as agreed
         on slices.account_id = agreed.account_id and slices.event_date = agreed.event_date
-    where {{ in_window('slices.event_date', lookback) }}
+    where
+        {{ in_window('slices.event_date', lookback) }}
         and {{ in_window('agreed.event_date', lookback) }}
     group by slices.account_id, slices.event_date, accounts.timezone
     having bool_and((slices.pulled_at at time zone accounts.timezone)::date > slices.event_date)
@@ -55,12 +56,11 @@ entity_days as (
         entities.account_id,
         entities.external_entity_id,
         whole_days.event_date,
-        {% for measure in additive %}coalesce(active.{{ measure }}, 0) as {{ measure }},
-        {% endfor -%}
-        {% for measure in ratios -%}
-            case when active.impressions >= 500 then active.{{ measure }} end as {{ measure }}
-            {{- ',' if not loop.last }}
-        {% endfor -%}
+        active.impressions >= 500 as has_ratios,
+        {% for measure in additive %}
+            coalesce(active.{{ measure }}, 0) as {{ measure }},
+        {% endfor %}
+        {{ ratios | join(', ') }}
     from entities
     inner join whole_days
         on
@@ -89,7 +89,12 @@ observed as (
                 ('{{ measure }}', entity_days.{{ measure }}::numeric){{ ',' if not loop.last }}
             {% endfor -%}
         ) as measures (measure, value)
-    where measures.value is not null
+    where
+        measures.value is not null
+        and (
+            measures.measure not in ({{ text_list(ratios) }})
+            or entity_days.has_ratios
+        )
 ),
 
 baselines as (
@@ -104,16 +109,13 @@ baselines as (
         {{ exact_median('earlier.value') }} as median,
         array_agg(earlier.value) as earlier_values
     from observed as target
+    cross join generate_series(1, {{ var('anomaly_baseline_weeks') }}) as weeks (week_number)
     inner join observed as earlier
         on
             target.level = earlier.level
             and target.external_entity_id = earlier.external_entity_id
             and target.measure = earlier.measure
-            and earlier.event_date in (
-                {% for week in range(1, var('anomaly_baseline_weeks') + 1) -%}
-                    target.event_date - {{ 7 * week }}{{ ', ' if not loop.last }}
-                {%- endfor %}
-            )
+            and target.event_date - 7 * weeks.week_number = earlier.event_date
     where {{ in_window('target.event_date') }}
     group by
         target.level,
@@ -136,7 +138,8 @@ scored as (
                 1.4826 * spread.mad,
                 0.05 * baselines.median,
                 case
-                    when baselines.measure in ('{{ counts | join("', '") }}')
+                    when
+                        baselines.measure in ({{ text_list(counts) }})
                         then sqrt(greatest(baselines.median, 1))
                     else 0.01
                 end

@@ -32,7 +32,9 @@ gaps as (
             slices.first_date::timestamp, slices.last_date::timestamp, interval '1 day'
         ) as calendar (day)
     left join pulled_days
-        on slices.account_id = pulled_days.account_id and calendar.day::date = pulled_days.event_date
+        on
+            slices.account_id = pulled_days.account_id
+            and calendar.day::date = pulled_days.event_date
     where pulled_days.event_date is null
     group by slices.account_id
 ),
@@ -89,4 +91,5 @@ left join
             )
         order by hourly.event_at desc
         limit 1
-    ) as latest on true
+    ) as latest
+    on true

@@ -56,7 +56,7 @@ ad_days as (
             sum(hourly.{{ measure }}) as hourly_{{ measure }},
             sum(daily.{{ measure }}) as daily_{{ measure }},
             sum(abs(coalesce(hourly.{{ measure }}, 0) - coalesce(daily.{{ measure }}, 0)))
-            as ad_delta_{{ measure }},
+                as ad_delta_{{ measure }},
             count(*) filter (
                 where coalesce(hourly.{{ measure }}, 0) <> coalesce(daily.{{ measure }}, 0)
             ) as ads_differing_{{ measure }},
@@ -87,7 +87,9 @@ conversion_totals as (
         sum(value) filter (where level = 'ad') as ad_daily_total,
         sum(value) filter (where level = 'account') as account_total
     from {{ ref('int_meta__conversions') }}
-    where {{ in_window('event_date') }} and conversion in ('{{ conversions | join("', '") }}')
+    where
+        {{ in_window('event_date') }}
+        and conversion in ({{ text_list(conversions) }})
     group by account_id, event_date, conversion
 ),
 
@@ -138,11 +140,11 @@ measured as (
             '{{ measure }}' as measure,
             true as is_delivery,
             case when days.has_hourly then coalesce(ad_days.hourly_{{ measure }}, 0) end
-            as hourly_total,
+                as hourly_total,
             case when days.has_daily then coalesce(ad_days.daily_{{ measure }}, 0) end
-            as ad_daily_total,
+                as ad_daily_total,
             case when days.has_account then coalesce(account_days.{{ measure }}, 0) end
-            as account_total,
+                as account_total,
             coalesce(ad_days.ad_delta_{{ measure }}, 0) as ad_delta,
             coalesce(ad_days.ads_differing_{{ measure }}, 0) as ads_differing,
             coalesce(ad_days.ads_without_hours, 0) as ads_without_hours,
@@ -170,8 +172,7 @@ measured as (
         0 as ads_without_day,
         greatest(ad_days.pulled_at, account_days.pulled_at) as pulled_at
     from days
-    cross join
-        (values ('{{ conversions | join("'), ('") }}')) as measures (measure)
+    cross join unnest(array[{{ text_list(conversions) }}]) as measures (measure)
     left join conversion_totals as totals
         on
             days.account_id = totals.account_id
@@ -259,7 +260,8 @@ select
                 end,
                 case
                     when ads_differing > 0
-                        then ads_differing || ' ads differ between hours and day, '
+                        then
+                            ads_differing || ' ads differ between hours and day, '
                             || ads_without_hours || ' without hours, '
                             || ads_without_day || ' without a day'
                 end

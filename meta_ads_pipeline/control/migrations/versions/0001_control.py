@@ -131,10 +131,14 @@ create table control.dead_letters (
     status text not null default 'open' check (status in ('open', 'replayed', 'discarded')),
     attempts integer not null default 1,
     first_seen_at timestamptz not null default now(),
-    last_seen_at timestamptz not null default now()
+    last_seen_at timestamptz not null default now(),
+    resolved_at timestamptz,
+    resolution text
 );
 create index dead_letters_open on control.dead_letters (account_id, asset) where status = 'open';
 comment on table control.dead_letters is 'What could not be used, whole, with the reason.';
+comment on column control.dead_letters.resolution is
+    'How it ended: what the replay did, or why it was discarded.';
 
 create schema if not exists partitions;
 comment on schema partitions is 'Monthly children of the date-partitioned tables.';

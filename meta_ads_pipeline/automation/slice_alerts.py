@@ -1,0 +1,64 @@
+"""Alerts about slices that keep failing: one for each ad account, closed when they are done."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+
+from meta_ads_pipeline.automation.retries import OpenSlice
+from meta_ads_pipeline.control.alerts import Alert, Severity, raise_alert, resolve_alerts
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.meta_api.redaction import redact
+
+KIND = "slices_failing"
+ALERT_FROM_ATTEMPTS = 3
+
+
+def slice_alerts(slices: Iterable[OpenSlice]) -> list[Alert]:
+    """An alert for each account with slices that were tried often enough for a person to look.
+
+    Its stage is the worst slice's number of attempts, by powers of two: news less and less often.
+    """
+    persistent: dict[str, list[OpenSlice]] = defaultdict(list)
+    for slice_ in slices:
+        if slice_.attempts >= ALERT_FROM_ATTEMPTS and slice_.status != "running":
+            persistent[slice_.account_id].append(slice_)
+    return [_alert(account_id, found) for account_id, found in sorted(persistent.items())]
+
+
+def settle_slice_alerts(database: Database, slices: Iterable[OpenSlice], now: datetime) -> None:
+    """Raise what stands and close the alerts of accounts whose slices are done."""
+    standing = slice_alerts(slices)
+    for alert in standing:
+        raise_alert(database, alert, now=now)
+    with database.connect() as connection:
+        rows = connection.execute(
+            "select subject from control.alerts where kind = %s and resolved_at is null"
+            " and subject <> all(%s)",
+            [KIND, [alert.subject for alert in standing]],
+        ).fetchall()
+    for row in rows:
+        resolve_alerts(database, row["subject"], [KIND], now=now)
+
+
+def _alert(account_id: str, slices: list[OpenSlice]) -> Alert:
+    worst = max(slices, key=lambda s: (s.attempts, s.partition_date, s.asset))
+    dates = [s.partition_date for s in slices]
+    why = redact(worst.error_message or worst.error_kind or "no reason was recorded")
+    return Alert(
+        kind=KIND,
+        subject=f"ad account {account_id}",
+        severity=Severity.WARNING,
+        message=(
+            f"act_{account_id}: {len(slices)} slices from {min(dates)} to {max(dates)} fail again "
+            f"and again; {worst.asset} of {worst.partition_date} is {worst.status} after "
+            f"{worst.attempts} attempts: {why}"
+        ),
+        what_to_do=(
+            "Act on the reason; `meta-ads status` lists the slices, and "
+            f"`meta-ads sync --start {min(dates)} --end {max(dates)} --account {account_id}` "
+            "tries them at once."
+        ),
+        stage=f"{1 << (worst.attempts.bit_length() - 1)} attempts",
+    )

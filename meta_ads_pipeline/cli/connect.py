@@ -1,0 +1,289 @@
+"""``meta-ads connect``: store a token, encrypted, and choose the ad accounts to sync with it.
+
+The token comes from a prompt that does not show it, from standard input or from the environment:
+never from an argument, which other users see and the shell's history keeps.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import typer
+from pydantic import SecretStr
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from meta_ads_pipeline.control.accounts import Account, UnknownAccountError
+from meta_ads_pipeline.control.alerts import resolve_alerts
+from meta_ads_pipeline.control.connection_accounts import choose_accounts, refuse_taken_accounts
+from meta_ads_pipeline.control.connections import (
+    DEFAULT_WORKSPACE,
+    Connection,
+    TokenFacts,
+    save_connection,
+)
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.vault import TokenVault
+from meta_ads_pipeline.meta_api.token_state import spoken
+from meta_ads_pipeline.meta_api.validation import (
+    Inspection,
+    brief_client,
+    inspect,
+    settle_state_alerts,
+)
+from meta_ads_pipeline.settings import Settings
+
+DEFAULT_NAME = "main"
+_LONG_LIVED = timedelta(days=30)  # a person's token that ends sooner is exchanged at once
+
+
+class ConnectError(RuntimeError):
+    """The token cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class ConnectRequest:
+    """What was asked for. ``accounts`` are ids; empty and not ``everything``: ask the person."""
+
+    workspace: str = DEFAULT_WORKSPACE
+    name: str = DEFAULT_NAME
+    accounts: Sequence[str] = ()
+    everything: bool = False
+    exchange: bool = True
+
+
+def obtain_token(settings: Settings) -> SecretStr:
+    """The token: asked for on a terminal, else read from standard input, else the environment's.
+
+    Raises ``ConnectError`` when there is none.
+    """
+    if sys.stdin.isatty():
+        text = typer.prompt("Access token (not shown)", hide_input=True)
+    else:
+        text = sys.stdin.read()
+    words = text.split()
+    if len(words) > 1:
+        raise ConnectError("expected one access token and nothing else on standard input")
+    if words:
+        return SecretStr(words[0])
+    if settings.access_token is None:
+        raise ConnectError(
+            "no access token: paste it at the prompt, pipe it in "
+            "(`meta-ads connect --all < token-file`), or set META_ACCESS_TOKEN"
+        )
+    return settings.access_token
+
+
+def run_connect(
+    settings: Settings,
+    database: Database,
+    token: SecretStr,
+    request: ConnectRequest,
+    console: Console,
+    *,
+    as_json: bool = False,
+) -> int:
+    """Validate, exchange, choose accounts, store; prints what was done. Returns the exit code.
+
+    Raises ``ConnectError``, ``MetaApiError``, ``UnknownAccountError``, ``VaultError`` or
+    ``ConnectionInUseError``; then nothing is stored.
+    """
+    now = datetime.now(UTC)
+    found = _usable(inspect(settings, token, now))
+    notes = _notes(settings, found)
+    if request.exchange and _worth_exchanging(settings, found):
+        token, found = _exchanged(settings, token, found, now)
+        notes.append("exchanged for a long-lived token")
+    readable = [_account(document) for document in found.accounts if document.get("currency")]
+    if not readable:
+        raise ConnectError(
+            "the token works but reads no ad account: assign ad accounts to its user or system "
+            "user in Business settings, then connect again"
+        )
+    chosen = choose(request, readable, _ask if sys.stdin.isatty() else None, console)
+    refuse_taken_accounts(database, request.workspace, chosen)
+    connection = save_connection(
+        database,
+        TokenVault.from_settings(settings),
+        workspace=request.workspace,
+        name=request.name,
+        token=token,
+        facts=found.facts,
+        status=found.verdict.status,
+        reason=found.verdict.reason,
+        reads_all_accounts=len(chosen) == len(readable) and not request.accounts,
+        now=now,
+    )
+    others = [account for account in readable if account not in chosen]
+    choose_accounts(database, connection, chosen, others)
+    resolve_alerts(database, connection.subject, now=now)
+    settle_state_alerts(database, settings, connection, now)
+    if as_json:
+        typer.echo(json.dumps(_document(connection, chosen, others, notes), indent=2))
+    else:
+        _print(console, connection, chosen, others, notes)
+    return 0
+
+
+def choose(
+    request: ConnectRequest,
+    readable: Sequence[Account],
+    ask: Callable[[], str] | None,
+    console: Console,
+) -> list[Account]:
+    """The accounts to sync. ``ask`` gets a person's answer; None when nobody is there to ask.
+
+    Raises ``UnknownAccountError`` on an account that the token does not read, ``ConnectError`` on
+    an answer that names none.
+    """
+    known = {account.account_id: account for account in readable}
+    if request.everything:
+        return list(readable)
+    if request.accounts:
+        unknown = [account for account in request.accounts if account not in known]
+        if unknown:
+            raise UnknownAccountError(unknown, {key: a.name for key, a in known.items()})
+        return [account for key, account in known.items() if key in request.accounts]
+    if len(readable) == 1:
+        return list(readable)
+    if ask is None:
+        listed = ", ".join(f"{a.account_id} ({a.name})" for a in readable)
+        raise ConnectError(
+            f"the token reads {len(readable)} ad accounts: {listed}. Choose with --account, which "
+            "may be repeated, or take all with --all"
+        )
+    console.print(_account_table(readable, numbered=True))
+    answer = ask().replace(",", " ").split()
+    if [word.lower() for word in answer] == ["all"]:
+        return list(readable)
+    numbers = {str(number): account for number, account in enumerate(readable, 1)}
+    picked = [numbers.get(word) or known.get(word.removeprefix("act_")) for word in answer]
+    if not picked or None in picked:
+        raise ConnectError(
+            "expected numbers of the list, account ids, or `all`; nothing was stored"
+        )
+    return [account for account in readable if account in picked]
+
+
+def _ask() -> str:
+    return str(typer.prompt("Which to sync (numbers, or all)", default="all"))
+
+
+def _usable(found: Inspection) -> Inspection:
+    if found.verdict.status.usable:
+        return found
+    scopes = ", ".join(found.facts.scopes) or "none"
+    raise ConnectError(
+        {
+            "missing_scope": f"the token lacks a permission: {found.verdict.reason}; granted: "
+            f"{scopes}. Make one with ads_read, for a user to whom the ad accounts are assigned",
+        }.get(
+            str(found.verdict.status),
+            f"the token cannot be used: {found.verdict.reason}. Make a new one; a system user's "
+            "token (Business settings > System users) need not expire",
+        )
+    )
+
+
+def _worth_exchanging(settings: Settings, found: Inspection) -> bool:
+    expires_at = found.facts.expires_at
+    return (
+        settings.app_id is not None
+        and settings.app_secret is not None
+        and not found.of_other_app
+        and found.facts.token_type == "USER"  # noqa: S105 - Meta's word for a kind of token
+        and expires_at is not None
+        and expires_at - datetime.now(UTC) < _LONG_LIVED
+    )
+
+
+def _exchanged(
+    settings: Settings, token: SecretStr, found: Inspection, now: datetime
+) -> tuple[SecretStr, Inspection]:
+    with brief_client(settings, token, app_id=found.facts.app_id) as client:
+        new = SecretStr(client.exchange_token().access_token)
+    return new, _usable(inspect(settings, new, now, known=found.facts))
+
+
+def _notes(settings: Settings, found: Inspection) -> list[str]:
+    """What a person should know about this token."""
+    facts: TokenFacts = found.facts
+    notes = []
+    if found.of_other_app:
+        notes.append(
+            "the token is of another app than META_APP_ID: calls are not signed "
+            "(appsecret_proof) and it cannot be renewed"
+        )
+    if settings.app_id is None or settings.app_secret is None:
+        notes.append(
+            "without META_APP_ID and META_APP_SECRET calls are not signed and the token is not "
+            "renewed by itself"
+        )
+    if facts.expires_at is None and facts.issued_at is None:
+        notes.append("Meta did not tell when it expires: it takes app credentials to ask")
+    return notes
+
+
+def _account(document: dict[str, Any]) -> Account:
+    status = document.get("account_status")
+    return Account(
+        account_id=str(document.get("account_id") or document["id"]).removeprefix("act_"),
+        timezone=str(document.get("timezone_name") or "UTC"),
+        currency=str(document["currency"]),
+        name=document.get("name"),
+        account_status=None if status is None else int(status),
+    )
+
+
+def _account_table(accounts: Sequence[Account], *, numbered: bool = False) -> Table:
+    table = Table(header_style="bold")
+    for heading in (["#"] if numbered else []) + ["account", "name", "currency", "timezone"]:
+        table.add_column(heading)
+    for number, account in enumerate(accounts, 1):
+        cells = [account.account_id, escape(account.name or ""), account.currency, account.timezone]
+        table.add_row(*([str(number), *cells] if numbered else cells))
+    return table
+
+
+def _print(
+    console: Console,
+    connection: Connection,
+    chosen: Sequence[Account],
+    others: Sequence[Account],
+    notes: Sequence[str],
+) -> None:
+    facts = connection.facts
+    never = "without end" if facts.issued_at else "end not known"
+    until = f"until {spoken(facts.expires_at)}" if facts.expires_at else never
+    console.print(
+        f"connected {connection.label}: {(facts.token_type or 'token').lower()} token, {until}, "
+        f"{connection.status}"
+    )
+    for note in notes:
+        console.print(f"  note: {note}", soft_wrap=True)
+    console.print(_account_table(chosen))
+    if others:
+        console.print(f"{len(others)} more that it reads are not synced")
+    console.print("next: meta-ads sync --preset last_7d")
+
+
+def _document(
+    connection: Connection,
+    chosen: Sequence[Account],
+    others: Sequence[Account],
+    notes: Sequence[str],
+) -> dict[str, Any]:
+    from meta_ads_pipeline.cli.connections import connection_document
+
+    return {
+        **connection_document(connection),
+        "accounts": [account.account_id for account in chosen],
+        "not_synced": [account.account_id for account in others],
+        "notes": list(notes),
+    }

@@ -1,0 +1,132 @@
+"""``meta-ads verify``: whether the marts say what Ads Manager says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.quality.ads_manager import (
+    Difference,
+    Verification,
+    choose_account,
+    compare,
+    described,
+)
+from meta_ads_pipeline.quality.ads_manager_csv import read_export
+
+_ROWS_SHOWN = 50
+_LEVEL_NAMES = {"account": "account", "campaign": "campaign", "adset": "ad set", "ad": "ad"}
+
+
+def parse_tolerance(text: str) -> Decimal:
+    """A share from a percentage such as ``5%``, ``0.5 %`` or ``2,5%``.
+
+    Raises ``ValueError`` saying what was expected.
+    """
+    match = re.fullmatch(r"(\d+(?:[.,]\d+)?)\s*%", text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a percentage: expected one like 5% or 0.5%")
+    return Decimal(match.group(1).replace(",", ".")) / 100
+
+
+def run_verify(
+    database: Database, path: Path, *, account: str | None, tolerance: Decimal, as_json: bool
+) -> int:
+    """Compare the export at ``path`` with the marts; return 0 when they agree, otherwise 1.
+
+    Raises ``AdsManagerFileError`` when the file cannot be used.
+    """
+    export = read_export(path)
+    found = compare(database, export, choose_account(database, export, account), tolerance)
+    if as_json:
+        typer.echo(json.dumps({"file": str(path), **found.as_json()}, indent=2, default=str))
+    else:
+        print_verification(Console(highlight=False), found)
+    return 0 if found.aligned else 1
+
+
+def print_verification(console: Console, found: Verification) -> None:
+    """Print differences, largest first, what is only on one side, notes, and one line in sum."""
+    on_both_sides = [each for each in found.differences if each.only_in is None]
+    elsewhere = {*found.only_in_file, *found.only_in_marts}
+    partly = [
+        each
+        for each in found.differences
+        if each.only_in and described(each.object_id, each.object_name) not in elsewhere
+    ]
+    _print_differences(console, [*on_both_sides, *partly])
+    for title, objects in (
+        ("Only in the file", found.only_in_file),
+        ("Only in the marts", found.only_in_marts),
+    ):
+        if objects:
+            names = [*objects[:_ROWS_SHOWN], *(["..."] if len(objects) > _ROWS_SHOWN else [])]
+            console.print(f"{title} ({len(objects)}): {escape('; '.join(names))}", soft_wrap=True)
+    for line in found.bad_lines[:_ROWS_SHOWN]:
+        column = f", column {line.column!r}" if line.column else ""
+        console.print(
+            f"[red]not read:[/] line {line.line}{escape(column)}: {escape(line.reason)}",
+            soft_wrap=True,
+        )
+    for note in found.notes:
+        console.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
+    console.print(summary(found), soft_wrap=True)
+
+
+def summary(found: Verification) -> str:
+    """The result in one line, for a person or a log."""
+    beyond = len(found.beyond)
+    within = len(found.differences) - beyond
+    period = f"{found.start}" if found.start == found.end else f"{found.start} to {found.end}"
+    totals = ", ".join(
+        f"{measure} {total.our_value} against {total.file_value}"
+        for measure, total in found.totals.items()
+        if total.difference
+    )
+    unread = f", {len(found.bad_lines)} lines not read" if found.bad_lines else ""
+    return (
+        f"{'agrees' if found.aligned else 'DIFFERS'}: account {found.account_id}, {period}, by "
+        f"{_LEVEL_NAMES[found.level]}{' and day' if found.by_day else ''}: {found.compared} values "
+        f"compared, {found.equal} equal, {within} within {_percent(found.tolerance)}, {beyond} "
+        f"beyond{unread}; totals {totals + ' in the file' if totals else 'equal'}"
+    )
+
+
+def _print_differences(console: Console, differences: Sequence[Difference]) -> None:
+    for each in sorted(differences, key=_worst_first)[:_ROWS_SHOWN]:
+        console.print(_in_words(each), soft_wrap=True)
+    if len(differences) > _ROWS_SHOWN:
+        console.print(f"The largest {_ROWS_SHOWN} of {len(differences)}; --json has all of them.")
+
+
+def _in_words(each: Difference) -> str:
+    """One line whatever the terminal's width: a cut number would be worth nothing."""
+    verdict = "within" if each.within_tolerance else "[red]beyond[/]"
+    period = f"{each.start}" if each.start == each.end else f"{each.start} to {each.end}"
+    file_value, our_value = (
+        "nothing" if value is None else f"{value:f}" for value in (each.file_value, each.our_value)
+    )
+    relative = "" if each.relative is None else f", {_percent(each.relative)}"
+    return (
+        f"{verdict}: {escape(described(each.object_id, each.object_name))}, {period}, "
+        f"[bold]{each.measure}[/]: file {file_value}, ours {our_value} "
+        f"({each.difference:+f}{relative})"
+    )
+
+
+def _worst_first(difference: Difference) -> tuple[bool, Decimal, str]:
+    relative = Decimal("Infinity") if difference.relative is None else difference.relative
+    return difference.within_tolerance, -relative, str(difference.start)
+
+
+def _percent(share: Decimal) -> str:
+    percent = f"{share * 100:.2f}".rstrip("0").rstrip(".")
+    return f"{percent} %"

@@ -1,0 +1,62 @@
+"""What was done to a slice since it was pulled: rows landed from dead letters, and the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import date, datetime
+
+from meta_ads_pipeline.control.database import Connection
+from meta_ads_pipeline.control.slices import SliceCounts, SliceKey
+
+REPLAY = "replay"
+"""The ``run_id`` of loads that landed dead letters: they fetched nothing."""
+
+
+def last_loads(
+    connection: Connection, key: SliceKey, dates: Collection[date] | None = None
+) -> dict[date, datetime]:
+    """When each slice was last replaced from a pull, by the database's clock; None: all dates."""
+    rows = connection.execute(
+        "select partition_date, max(loaded_at) as loaded_at from control.slice_loads"
+        " where account_id = %(account)s and asset = %(asset)s"
+        " and (%(dates)s::date[] is null or partition_date = any(%(dates)s))"
+        " and run_id is distinct from %(replay)s group by 1",
+        {
+            "account": key.account_id,
+            "asset": key.asset,
+            "dates": None if dates is None else list(dates),
+            "replay": REPLAY,
+        },
+    ).fetchall()
+    return {row["partition_date"]: row["loaded_at"] for row in rows}
+
+
+def amend(connection: Connection, key: SliceKey, day: date, counts: SliceCounts) -> None:
+    """Record rows that were landed into a slice from dead letters; the others are untouched.
+
+    ``dead_lettered`` is how many letters that was. Nothing happens to a slice never loaded.
+    """
+    parameters = {
+        "account": key.account_id,
+        "day": day,
+        "asset": key.asset,
+        "inserted": counts.inserted,
+        "updated": counts.updated,
+        "unchanged": counts.unchanged,
+        "letters": counts.dead_lettered,
+        "replay": REPLAY,
+    }
+    connection.execute(
+        "with amended as (update control.slices set"
+        "   rows_inserted = coalesce(rows_inserted, 0) + %(inserted)s,"
+        "   rows_updated = coalesce(rows_updated, 0) + %(updated)s,"
+        "   rows_dead_lettered = greatest(coalesce(rows_dead_lettered, 0) - %(letters)s, 0)"
+        " where account_id = %(account)s and partition_date = %(day)s and asset = %(asset)s"
+        "   and pulled_at is not null returning pulled_at)"
+        " insert into control.slice_loads (account_id, partition_date, asset, run_id,"
+        "   rows_fetched, rows_inserted, rows_updated, rows_deleted, rows_unchanged,"
+        "   rows_dead_lettered, pulled_at)"
+        " select %(account)s, %(day)s, %(asset)s, %(replay)s, 0, %(inserted)s, %(updated)s, 0,"
+        "   %(unchanged)s, 0, pulled_at from amended",
+        parameters,
+    )

@@ -1,0 +1,175 @@
+"""Rebuilding dates: what vanished goes, what is the same is not touched, what is in doubt waits."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from .warehouse import PULLED, AdDay, Warehouse
+
+DAY = date(2026, 11, 18)
+NEXT = DAY + timedelta(days=1)
+LATER = PULLED + timedelta(hours=1)
+
+
+def three_ads(spend: str = "1.00") -> tuple[AdDay, ...]:
+    """Three ads with two hours each; the third has a purchase."""
+    hours = {9: (spend, 10, 1), 10: ("0.50", 5, 0)}
+    bought = {"omni_purchase": "1"}, {"omni_purchase": "20.00"}
+    return AdDay("1", hours), AdDay("2", hours), AdDay("3", hours, *bought)
+
+
+def spend_by_day(warehouse: Warehouse, table: str, account_id: str = "1") -> dict[date, Any]:
+    rows = warehouse.rows(
+        f"select event_date, sum(spend) as spend from marts.{table}"
+        " where account_id = %s group by 1",
+        account_id,
+    )
+    return {row["event_date"]: row["spend"] for row in rows}
+
+
+def test_a_second_run_touches_nothing(warehouse: Warehouse) -> None:
+    warehouse.account()
+    warehouse.pull(DAY, *three_ads())
+    warehouse.pull(NEXT, *three_ads())
+    warehouse.build(DAY, NEXT, tests=False)
+    before = warehouse.contents("ctid, xmin::text")
+    assert len(before["account_daily"]) == 2
+    # A pull that finds the same: the loader leaves the rows and renews the slice's time.
+    warehouse.execute("update control.slices set pulled_at = pulled_at + interval '1 hour'")
+    warehouse.execute("truncate intermediate.model_changes")
+    warehouse.build(DAY, NEXT)
+    assert warehouse.contents("ctid, xmin::text") == before
+    changed = warehouse.rows("select * from intermediate.model_changes")
+    assert {(row["rows_deleted"], row["rows_inserted"]) for row in changed} == {(0, 0)}
+    assert {row["model"] for row in changed} >= {"metric_facts", "account_daily", "dim_ads"}
+
+
+def test_vanished_ads_emptied_days_and_restated_hours(warehouse: Warehouse) -> None:
+    warehouse.account()
+    dates = [DAY + timedelta(days=offset) for offset in range(-1, 3)]
+    for day in dates:
+        warehouse.pull(day, *three_ads())
+    warehouse.build(dates[0], dates[-1], tests=False)
+    first, second, third = three_ads()
+    untouched = warehouse.rows(
+        "select xmin::text from marts.metric_facts where event_date = %s", dates[0]
+    )
+    warehouse.pull(dates[0], first)  # outside the window that is rebuilt
+    warehouse.pull(dates[1], first, third)
+    warehouse.pull(dates[2])
+    warehouse.pull(dates[3], *three_ads("1.01"), pulled_at=LATER)
+    warehouse.build(dates[1], dates[3])
+
+    assert untouched == warehouse.rows(
+        "select xmin::text from marts.metric_facts where event_date = %s", dates[0]
+    )
+    for table in ("metric_facts", "account_hourly", "ad_daily", "campaign_hourly", "account_daily"):
+        assert spend_by_day(warehouse, table) == {
+            dates[0]: Decimal("4.50"),
+            dates[1]: Decimal("3.00"),
+            dates[3]: Decimal("4.53"),
+        }, table
+    gone = warehouse.rows(
+        "select * from marts.metric_facts where ad_id = '2' and event_date = %s", dates[1]
+    )
+    assert gone == []
+    assert warehouse.value(
+        "select count(*) from marts.reconciliation where event_date = %s and account_total = 0",
+        dates[2],
+    ) == len({"spend", "impressions", "clicks", "link_clicks", "purchases", "revenue", "leads"})
+    hour_ten = warehouse.value(
+        "select count(*) from marts.metric_facts where event_date = %s and event_hour = 10"
+        " and pulled_at = %s",
+        dates[3],
+        LATER,
+    )
+    assert second.ad_id == "2"
+    assert hour_ten == 3
+    (counts,) = warehouse.rows(
+        "select rows_deleted, rows_inserted, window_start, window_end"
+        " from intermediate.model_changes where model = 'metric_facts'"
+        " order by built_at desc limit 1"
+    )
+    # Deleted: 2 hours of ad 2, 6 hours and a day's row, and on the last date 6 hours and a day's
+    # row that came back with a new pull.
+    assert counts["rows_deleted"] == 2 + 7 + 7
+    assert counts["rows_inserted"] == 7
+    assert (counts["window_start"], counts["window_end"]) == (dates[1], dates[3] + timedelta(1))
+
+
+def test_an_account_day_in_doubt_keeps_its_last_good_state(warehouse: Warehouse) -> None:
+    warehouse.account("1")
+    warehouse.account("2")
+    for account_id in ("1", "2"):
+        for day in (DAY, NEXT):
+            warehouse.pull(day, *three_ads(), account_id=account_id)
+    warehouse.build(DAY, NEXT, tests=False)
+
+    warehouse.pull(DAY, *three_ads("9.00"), account_id="1", account_spend="40.00")
+    warehouse.pull(NEXT, *three_ads("9.00"), account_id="1")
+    warehouse.pull(DAY, *three_ads("9.00"), account_id="2")
+    warehouse.execute(
+        "delete from control.slices where account_id = '2' and partition_date = '2026-11-19'"
+        " and asset = 'account_totals'"
+    )
+    warehouse.pull(
+        NEXT, *three_ads("9.00"), account_id="2", assets=("insights_hourly", "insights_daily")
+    )
+    warehouse.build(DAY, NEXT)
+    for table in ("metric_facts", "account_daily", "ad_daily", "account_hourly"):
+        assert spend_by_day(warehouse, table, "1") == {DAY: Decimal("4.50"), NEXT: Decimal("28.50")}
+        assert spend_by_day(warehouse, table, "2") == {DAY: Decimal("28.50"), NEXT: Decimal("4.50")}
+    statuses = warehouse.rows(
+        "select account_id, event_date, status, reason, delta from marts.reconciliation"
+        " where measure = 'spend' and status not in ('reconciled', 'within_tolerance') order by 1"
+    )
+    assert [(row["account_id"], row["event_date"], row["status"]) for row in statuses] == [
+        ("1", DAY, "mismatch"),
+        ("2", NEXT, "incomplete"),
+    ]
+    assert statuses[0]["delta"] == Decimal("-11.50")
+    assert statuses[0]["reason"] == (
+        "hours are -11.50 off the account total; ad days are -11.50 off the account total"
+    )
+    assert statuses[1]["reason"] == "not pulled: account_totals"
+
+    warehouse.pull(DAY, *three_ads("9.00"), account_id="1")
+    warehouse.build(DAY, tests=False)
+    assert spend_by_day(warehouse, "metric_facts", "1")[DAY] == Decimal("28.50")
+
+
+def test_other_providers_rows_stay(warehouse: Warehouse) -> None:
+    warehouse.account()
+    warehouse.pull(DAY, *three_ads())
+    warehouse.build(DAY, tests=False)
+    warehouse.execute(
+        "insert into marts.metric_facts select 'other:x-2026-11-18', workspace_id, 'other',"
+        " account_id, 'campaign', 'x', gen_random_uuid(), 'x', null, null, 'day', event_at,"
+        " event_date, null, timezone, currency, null, 7, 70, 3, null, 2, 50, null, null,"
+        " is_settled, 'ingest', pulled_at from marts.metric_facts where grain = 'day'"
+    )
+    warehouse.pull(DAY)
+    warehouse.build(DAY)
+    assert [row["source"] for row in warehouse.rows("select source from marts.metric_facts")] == [
+        "ingest"
+    ]
+    (row,) = warehouse.rows("select provider, spend, revenue from marts.account_daily")
+    assert (row["provider"], row["spend"], row["revenue"]) == ("other", 7, 50)
+
+
+def test_any_order_of_dates_gives_the_same_marts(warehouse: Warehouse) -> None:
+    """Day by day backwards, one of them twice, then all at once: the same rows."""
+    warehouse.account()
+    dates = [DAY + timedelta(days=offset) for offset in range(3)]
+    for day in dates:
+        warehouse.pull(day, *three_ads(f"{day.day}.01"))
+    for day in (dates[2], dates[0], dates[0], dates[1]):
+        warehouse.build(day, tests=False)
+    by_day = warehouse.contents()
+    warehouse.execute(
+        *(f"truncate marts.{table}" for table in by_day if not table.startswith(("dim_", "entit")))
+    )
+    warehouse.build()
+    assert warehouse.contents() == by_day

@@ -1,0 +1,160 @@
+"""The tables that say how far the numbers can be trusted."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from .warehouse import PULLED, AdDay, Warehouse
+
+DAY = date(2026, 11, 19)
+"""A Thursday, pulled when it was two days old."""
+
+
+def spend_status(warehouse: Warehouse) -> tuple[str, Decimal]:
+    (row,) = warehouse.rows(
+        "select status, tolerance from marts.reconciliation where measure = 'spend'"
+    )
+    return row["status"], row["tolerance"]
+
+
+def test_a_difference_is_let_through_while_the_date_is_young(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same 0.40 in 100: fine on the day and after two days, never once it is settled."""
+    warehouse.account(timezone="UTC")
+    ad = AdDay("1", {9: ("100.00", 10, 1)})
+    monkeypatch.setenv("PGOPTIONS", "-c meta_ads.now=2026-11-21T12:00Z")
+    warehouse.pull(
+        DAY, ad, account_spend="100.40", pulled_at=datetime(2026, 11, 19, 12, tzinfo=UTC)
+    )
+    warehouse.build(DAY, tests=False)
+    assert spend_status(warehouse) == ("within_tolerance", Decimal("5.02"))
+    warehouse.pull(DAY, ad, account_spend="100.40")
+    warehouse.build(DAY, tests=False)
+    assert spend_status(warehouse) == ("within_tolerance", Decimal("0.502"))
+    assert warehouse.value("select spend from marts.account_daily") == Decimal("100.00")
+    monkeypatch.setenv("PGOPTIONS", "-c meta_ads.now=2026-12-18T12:00Z")
+    warehouse.build(DAY, tests=False)
+    assert spend_status(warehouse) == ("mismatch", 0)
+    assert warehouse.value("select spend from marts.account_daily") == Decimal("100.00")
+
+
+def test_a_failed_pull_again_leaves_the_earlier_one_standing(warehouse: Warehouse) -> None:
+    warehouse.account()
+    warehouse.pull(DAY, AdDay("1", {9: ("1.00", 10, 1)}))
+    warehouse.execute(
+        "update control.slices set status = 'failed' where asset = 'insights_daily'",
+        "insert into control.slices (account_id, partition_date, asset, status)"
+        " values ('1', '2026-11-18', 'insights_daily', 'failed')",
+    )
+    warehouse.build(DAY - timedelta(days=1), DAY)
+    statuses = warehouse.rows(
+        "select event_date, status, hourly_total from marts.reconciliation"
+        " where measure = 'spend' order by 1"
+    )
+    assert [tuple(row.values()) for row in statuses] == [
+        (date(2026, 11, 18), "incomplete", None),
+        (DAY, "reconciled", Decimal("1.00")),
+    ]
+
+
+def test_ads_that_cancel_out_are_seen(warehouse: Warehouse) -> None:
+    """Two ads' hours swapped: every total agrees, and yet no ad does."""
+    warehouse.account()
+    warehouse.pull(DAY, AdDay("1", {9: ("60.00", 10, 1)}), AdDay("2", {9: ("40.00", 10, 1)}))
+    warehouse.execute("update raw.insights_hourly set spend = 100 - spend")
+    warehouse.build(DAY)
+    (row,) = warehouse.rows("select * from marts.reconciliation where measure = 'spend'")
+    assert (row["status"], row["delta"], row["ads_differing"]) == ("mismatch", 0, 2)
+    assert row["reason"] == ("2 ads differ between hours and day, 0 without hours, 0 without a day")
+    assert warehouse.rows("select * from marts.metric_facts") == []
+
+
+def test_restatements_and_freshness(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGOPTIONS", "-c meta_ads.now=2026-11-21T04:00Z")
+    warehouse.account("1", timezone="America/New_York")
+    warehouse.account("2")
+    for day in (DAY, DAY - timedelta(days=1), DAY - timedelta(days=3)):
+        warehouse.pull(day, AdDay("1", {9: ("1.00", 10, 1), 23: ("1.00", 10, 1)}))
+    warehouse.pull(DAY, AdDay("1", {9: ("1.00", 10, 1)}), account_id="2", account_spend="9.99")
+    warehouse.execute(
+        "insert into raw.insights_changes (account_id, event_date, asset, entity_id, event_hour,"
+        " measure, old_value, new_value, detected_at) values"
+        " ('1', '2026-11-18', 'insights_hourly', '1', 9, 'spend', '1.00', '1.25',"
+        "  '2026-11-21T04:30Z'),"
+        " ('1', '2026-11-18', 'insights_daily', '1', null, 'attribution_setting', 'a', 'b',"
+        "  '2026-11-21T05:30Z')"
+    )
+    warehouse.build()
+    first, second = warehouse.rows("select * from marts.restatements order by restatement_id")
+    assert (first["old_value"], first["new_value"], first["change"]) == (
+        *(Decimal("1.00"), Decimal("1.25")),
+        Decimal("0.25"),
+    )
+    assert [first["days_after"], second["days_after"]] == [2, 3], "by New York's calendar"
+    assert (second["old_value"], second["change"]) == (None, 0)
+    with warehouse.database.connect() as connection:
+        connection.execute("set meta_ads.now = '2026-11-21T04:00Z'")
+        one, two = connection.execute(
+            "select * from marts.freshness order by account_id"
+        ).fetchall()
+    assert one["last_hour_at"] == datetime(2026, 11, 20, 4, tzinfo=UTC)
+    assert (one["data_lag_minutes"], one["pull_lag_minutes"]) == (23 * 60, 60)
+    assert (one["missing_days"], one["missing_dates"]) == (1, "2026-11-17")
+    assert (one["is_late"], one["held_days"]) == (False, 0)
+    assert (two["missing_days"], two["held_days"]) == (0, 1)
+
+
+def test_anomalies_are_far_from_the_same_weekday(warehouse: Warehouse) -> None:
+    """A steady weekly rhythm is normal; a tripled day and a day without delivery are not."""
+    warehouse.account()
+    ripple = (0, 3, -2, 1, -3, 2, 0, 1)
+    for weeks_ago in range(1, 8):
+        for offset in range(-3, 1):
+            day = DAY - timedelta(days=7 * weeks_ago - offset)
+            # Weekends are four times as large: against all days they would stand out.
+            spend = (100 if day.weekday() < 3 else 400) + ripple[weeks_ago]
+            warehouse.pull(day, AdDay("1", {9: (str(spend), spend * 50, spend)}))
+    normal, tripled, stopped = DAY - timedelta(days=2), DAY - timedelta(days=1), DAY
+    warehouse.pull(DAY - timedelta(days=3), AdDay("1", {9: ("100", 5000, 100)}))
+    warehouse.pull(normal, AdDay("1", {9: ("103", 5150, 103)}))
+    warehouse.pull(tripled, AdDay("1", {9: ("300", 5000, 100)}))
+    warehouse.pull(stopped)
+    warehouse.build(DAY - timedelta(days=60), DAY)
+    found = warehouse.rows("select * from marts.anomalies where level = 'account'")
+    kinds = {(row["event_date"], row["measure"]): row["kind"] for row in found}
+    assert kinds == {
+        (tripled, "spend"): "spike",
+        (tripled, "cpc"): "spike",
+        (tripled, "cpm"): "spike",
+        (stopped, "spend"): "stopped",
+        (stopped, "impressions"): "stopped",
+        (stopped, "clicks"): "stopped",
+    }
+    spike = next(row for row in found if (row["event_date"], row["measure"]) == (tripled, "spend"))
+    assert spike["sentence"] == (
+        "Account 1: spend was 300 on 2026-11-18, usually 101 on a Wednesday (+197 %),"
+        " by the last 7 weeks"
+    )
+    assert spike["anomaly_key"] == "meta:account:1:spend:2026-11-18"
+    before = warehouse.contents("ctid, xmin::text")["anomalies"]
+    warehouse.build(DAY - timedelta(days=1), DAY, tests=False)
+    assert warehouse.contents("ctid, xmin::text")["anomalies"] == before
+
+
+def test_a_running_day_is_no_anomaly(warehouse: Warehouse) -> None:
+    warehouse.account()
+    for weeks_ago in range(1, 8):
+        day = DAY - timedelta(days=7 * weeks_ago)
+        warehouse.pull(day, AdDay("1", {9: ("100", 5000, 100)}))
+    noon = datetime(2026, 11, 19, 11, tzinfo=UTC)
+    warehouse.pull(DAY, AdDay("1", {9: ("20", 1000, 20)}), pulled_at=noon)
+    warehouse.build(tests=False)
+    assert warehouse.rows("select * from marts.anomalies") == []
+    warehouse.pull(DAY, AdDay("1", {9: ("20", 1000, 20)}), pulled_at=PULLED)
+    warehouse.build(DAY, tests=False)
+    dropped = warehouse.rows("select measure from marts.anomalies where level = 'campaign'")
+    assert {row["measure"] for row in dropped} == {"spend", "impressions", "clicks"}

@@ -1,0 +1,102 @@
+"""The checks inside runs: over a range, over one date, over some accounts, by themselves."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from meta_ads_pipeline.quality.scope import open_window
+from meta_ads_pipeline.raw.assets import ACCOUNTS_TAG
+from tests.quality.landing import DAYS, NEW_YORK, PULLED, Landing
+
+SCHEMA_ASSETS = ("ad_accounts", *PULLED)
+EXPECTED_CHECKS = {
+    *(f"raw/{asset}: schema" for asset in SCHEMA_ASSETS),
+    *(f"raw/{asset}: completeness" for asset in PULLED),
+    "marts/reconciliation: reconciliation",
+    "marts/metric_facts: hierarchy",
+    "marts/anomalies: anomalies",
+}
+
+
+def failed(results: dict[str, dg.AssetCheckEvaluation]) -> set[str]:
+    return {name for name, result in results.items() if not result.passed}
+
+
+def test_a_sound_range_passes_every_check_once(world, run_checks, whole_range):
+    results = run_checks(tags=whole_range)
+    assert set(results) == EXPECTED_CHECKS
+    assert failed(results) == set()
+    hourly = results["raw/insights_hourly: schema"].metadata
+    assert hourly["rows_checked"].value == 2 * 3 * 24
+    assert hourly["dates"].value == "2026-03-02..2026-03-04"
+
+
+def test_one_bad_day_fails_the_range_and_its_own_date_but_no_other(
+    world: Landing, run_checks, whole_range
+):
+    world.execute("update raw.insights_hourly set spend = -1 where event_date = %s", [DAYS[1]])
+    ranged = run_checks(tags=whole_range)
+    assert failed(ranged) == {"raw/insights_hourly: schema"}
+    result = ranged["raw/insights_hourly: schema"]
+    assert result.description == "of 144 rows: not so: spend is not negative (48)"
+    assert result.metadata["bad_days"].value == "2026-03-03"
+    assert failed(run_checks(partition_key="2026-03-03")) == {"raw/insights_hourly: schema"}
+    assert failed(run_checks(partition_key="2026-03-04")) == set()
+
+
+def test_every_kind_of_check_fails_for_its_own_reason(world: Landing, run_checks, whole_range):
+    world.execute("update raw.account_totals set currency = 'EUR'")
+    world.execute("delete from control.slices where asset = 'ads' and account_id = '2'")
+    world.execute("update marts.reconciliation set status = 'mismatch' where measure = 'spend'")
+    world.execute("delete from raw.adsets where account_id = '1'")
+    world.execute(
+        "insert into marts.anomalies (anomaly_key, account_id, event_date, kind, sentence, score)"
+        " values ('k', '1', %s, 'spike', 'Spend was 9', 8)",
+        [DAYS[0]],
+    )
+    results = run_checks(tags=whole_range)
+    assert failed(results) == {
+        "raw/account_totals: schema",
+        "raw/ads: completeness",
+        "marts/reconciliation: reconciliation",
+        "marts/metric_facts: hierarchy",
+        "marts/anomalies: anomalies",
+    }
+    anomalies = results["marts/anomalies: anomalies"]
+    assert anomalies.severity is dg.AssetCheckSeverity.WARN
+    assert results["raw/ads: completeness"].severity is dg.AssetCheckSeverity.ERROR
+    assert results["marts/reconciliation: reconciliation"].blocking
+
+
+def test_a_run_for_one_account_is_not_blamed_for_another(world: Landing, run_checks, whole_range):
+    world.execute("update control.slices set status = 'failed' where account_id = '2'")
+    only = {ACCOUNTS_TAG: "1"}
+    assert failed(run_checks(tags=whole_range | only)) == set()
+    both = failed(run_checks(tags=whole_range))
+    assert both == {f"raw/{asset}: completeness" for asset in PULLED}
+
+
+def test_a_run_of_some_assets_evaluates_their_checks_only(world, run_checks, whole_range):
+    selection = dg.AssetSelection.assets(["raw", "ads"])
+    results = run_checks(tags=whole_range, selection=selection)
+    assert set(results) == {"raw/ads: schema", "raw/ads: completeness"}
+
+
+def test_a_check_started_by_itself_looks_at_the_open_days(landing: Landing, run_checks):
+    today = datetime.now(UTC).date()
+    landing.account(NEW_YORK)
+    landing.hours(NEW_YORK, today - timedelta(days=10), "11", [9])
+    landing.hours(NEW_YORK, today - timedelta(days=60), "11", [9])
+    landing.execute("update raw.insights_hourly set spend = -1, pulled_at = now()")
+    selection = dg.AssetSelection.checks_for_assets(["raw", "insights_hourly"])
+    result = run_checks(selection=selection)["raw/insights_hourly: schema"]
+    assert not result.passed
+    assert result.metadata["rows_checked"].value == 1
+
+
+def test_the_open_days_follow_the_accounts_timezones():
+    now = datetime(2026, 3, 30, 20, tzinfo=UTC)  # already the 31st in Tokyo
+    window = open_window([NEW_YORK], now)
+    assert (window.start.isoformat(), window.end.isoformat()) == ("2026-03-02", "2026-03-30")

@@ -1,0 +1,123 @@
+"""The real client and the real simulator: what lands is the simulator's truth, to the cent."""
+
+from datetime import timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from meta_ads_pipeline.raw.pull import (
+    PullContext,
+    pull_ad_accounts,
+    pull_entities,
+    pull_insights,
+)
+
+CONTEXT = PullContext(sync_id="sync-1", run_id="run-1")
+
+
+@pytest.fixture
+def query(database):
+    def query(text, *parameters):
+        with database.connect() as connection:
+            return connection.execute(text, parameters).fetchall()
+
+    return query
+
+
+@pytest.fixture
+def landed_accounts(database, client):
+    return pull_ad_accounts(database, client, ctx=CONTEXT)
+
+
+def simulated_dates(simulator, account, count=3):
+    """The last whole days of the account, on the simulator's clock."""
+    today = simulator.control.now().astimezone(ZoneInfo(account.timezone)).date()
+    return [today - timedelta(days=back) for back in range(count, 0, -1)]
+
+
+def test_the_simulator_s_account_lands_to_the_cent_in_all_three_pulls(
+    database, client, simulator, landed_accounts, query
+):
+    assert {account.currency for account in landed_accounts} == {"USD", "EUR", "JPY"}
+    for account in landed_accounts:
+        dates = simulated_dates(simulator, account)
+        truth = simulator.control.truth(account.account_id, dates[0], dates[-1])
+        spend = sum(Decimal(row["spend"]) for row in truth)
+        impressions = sum(int(row["impressions"]) for row in truth)
+        assert spend > 0
+        for asset in ("insights_hourly", "insights_daily", "account_totals"):
+            pull_insights(database, client, account, asset, dates, CONTEXT)
+            assert query(
+                f"select sum(spend) as spend, sum(impressions) as impressions from raw.{asset}"
+                " where account_id = %s",
+                account.account_id,
+            ) == [{"spend": spend, "impressions": impressions}]
+
+
+def test_a_restated_day_of_the_simulator_lands_with_old_and_new(
+    database, client, simulator, landed_accounts, query
+):
+    account = landed_accounts[0]
+    dates = simulated_dates(simulator, account)
+    pull_insights(database, client, account, "insights_daily", dates, CONTEXT)
+    simulator.control.restate(account.account_id, dates[:1], "1.5")
+    reports = pull_insights(
+        database, client, account, "insights_daily", dates, PullContext("sync-2", "run-2")
+    )
+    assert reports[0].updated > 0
+    assert [report.updated for report in reports[1:]] == [0, 0]
+    truth = simulator.control.truth(account.account_id, dates[0], dates[0])
+    assert query("select sum(spend) from raw.insights_daily where event_date = %s", dates[0]) == [
+        {"sum": sum(Decimal(row["spend"]) for row in truth)}
+    ]
+    assert query(
+        "select distinct event_date from raw.insights_changes where measure = 'spend'"
+        " and old_value::numeric < new_value::numeric"
+    ) == [{"event_date": dates[0]}]
+
+
+def test_a_vanished_ad_of_the_simulator_is_removed(
+    database, client, simulator, landed_accounts, query
+):
+    account = landed_accounts[0]
+    dates = simulated_dates(simulator, account, count=1)
+    pull_insights(database, client, account, "insights_hourly", dates, CONTEXT)
+    ad_id = query("select min(ad_id) as ad_id from raw.insights_hourly")[0]["ad_id"]
+    simulator.control.vanish(account.account_id, dates, ad_id=ad_id)
+    (report,) = pull_insights(
+        database, client, account, "insights_hourly", dates, PullContext("sync-2", "run-2")
+    )
+    assert report.deleted > 0
+    assert query("select * from raw.insights_hourly where ad_id = %s", ad_id) == []
+
+
+def test_the_simulator_s_facts_all_have_their_entities(
+    database, client, simulator, landed_accounts, query
+):
+    account = landed_accounts[0]
+    today = simulator.control.now().date()
+    dates = [today - timedelta(days=back) for back in (3, 2, 1)]
+    context = PullContext("sync", "run")
+    pull_insights(database, client, account, "insights_daily", dates, context)
+    doomed = query("select min(ad_id) as first, max(ad_id) as last from raw.insights_daily")[0]
+    simulator.control.delete_object(doomed["first"])
+    simulator.control.delete_object(doomed["last"], purge=True)
+    for kind in ("ad", "adset", "campaign", "creative"):
+        pull_entities(database, client, account, kind, dates, context)
+    for child, parent in (("ad", "ads"), ("adset", "adsets"), ("campaign", "campaigns")):
+        assert (
+            query(
+                f"select {child}_id from raw.insights_daily"
+                f" where {child}_id not in (select id from raw.{parent})"
+            )
+            == []
+        )
+    gone = query(
+        "select id, name is not null as has_name from raw.ads where is_deleted and id = any(%s)",
+        [doomed["first"], doomed["last"]],
+    )
+    assert {row["id"]: row["has_name"] for row in gone} == {
+        doomed["first"]: True,
+        doomed["last"]: False,
+    }

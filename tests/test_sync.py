@@ -1,0 +1,395 @@
+"""`meta-ads sync` as a user runs it: a process of its own, from nothing to reconciled marts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.simulator import SimulatorConfig, SimulatorServer
+from tests.conftest import TEST_MARKETS, copy_of_template
+
+pytestmark = pytest.mark.slow
+
+WINDOW = ("2026-10-22", "2026-10-28")  # Berlin's 25-hour day is in it
+FIRST, LAST = date(2026, 10, 22), date(2026, 10, 28)
+
+
+@dataclass
+class Pipeline:
+    """A database, a simulator, and the command line between them."""
+
+    database: Database
+    server: SimulatorServer
+    home: Path
+
+    def meta_ads(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run one command; its environment names the database and the simulator."""
+        return subprocess.run(
+            [sys.executable, "-m", "meta_ads_pipeline.cli", *arguments],
+            env={
+                **os.environ,
+                "META_ADS_DATABASE_URL": self.database.url,
+                "META_ADS_HOME": str(self.home),
+                "META_GRAPH_URL": self.server.url,
+                "META_ACCESS_TOKEN": "token-of-the-test",
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+
+    def sync(self, start: str, end: str, *more: str) -> dict[str, Any]:
+        """Sync a window; the command's own report."""
+        done = self.meta_ads("sync", "--start", start, "--end", end, "--json", *more)
+        assert done.stdout.strip(), done.stderr
+        report: dict[str, Any] = json.loads(done.stdout)
+        report["exit_code"] = done.returncode
+        return report
+
+    def rows(self, sql: str, *parameters: Any) -> list[dict[str, Any]]:
+        """Rows of a query."""
+        with self.database.connect() as connection:
+            return connection.execute(sql.encode(), parameters or None).fetchall()
+
+
+@pytest.fixture(scope="module")
+def generated(
+    postgres_url: str, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Pipeline, dict[str, Any]]]:
+    """Three generated accounts, synced once."""
+    config = SimulatorConfig(
+        accounts=3,
+        ads=6,
+        markets=TEST_MARKETS,
+        job_seconds=0.1,
+        start_time=datetime(2026, 11, 20, 12, tzinfo=UTC),
+    )
+    with (
+        SimulatorServer(config) as server,
+        copy_of_template(postgres_url, template_database) as database,
+    ):
+        pipeline = Pipeline(database, server, tmp_path_factory.mktemp("home"))
+        yield pipeline, pipeline.sync(*WINDOW)
+
+
+def test_everything_lands_and_reconciles(generated: tuple[Pipeline, dict[str, Any]]) -> None:
+    pipeline, report = generated
+    assert report["exit_code"] == 0, report
+    assert report["success"]
+    assert report["failed_checks"] == []
+    statuses = pipeline.rows("select status, count(*) as n from marts.reconciliation group by 1")
+    assert {row["status"] for row in statuses} == {"reconciled"}
+    days = pipeline.rows("select distinct account_id, event_date from marts.reconciliation")
+    assert len(days) == 3 * 7
+
+
+def test_the_marts_hold_exactly_what_the_api_has(
+    generated: tuple[Pipeline, dict[str, Any]],
+) -> None:
+    pipeline, _ = generated
+    for account in pipeline.rows("select account_id from control.ad_accounts"):
+        account_id = account["account_id"]
+        truth = pipeline.server.control.truth(account_id, FIRST, LAST)
+        mart = {
+            row["event_date"].isoformat(): row
+            for row in pipeline.rows(
+                "select event_date, spend, impressions, clicks from marts.account_daily"
+                " where account_id = %s",
+                account_id,
+            )
+        }
+        days = {row["date"]: row for row in truth}
+        assert days.keys() == mart.keys()
+        for day, numbers in days.items():
+            assert mart[day]["spend"] == Decimal(numbers["spend"])
+            assert mart[day]["impressions"] == int(numbers["impressions"])
+            assert mart[day]["clicks"] == int(numbers["clicks"])
+
+
+def test_autumns_repeated_hour_is_one_row_that_starts_at_its_first_occurrence(
+    generated: tuple[Pipeline, dict[str, Any]],
+) -> None:
+    pipeline, _ = generated
+    rows = pipeline.rows(
+        "select event_hour, event_at from marts.account_hourly"
+        " where timezone = 'Europe/Berlin' and event_date = '2026-10-25' and event_hour in (2, 3)"
+        " order by event_at"
+    )
+    assert [(row["event_hour"], row["event_at"]) for row in rows] == [
+        (2, datetime(2026, 10, 25, 0, tzinfo=UTC)),
+        (3, datetime(2026, 10, 25, 2, tzinfo=UTC)),
+    ]
+
+
+def test_the_same_sync_again_changes_nothing(generated: tuple[Pipeline, dict[str, Any]]) -> None:
+    pipeline, _ = generated
+    fingerprint = (
+        "select count(*) as n, md5(string_agg(f::text || f.ctid::text, ',' order by natural_key))"
+        " as checksum from marts.metric_facts as f"
+    )
+    before = pipeline.rows(fingerprint)
+    report = pipeline.sync(*WINDOW)
+    assert report["exit_code"] == 0, report
+    assert report["rows_changed"] == 0
+    assert report["rows_unchanged"] > 0
+    assert pipeline.rows(fingerprint) == before
+
+
+def test_a_restated_day_is_replaced_and_remembered(
+    generated: tuple[Pipeline, dict[str, Any]],
+) -> None:
+    pipeline, _ = generated
+    account = pipeline.rows("select account_id from marts.account_daily limit 1")[0]["account_id"]
+    day = "2026-10-27"
+    restated = date(2026, 10, 27)
+    totals = (
+        "select sum(spend) as spend from marts.account_daily"
+        " where account_id = %s and event_date = %s"
+    )
+    before = pipeline.rows(totals, account, day)[0]["spend"]
+    pipeline.server.control.restate(account, [restated], factor=2)
+    report = pipeline.sync(day, day, "--account", account)
+    assert report["exit_code"] == 0, report
+    assert report["rows_updated"] > 0
+    after = pipeline.rows(totals, account, day)[0]["spend"]
+    truth = pipeline.server.control.truth(account, restated, restated)[0]
+    assert after == Decimal(truth["spend"])
+    assert after > before
+    ledger = pipeline.rows(
+        "select old_value::numeric as old, new_value::numeric as new from marts.restatements"
+        " where account_id = %s and event_date = %s and measure = 'spend'"
+        " and external_entity_id = %s",
+        account,
+        day,
+        account,
+    )
+    assert [(row["old"], row["new"]) for row in ledger] == [(before, after)]
+
+
+def test_one_accounts_failure_leaves_the_others_done_and_is_retried_alone(
+    generated: tuple[Pipeline, dict[str, Any]],
+) -> None:
+    pipeline, _ = generated
+    accounts = [
+        row["account_id"]
+        for row in pipeline.rows("select account_id from control.ad_accounts order by 1")
+    ]
+    failing = accounts[0]
+    window = ("2026-10-30", "2026-10-31")
+    pipeline.server.control.add_fault(
+        "error",
+        match={"account": failing, "edge": "insights"},
+        code=200,
+        message="(#200) Ad account owner has NOT grant ads_management or ads_read permission",
+    )
+    report = pipeline.sync(*window)
+    assert report["exit_code"] == 1
+    assert any("permission" in error.lower() for error in report["errors"]), report["errors"]
+    built = pipeline.rows(
+        "select distinct account_id from marts.account_daily where event_date between %s and %s",
+        *window,
+    )
+    assert {row["account_id"] for row in built} == set(accounts[1:])
+
+    pipeline.server.control.clear_faults()
+    calls_before = pipeline.server.control.stats()["by_account"]
+    again = pipeline.sync(*window)
+    assert again["exit_code"] == 0, (again["errors"], again["failed_checks"])
+    assert again["resumed"]
+    calls_after = pipeline.server.control.stats()["by_account"]
+    insights = (
+        "select count(*) as n from control.slice_loads where sync_id = %s and account_id = %s"
+    )
+    for account in accounts[1:]:
+        loads = pipeline.rows(insights, again["sync_id"], account)[0]["n"]
+        assert (
+            loads
+            == pipeline.rows(
+                "select count(*) as n from control.slices where sync_id = %s and account_id = %s",
+                again["sync_id"],
+                account,
+            )[0]["n"]
+        ), "a done slice was fetched again"
+    assert calls_after[failing] > calls_before.get(failing, 0)
+
+
+REAL_WINDOW = ("2026-02-06", "2026-03-05")
+REAL_ACCOUNT = "361744628296290"
+
+
+@pytest.fixture(scope="module")
+def real(
+    postgres_url: str,
+    template_database: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    shared_data: Path,
+) -> Iterator[tuple[Pipeline, dict[str, Any]]]:
+    """A real account, played back by the simulator, synced over its window."""
+    config = SimulatorConfig(
+        accounts=0, recordings=(shared_data / "real_account",), job_seconds=0.1
+    )
+    with (
+        SimulatorServer(config) as server,
+        copy_of_template(postgres_url, template_database) as database,
+    ):
+        pipeline = Pipeline(database, server, tmp_path_factory.mktemp("real"))
+        yield pipeline, pipeline.sync(*REAL_WINDOW)
+
+
+def test_the_real_account_syncs(real: tuple[Pipeline, dict[str, Any]]) -> None:
+    pipeline, report = real
+    assert report["exit_code"] == 0, report
+    statuses = pipeline.rows("select distinct status from marts.reconciliation")
+    assert [row["status"] for row in statuses] == ["reconciled"]
+
+
+def _csv(path: Path) -> list[dict[str, str]]:
+    import csv
+
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    ("file", "mart", "key"),
+    [
+        ("account_day.csv", "account_daily", "account_id"),
+        ("campaign_day.csv", "campaign_daily", "campaign_id"),
+        ("adset_day.csv", "adset_daily", "adset_id"),
+    ],
+)
+def test_the_real_account_equals_metas_own_answers(
+    real: tuple[Pipeline, dict[str, Any]], shared_data: Path, file: str, mart: str, key: str
+) -> None:
+    pipeline, _ = real
+    meta = {
+        (row[key], row["date_start"]): (
+            Decimal(row["spend"]),
+            int(row["impressions"]),
+            int(row["clicks"]),
+        )
+        for row in _csv(shared_data / "real_account" / file)
+        if REAL_WINDOW[0] <= row["date_start"] <= REAL_WINDOW[1]
+    }
+    ours = {
+        (row["id"], row["event_date"].isoformat()): (
+            row["spend"],
+            row["impressions"],
+            row["clicks"],
+        )
+        for row in pipeline.rows(
+            f"select {key} as id, event_date, spend, impressions, clicks from marts.{mart}"
+        )
+    }
+    assert ours == meta
+
+
+def test_the_real_accounts_totals_and_actions(
+    real: tuple[Pipeline, dict[str, Any]], shared_data: Path
+) -> None:
+    pipeline, _ = real
+    expected = json.loads((shared_data / "real_account" / "expected_totals.json").read_text())
+    total = pipeline.rows(
+        "select sum(spend) as spend, sum(impressions)::int as impressions, sum(clicks)::int as"
+        " clicks, sum(leads) as leads, sum(purchases) as purchases, sum(revenue) as revenue"
+        " from marts.metric_facts"
+    )[0]
+    assert total["spend"] == Decimal(expected["totals"]["spend"])
+    assert total["impressions"] == expected["totals"]["impressions"]
+    assert total["clicks"] == expected["totals"]["clicks"]
+    assert total["leads"] == 6, "three action types report the same six leads"
+    assert total["purchases"] is None, "nothing was bought: missing, not zero"
+    assert total["revenue"] is None
+    by_ad = {
+        row["ad_id"]: (row["spend"], row["impressions"], row["clicks"])
+        for row in pipeline.rows(
+            "select ad_id, sum(spend) as spend, sum(impressions)::int as impressions,"
+            " sum(clicks)::int as clicks from marts.ad_daily group by 1"
+        )
+    }
+    assert by_ad == {
+        ad_id: (Decimal(ad["spend"]), ad["impressions"], ad["clicks"])
+        for ad_id, ad in expected["by_ad"].items()
+    }
+    actions = {
+        row["action_type"]: row["value"]
+        for row in pipeline.rows(
+            "select action.value ->> 'action_type' as action_type,"
+            " sum((action.value ->> 'value')::numeric) as value"
+            " from raw.insights_daily, jsonb_array_elements(actions) as action group by 1"
+        )
+    }
+    for name, value in expected["actions_ad_level"].items():
+        matching = [v for kind, v in actions.items() if kind.rpartition(".")[2] == name]
+        assert Decimal(value) in matching, name
+
+
+def test_a_bad_credential_is_one_clear_line(generated: tuple[Pipeline, dict[str, Any]]) -> None:
+    pipeline, _ = generated
+    pipeline.server.control.add_fault("token", subcode=463)
+    try:
+        yesterday = (datetime.now(UTC) - timedelta(days=2)).date().isoformat()
+        done = pipeline.meta_ads("sync", "--start", yesterday, "--end", yesterday)
+    finally:
+        pipeline.server.control.clear_faults()
+    assert done.returncode == 1
+    assert "190" in done.stdout + done.stderr
+    assert "token-of-the-test" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "says"),
+    [
+        (("--start", "2026-13-01", "--end", "2026-01-02"), {}, 2, "expected YYYY-MM-DD"),
+        (("--start", "2026-01-03", "--end", "2026-01-02"), {}, 2, "before it starts"),
+        (("--preset", "lately"), {}, 2, "last_7d"),
+        (("--preset", "yesterday", "--account", "mine"), {}, 2, "expected digits"),
+        (("--preset", "yesterday", "--account", "999"), {}, 1, "cannot be read"),
+        (
+            ("--preset", "yesterday"),
+            {"META_GRAPH_URL": "http://127.0.0.1:9"},
+            1,
+            "127.0.0.1:9",
+        ),
+        (
+            ("--preset", "yesterday"),
+            {"META_ADS_DATABASE_URL": "postgresql://nobody:hidden@127.0.0.1:9/x"},
+            1,
+            "META_ADS_DATABASE_URL",
+        ),
+        (
+            ("--preset", "yesterday"),
+            {"META_ADS_DATABASE_URL": "", "META_ADS_HOME": "/proc/nowhere"},
+            1,
+            "META_ADS_HOME",
+        ),
+        (("--preset", "yesterday"), {"META_API_VERSION": "latest"}, 2, "META_API_VERSION"),
+    ],
+)
+def test_wrong_use_is_told_in_one_clear_line(
+    generated: tuple[Pipeline, dict[str, Any]],
+    arguments: tuple[str, ...],
+    environment: dict[str, str],
+    code: int,
+    says: str,
+) -> None:
+    pipeline, _ = generated
+    done = pipeline.meta_ads("sync", *arguments, **environment)
+    said = done.stdout + done.stderr
+    assert done.returncode == code, said
+    assert says in " ".join(said.split()), said
+    assert "Traceback" not in said
+    assert "hidden" not in said
