@@ -49,7 +49,7 @@ lint: setup $(SQLFLUFF)/.installed ## ruff, mypy, sqlfluff, dagster and dbt vali
 	$(BIN)/mypy
 	$(SQLFLUFF)/bin/sqlfluff lint --processes 2 dbt_project/models dbt_project/tests
 	$(BIN)/dbt parse --quiet --no-partial-parse --project-dir dbt_project --profiles-dir dbt_project
-	$(BIN)/dagster definitions validate -w workspace.yaml --log-level warning
+	$(BIN)/meta-ads exec dagster definitions validate -w workspace.yaml --log-level warning
 	cp requirements.lock $(VENV)/requirements.lock
 	$(BIN)/uv pip compile pyproject.toml $(LOCK_OPTIONS) --extra dev --output-file $(VENV)/requirements.lock
 	diff -q requirements.lock $(VENV)/requirements.lock || (echo "run make lock and commit"; exit 1)

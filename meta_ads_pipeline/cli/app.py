@@ -195,6 +195,18 @@ def query(
         return run_query(runtime.database, sql, limit=limit, as_json=as_json)
 
 
+@app.command("exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def execute(context: typer.Context) -> int:
+    """Run a command, for instance dagster, dbt or psql, with database and environment ready."""
+    from meta_ads_pipeline.cli.execute import run_command
+    from meta_ads_pipeline.cli.runtime import running
+
+    if not context.args:
+        raise typer.BadParameter("give a command, for instance: meta-ads exec dagster --help")
+    with running(needs_api=False) as runtime:
+        return run_command(runtime.database, context.args)
+
+
 @app.command()
 def status(as_json: AsJson = False) -> int:
     """Show accounts, syncs, slices that are not done, and open dead letters."""
