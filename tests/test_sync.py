@@ -119,6 +119,28 @@ def test_the_marts_hold_exactly_what_the_api_has(
             assert mart[day]["clicks"] == int(numbers["clicks"])
 
 
+def test_conversions_of_a_window_synced_later_are_the_accounts_own(
+    generated: tuple[Pipeline, dict[str, Any]],
+) -> None:
+    pipeline, _ = generated
+    day = "2026-11-03"
+    assert pipeline.sync(day, day)["exit_code"] == 0
+    totals = pipeline.rows(
+        "select measure, sum(account_total) as total from marts.reconciliation"
+        " where event_date = %s and measure in ('purchases', 'revenue', 'leads') group by 1",
+        day,
+    )
+    mart = pipeline.rows(
+        "select sum(purchases) as purchases, sum(revenue) as revenue, sum(leads) as leads"
+        " from marts.account_daily where event_date = %s",
+        day,
+    )[0]
+    assert {name: value or 0 for name, value in mart.items()} == {
+        row["measure"]: row["total"] or 0 for row in totals
+    }
+    assert mart["purchases"] > 0
+
+
 def test_autumns_repeated_hour_is_one_row_that_starts_at_its_first_occurrence(
     generated: tuple[Pipeline, dict[str, Any]],
 ) -> None:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import dagster as dg
 
-from meta_ads_pipeline.transform.translator import STATIC_TAG
-
 sync_job = dg.define_asset_job(
     "sync",
-    # Views and seeds follow the code, not the dates: the marts build them when they changed.
-    selection=dg.AssetSelection.groups("raw", "marts") - dg.AssetSelection.tag(STATIC_TAG, "true"),
+    selection=dg.AssetSelection.all(),
     description="Pull, load, build and check the chosen dates for every active ad account.",
 )
 

@@ -1,4 +1,4 @@
-"""The sensors: retry what failed, and say so when a run fails."""
+"""The sensors: retry what failed, fill what is missing, and say so when a run fails."""
 
 import logging
 from collections.abc import Sequence
@@ -9,19 +9,29 @@ import dagster as dg
 from meta_ads_pipeline.automation.jobs import sync_job
 from meta_ads_pipeline.automation.refresh import range_tags
 from meta_ads_pipeline.automation.retries import OpenSlice, RetryPlan, next_retry
-from meta_ads_pipeline.automation.runs import unfinished_run, unfinished_run_ids
+from meta_ads_pipeline.automation.runs import (
+    overlapping_run,
+    unfinished_run,
+    unfinished_run_ids,
+)
 from meta_ads_pipeline.automation.slice_alerts import settle_slice_alerts
 from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.gaps import find_gaps, next_batch
+from meta_ads_pipeline.control.syncs import open_gap_sync
 from meta_ads_pipeline.meta_api.redaction import redact
 from meta_ads_pipeline.raw.assets import ACCOUNTS_TAG, SYNC_TAG
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.settings import get_settings
+from meta_ads_pipeline.windows import DateWindow
 
 alerts = logging.getLogger("meta_ads_pipeline.alerts")
 """What a person should see; attach a handler to have it sent somewhere."""
 
-RETRY = "retry"
+RETRY, BACKFILL = "retry", "gaps"
+
+GAP_ACCOUNT_DAYS = 60
+"""Account-days that one backfill of gaps asks for at most: a batch that fits into any budget."""
 
 
 def open_slices(database: Database, only: Sequence[str] = ()) -> list[OpenSlice]:
@@ -87,6 +97,43 @@ def retry_failed_slices(
     return retry_request(plan, now)
 
 
+@dg.sensor(
+    job=sync_job,
+    minimum_interval_seconds=900,
+    default_status=(
+        dg.DefaultSensorStatus.RUNNING
+        if get_settings().schedules_on
+        else dg.DefaultSensorStatus.STOPPED
+    ),
+    description="Asks for dates inside the history that were never pulled, newest first.",
+)
+def backfill_gaps(
+    context: dg.SensorEvaluationContext, database: DatabaseResource, meta: MetaAdsResource
+) -> dg.RunRequest | dg.SkipReason:
+    """One bounded run at a time. What is done is not fetched again, whatever the window covers."""
+    now = datetime.now(UTC)
+    unfinished = unfinished_run(context.instance, BACKFILL)
+    if unfinished is not None:
+        return dg.SkipReason(f"backfill run {unfinished} is not over yet")
+    batch = next_batch(find_gaps(database.database, now, meta.account_ids), GAP_ACCOUNT_DAYS)
+    if batch is None:
+        return dg.SkipReason("no gap inside the history")
+    window = DateWindow(batch.start, batch.end)
+    at_it = overlapping_run(context.instance, window)
+    if at_it is not None:
+        return dg.SkipReason(f"run {at_it} is at work on some of {window.start}..{window.end}")
+    accounts = ",".join(batch.account_ids)
+    return dg.RunRequest(
+        # Once a day for the same gap: one that cannot be filled is not asked for every tick.
+        run_key=f"gap:{now.date()}:{window.start}:{window.end}:{accounts}",
+        tags={
+            **range_tags(window, BACKFILL),
+            ACCOUNTS_TAG: accounts,
+            SYNC_TAG: open_gap_sync(database.database, window.start, window.end, batch.account_ids),
+        },
+    )
+
+
 def failure_alert(run: dg.DagsterRun, reason: str) -> str:
     """A failed run in one line without secrets: job, dates, accounts, why, where to look."""
     start = run.tags.get("dagster/asset_partition_range_start") or run.tags.get("dagster/partition")
@@ -124,4 +171,4 @@ def _cause(event: dg.DagsterEvent) -> str:
     return error.message
 
 
-sensors = [retry_failed_slices, alert_on_run_failure]
+sensors = [retry_failed_slices, backfill_gaps, alert_on_run_failure]

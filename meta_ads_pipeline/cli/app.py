@@ -161,6 +161,28 @@ def sync(
 
 
 @app.command()
+def plan(
+    start: Start = None,
+    end: End = None,
+    preset: Preset = None,
+    account: AccountOption = None,
+    as_json: AsJson = False,
+) -> int:
+    """Show what a sync of a range would cost: calls, rows, share of the budget, time. No call."""
+    from meta_ads_pipeline.cli import plan as plans
+    from meta_ads_pipeline.cli.runtime import running
+
+    window, accounts = _window(start, end, preset), _account_ids(account)
+    with running(needs_api=False) as runtime:
+        found = plans.read_plan(runtime.settings, runtime.database, window, accounts)
+    if as_json:
+        typer.echo(json.dumps(plans.as_json(window, found), indent=2))
+    else:
+        plans.print_plan(Console(highlight=False), window, found)
+    return 0
+
+
+@app.command()
 def demo(
     days: Annotated[int, typer.Option(min=1, max=365, help="How many days back.")] = 14,
 ) -> int:

@@ -13,8 +13,10 @@ from sqlalchemy.engine import make_url
 from meta_ads_pipeline.cli.report import GOOD, account_days, print_account_days, print_outcome
 from meta_ads_pipeline.cli.runtime import Runtime, running
 from meta_ads_pipeline.cli.sync import run_sync, today_anywhere
-from meta_ads_pipeline.settings import get_settings
+from meta_ads_pipeline.settings import REAL_GRAPH_URL, get_settings
 from meta_ads_pipeline.windows import DateWindow
+
+_REAL = ("META_ACCESS_TOKEN", "META_AD_ACCOUNT_IDS", "META_ADS_DATABASE_URL")
 
 _EXAMPLE = (
     "select event_hour, sum(spend) as spend, sum(clicks) as clicks"
@@ -25,12 +27,16 @@ _EXAMPLE = (
 def run_demo(days: int, console: Console) -> int:
     """Backfill the last ``days`` full days as one run, print the table; 0 when all reconciled.
 
-    The demo always uses the simulator: it never spends a real account's call budget.
+    The demo always reads the simulator. Where real credentials or a real database are configured,
+    it keeps to a home of its own, so that generated numbers never land among real ones.
     """
-    for name in ("META_GRAPH_URL", "META_ACCESS_TOKEN", "META_AD_ACCOUNT_IDS"):
-        os.environ[name] = ""
-    os.environ.pop("META_GRAPH_URL")
-    get_settings.cache_clear()
+    settings = get_settings()
+    if not settings.uses_simulator or settings.database_url is not None:
+        os.environ["META_ADS_HOME"] = str(settings.home / "demo")
+        for name in _REAL:
+            os.environ[name] = ""
+        os.environ["META_GRAPH_URL"] = REAL_GRAPH_URL  # with no token: the simulator
+        get_settings.cache_clear()
     end = today_anywhere() - timedelta(days=2)  # a day that is over in every timezone
     window = DateWindow(end - timedelta(days=days - 1), end)
     console.print(

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -64,7 +63,7 @@ def print_account_days(console: Console, rows: Sequence[dict[str, Any]]) -> None
             title=f"{name} (act_{account_id}), {currency}",
             title_justify="left",
             header_style="bold",
-            box=SIMPLE_HEAD,
+            box=None,  # eighty columns are enough without lines
             pad_edge=False,
             padding=(0, 1, 0, 0),
         )
@@ -87,10 +86,17 @@ def print_outcome(console: Console, outcome: SyncOutcome) -> None:
     if outcome.resumed:
         console.print("Resumed an unfinished sync: slices that were done were not fetched again.")
     console.print(
-        f"{outcome.slices_done} slices done in {outcome.seconds} s; "
-        f"[bold]{outcome.rows_changed} rows changed[/] ({outcome.rows_inserted} inserted, "
+        f"{outcome.slices_done} slices done in {outcome.seconds} s.\n"
+        f"raw: [bold]{outcome.rows_changed} rows changed[/] ({outcome.rows_inserted} inserted, "
         f"{outcome.rows_updated} updated, {outcome.rows_deleted} deleted), "
-        f"{outcome.rows_unchanged} unchanged, {outcome.rows_dead_lettered} dead-lettered."
+        f"{outcome.rows_unchanged} unchanged, {outcome.rows_dead_lettered} dead-lettered.\n"
+        f"marts: [bold]{outcome.mart_rows_changed} rows changed[/].",
+        soft_wrap=True,
+    )
+    expected = outcome.expected_insights_calls
+    console.print(
+        f"insights: {outcome.insights_calls} API calls"
+        + (f", {expected} expected." if expected is not None else ".")
     )
     for check in outcome.failed_checks:
         console.print(f"[red]check failed:[/] {check}", highlight=False)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.gaps import find_gaps
 
 _QUERIES = {
     "accounts": """
@@ -31,6 +34,22 @@ _QUERIES = {
         select subject, severity, message, what_to_do, first_raised_at, last_raised_at
         from control.alerts where resolved_at is null
         order by array_position(array['critical', 'warning', 'info'], severity), subject""",
+    "calls": """
+        select coalesce(w.name || '/' || c.name, n.connection) as connection,
+            sum(n.calls) as calls, sum(n.wasted) as wasted,
+            (select max(b.tier) from control.call_budgets as b
+            where b.app in (c.app_id, 'connection ' || w.name || '/' || c.name)) as tier
+        from control.call_counts as n
+        left join control.connections as c on c.connection_id::text = n.connection
+        left join control.workspaces as w using (workspace_id)
+        where n.minute > now() - interval '1 hour'
+        group by n.connection, w.name, c.name, c.app_id order by 1""",
+    "limits": """
+        select account_id, use_case, round(percent::numeric, 1) as percent, read_at,
+            blocked_until, block_code, times_blocked
+        from control.call_budgets
+        where read_at > now() - interval '1 hour' and percent >= 50 or blocked_until is not null
+        order by blocked_until nulls last, percent desc""",
     "dead_letters": """
         select account_id, asset, reason, count(*) as open, max(last_seen_at) as last_seen_at
         from control.dead_letters where status = 'open'
@@ -42,14 +61,20 @@ _TITLES = {
     "syncs": "Latest syncs",
     "open_slices": "Slices that are not done",
     "alerts": "Open alerts",
+    "calls": "Calls in the last hour",
+    "limits": "Limits on calls that are half used up, or block",
     "dead_letters": "Open dead letters",
+    "gaps": "Gaps inside the history, newest first",
 }
+_GAPS_SHOWN = 50
 
 
 def read_status(database: Database) -> dict[str, list[dict[str, Any]]]:
-    """The state of accounts, syncs, open slices, alerts and dead letters, each as rows."""
+    """The state of accounts, syncs, open slices, gaps, alerts and dead letters, each as rows."""
     with database.connect() as connection:
-        return {name: connection.execute(sql).fetchall() for name, sql in _QUERIES.items()}
+        status = {name: connection.execute(sql).fetchall() for name, sql in _QUERIES.items()}
+    gaps = find_gaps(database, datetime.now(UTC))
+    return {**status, "gaps": [{**asdict(gap), "days": gap.days} for gap in gaps[:_GAPS_SHOWN]]}
 
 
 def print_status(console: Console, status: dict[str, list[dict[str, Any]]]) -> None:

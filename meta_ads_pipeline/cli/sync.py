@@ -17,8 +17,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from meta_ads_pipeline.cli.runtime import Runtime
+from meta_ads_pipeline.control.accounts import UnknownAccountError, active_accounts
 from meta_ads_pipeline.control.database import DatabaseError
 from meta_ads_pipeline.control.syncs import Sync, finish_sync, open_sync
+from meta_ads_pipeline.raw.plan import expected_insights_calls
 from meta_ads_pipeline.windows import DateWindow
 
 logger = logging.getLogger(__name__)
@@ -43,6 +45,9 @@ class SyncOutcome:
     rows_deleted: int = 0
     rows_unchanged: int = 0
     rows_dead_lettered: int = 0
+    insights_calls: int = 0
+    expected_insights_calls: int | None = None
+    mart_rows_changed: int = 0
     failed_steps: list[str] = field(default_factory=list)
     failed_checks: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -67,6 +72,8 @@ def run_sync(
     """
     started = time.monotonic()
     sync = open_sync(runtime.database, window.start, window.end, accounts)
+    mart_rows_before = _mart_rows(runtime)
+    expected_calls = _expected_calls(runtime, sync, window, accounts)
     progress = _SliceProgress(runtime, sync, window, console)
     with progress:
         try:
@@ -87,11 +94,13 @@ def run_sync(
         resumed=sync.resumed,
         success=succeeded,
         seconds=round(time.monotonic() - started, 1),
+        expected_insights_calls=expected_calls,
         failed_steps=failed_steps,
         failed_checks=failed_checks,
         errors=errors,
     )
     _add_counts(runtime, outcome)
+    outcome.mart_rows_changed = _mart_rows(runtime) - mart_rows_before
     outcome.success = succeeded and outcome.slices_failed == 0 and not failed_checks
     # A failed check is news, not unfinished work: only missing slices or marts are resumed.
     finish_sync(runtime.database, sync.sync_id, succeeded=succeeded and outcome.slices_failed == 0)
@@ -180,6 +189,21 @@ def _execute(
     return result.success, failed_steps, failed_checks, errors
 
 
+def _expected_calls(
+    runtime: Runtime, sync: Sync, window: DateWindow, accounts: Sequence[str]
+) -> int | None:
+    """What the insights should cost; None where an account is not known yet."""
+    try:
+        known = active_accounts(
+            runtime.database, only=list(accounts) or runtime.settings.ad_account_ids
+        )
+    except UnknownAccountError:
+        return None
+    if not known:
+        return None
+    return expected_insights_calls(runtime.database, known, window, sync.sync_id)
+
+
 def _add_counts(runtime: Runtime, outcome: SyncOutcome) -> None:
     with runtime.database.connect() as connection:
         row = connection.execute(
@@ -193,6 +217,7 @@ def _add_counts(runtime: Runtime, outcome: SyncOutcome) -> None:
         ).fetchone()
         states = connection.execute(
             "select count(*) filter (where status = 'done') as done,"
+            " coalesce(sum(api_calls), 0)::int as calls,"
             " count(*) filter (where status in ('failed', 'parked')) as failed,"
             " array_agg(distinct error_message) filter (where status in ('failed', 'parked'))"
             "   as errors"
@@ -204,8 +229,22 @@ def _add_counts(runtime: Runtime, outcome: SyncOutcome) -> None:
     outcome.rows_inserted, outcome.rows_updated = int(row["inserted"]), int(row["updated"])
     outcome.rows_deleted, outcome.rows_unchanged = int(row["deleted"]), int(row["unchanged"])
     outcome.rows_dead_lettered = int(row["dead"])
+    outcome.insights_calls = states["calls"]
     outcome.slices_done, outcome.slices_failed = int(states["done"]), int(states["failed"])
     outcome.errors.extend(e for e in states["errors"] or [] if e and e not in outcome.errors)
+
+
+def _mart_rows(runtime: Runtime) -> int:
+    """Rows that Postgres counts as inserted, updated or deleted in the schema marts so far."""
+    with runtime.database.connect() as connection:
+        connection.execute("select pg_stat_clear_snapshot()")
+        row = connection.execute(
+            "select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) as n"
+            " from pg_stat_user_tables where schemaname = 'marts'"
+            " or (schemaname = 'partitions' and relname like 'marts%')"
+        ).fetchone()
+    assert row is not None
+    return int(row["n"])
 
 
 class _SliceProgress:

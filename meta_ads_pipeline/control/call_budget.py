@@ -19,7 +19,6 @@ from meta_ads_pipeline.control.database import Database, is_lost
 Result = TypeVar("Result")
 
 HOUR = 3600.0
-KEPT_COUNTS = "30 days"
 
 
 @dataclass(frozen=True, order=True)
@@ -321,24 +320,11 @@ class CallBudgetStore:
 
         return self._run(take)
 
-    def calls_in_hour(self, connection_id: str, now: float) -> tuple[int, int]:
-        """Calls of the connection in the last hour, and how many of them were wasted."""
-        row = self._run(
-            lambda session: session.execute(
-                "select coalesce(sum(calls), 0)::int as calls,"
-                " coalesce(sum(wasted), 0)::int as wasted from control.call_counts"
-                " where connection = %s and minute > to_timestamp(%s)",
-                [connection_id, now - HOUR - 60],
-            ).fetchone()
-        )
-        assert row is not None
-        return row["calls"], row["wasted"]
-
-    def forget_old_counts(self) -> None:
-        """Drop counts that nobody will ask for."""
+    def forget_counts(self, before: float) -> None:
+        """Drop the counts of earlier minutes."""
         self._run(
             lambda session: session.execute(
-                f"delete from control.call_counts where minute < now() - interval '{KEPT_COUNTS}'"
+                "delete from control.call_counts where minute < to_timestamp(%s)", [before]
             )
         )
 

@@ -195,6 +195,15 @@ class Database:
                 )
                 connection.commit()
 
+    def release(self, patience: float) -> None:
+        """Leave the embedded server, if that is what it is; the last to leave stops it.
+
+        ``patience``: seconds to wait for other processes that are ending, too.
+        """
+        self.dispose()
+        if self._server is not None:
+            self._server.release(patience)
+
     def dispose(self) -> None:
         """Close the pooled connections."""
         if self._engine is not None:

@@ -95,8 +95,14 @@ class EmbeddedPostgres:
                     ) from error
                 time.sleep(0.1)
 
-    def release(self) -> None:
-        """Give up this process's lease; the last one out stops the server."""
+    def release(self, patience: float = 0.0) -> None:
+        """Give up this process's lease; the last one out stops the server.
+
+        ``patience``: seconds to wait for others that are about to end, too.
+        """
+        deadline = time.monotonic() + patience
+        while self._lease is not None and time.monotonic() < deadline and self._is_shared():
+            time.sleep(0.2)
         if self._lease is None:
             return
         if not self.home.is_dir():
@@ -116,6 +122,20 @@ class EmbeddedPostgres:
                 self._run("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(self.data_dir))
             if self._socket_dir() != self.data_dir:
                 shutil.rmtree(self._socket_dir(), ignore_errors=True)
+
+    def _is_shared(self) -> bool:
+        with (self.home / "postgres.lease").open("a") as probe, self._exclusive():
+            assert self._lease is not None
+            fcntl.flock(self._lease, fcntl.LOCK_UN)
+            try:
+                fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            else:
+                fcntl.flock(probe, fcntl.LOCK_UN)
+                return False
+            finally:
+                fcntl.flock(self._lease, fcntl.LOCK_SH)
 
     def _take_lease(self) -> None:
         if self._lease is None:

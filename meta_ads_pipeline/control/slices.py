@@ -85,9 +85,9 @@ def loaded_at(
 def rows_per_day(connection: Connection, key: SliceKey) -> float | None:
     """The mean number of rows of the account's latest slices; None before the first load."""
     row = connection.execute(
-        # Not rows_fetched: a slice that was confirmed without a read fetched none.
+        # A slice that was confirmed without a read fetched none of the rows that it holds.
         "select avg(held)::float as mean from ("
-        " select rows_inserted + rows_updated + rows_unchanged + rows_dead_lettered as held"
+        " select greatest(rows_fetched, rows_inserted + rows_updated + rows_unchanged) as held"
         " from control.slices"
         " where account_id = %s and asset = %s and rows_fetched is not null"
         " order by partition_date desc limit 14) as latest",

@@ -73,6 +73,24 @@ def open_sync(
     )
 
 
+def open_gap_sync(database: Database, start: date, end: date, accounts: Sequence[str]) -> str:
+    """The sync that fills gaps of a window; its id.
+
+    It began before anything else, so that every slice that was ever done counts as done: only
+    what is missing is fetched. The same request again goes on with the same sync.
+    """
+    with database.connect() as connection:
+        row = connection.execute(
+            "insert into control.syncs as s (scope, start_date, end_date, started_at)"
+            " values (%s, %s, %s, 'epoch')"
+            " on conflict (scope) where status <> 'done' do update set status = 'running'"
+            " returning sync_id::text as sync_id",
+            [sync_scope(start, end, accounts, "gaps"), start, end],
+        ).fetchone()
+    assert row is not None
+    return str(row["sync_id"])
+
+
 def finish_sync(database: Database, sync_id: str, *, succeeded: bool) -> None:
     """Close a sync. One that did not succeed stays open: the same request resumes it."""
     with database.connect() as connection:

@@ -17,9 +17,19 @@ SCORE_SPAN = 300.0
 
 DEVELOPMENT_TIER = "development_access"
 
+# Calls an hour of one ad account for insights, and so many more for each active ad.
+_INSIGHTS_BASE = {DEVELOPMENT_TIER: 600, "standard_access": 190_000}
+_INSIGHTS_PER_AD = 400
+
 _USE_CASE_CODES = range(80000, 80015)
 _APP_CODE = 4
 _APP_INSIGHTS_SUBCODES = (1504022, 1504039)
+
+
+def hourly_limit(tier: str | None, active_ads: int) -> int:
+    """Meta's limit on insights calls of one ad account and hour; the strict tier if unknown."""
+    base = _INSIGHTS_BASE.get(tier or DEVELOPMENT_TIER, _INSIGHTS_BASE[DEVELOPMENT_TIER])
+    return base + _INSIGHTS_PER_AD * active_ads
 
 
 def limits_of_call(app: str, account_id: str, use_case: UseCase) -> list[BudgetKey]:

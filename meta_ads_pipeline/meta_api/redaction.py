@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Iterable
 
 REDACTED = "[redacted]"
@@ -29,21 +30,41 @@ _QUERY_VALUE = re.compile(rf"(?i)(?<![a-z_])({_NAMES})(=|%3D|%253D)[^&\s\"'<>)\]
 # "name": "value" in JSON or a Python dict, quotes possibly escaped.
 _JSON_VALUE = re.compile(rf"(?i)(\\?[\"'](?:{_NAMES})\\?[\"']\s*[:,]\s*\\?[\"'])[^\"'\\]*")
 _BEARER = re.compile(r"(?i)\b(bearer|oauth)(\s+|%20)[A-Za-z0-9_\-.|%~+/=]{8,}")
+# A link of the Graph API that carries a token or goes on with a list (`paging.next`).
+_GRAPH_LINK = re.compile(
+    rf"(?i)(https?://[^\s?\"'<>]+/v\d+\.\d+/[^\s?\"'<>]*)\?[^\s\"'<>]*?"
+    rf"(?:{_NAMES}|after|before)(?:=|%3D)[^\s\"'<>\\]*"
+)
 # User, page and system-user tokens begin with EAA; app tokens are "<app id>|<secret>".
 _USER_TOKEN = re.compile(r"EAA[A-Za-z0-9_\-]{12,}")
 _APP_TOKEN = re.compile(r"\d{5,}(\||%7C)[A-Za-z0-9_\-]{16,}")
 
 
+_SHORTEST_SECRET = 8
+_known_secrets: tuple[str, ...] = ()
+_lock = threading.Lock()
+
+
+def remember_secrets(*secrets: str) -> None:
+    """Have `redact` remove these values from now on, wherever this process writes them down."""
+    global _known_secrets  # noqa: PLW0603 - what is secret does not depend on who asks
+    with _lock:
+        new = {each for each in secrets if len(each) >= _SHORTEST_SECRET}
+        # The longest first: one may be a part of another.
+        _known_secrets = tuple(sorted({*_known_secrets, *new}, key=len, reverse=True))
+
+
 def redact(text: object, secrets: Iterable[str] = ()) -> str:
     """The text without tokens, proofs and app secrets.
 
-    `secrets` are values known to be secret; they are removed wherever they stand, whatever they
-    look like. The shapes that Meta's credentials have are removed in any case.
+    `secrets` are values known to be secret; they and the remembered ones are removed wherever they
+    stand, whatever they look like. The shapes that Meta's credentials have are removed in any case.
     """
     out = str(text)
-    for secret in secrets:
+    for secret in (*secrets, *_known_secrets):
         if len(secret) >= 4:
             out = out.replace(secret, REDACTED)
+    out = _GRAPH_LINK.sub(rf"\1?{REDACTED}", out)
     out = _QUERY_VALUE.sub(rf"\1\2{REDACTED}", out)
     out = _JSON_VALUE.sub(rf"\1{REDACTED}", out)
     out = _BEARER.sub(rf"\1 {REDACTED}", out)

@@ -8,6 +8,8 @@ the Authorization header, so it is in no URL; every answer is checked; nothing i
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import re
 import threading
@@ -30,7 +32,7 @@ from meta_ads_pipeline.meta_api.error_rules import (
     rule_for,
 )
 from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
-from meta_ads_pipeline.meta_api.redaction import protect_url_loggers, redact
+from meta_ads_pipeline.meta_api.redaction import protect_url_loggers, redact, remember_secrets
 from meta_ads_pipeline.meta_api.usage import Usage, UseCase, parse_usage
 
 JSON_HEADERS = {"Accept": "application/json", **FacebookAdsApi.HTTP_DEFAULT_HEADERS}
@@ -115,11 +117,15 @@ class GraphTransport:
         self._ca_bundle = ca_bundle
         self._local = threading.local()
         protect_url_loggers()
+        remember_secrets(*self.secrets)
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """Values that must never be written down."""
-        return tuple(each for each in (self._token, self._app_secret) if each)
+        if self._app_secret is None:
+            return (self._token,)
+        proof = hmac.new(self._app_secret.encode(), self._token.encode(), hashlib.sha256)
+        return (self._token, self._app_secret, proof.hexdigest())
 
     @property
     def access_token(self) -> str:

@@ -43,6 +43,7 @@ logger = logging.getLogger(__name__)
 ALERT_KIND = "call_budget"
 PROBE_LEASE = 180.0
 """Longer than any one exchange takes: a killed holder's right to probe ends with it."""
+KEPT_COUNTS = 30 * 86_400.0
 _UNNOTICEABLE = 0.02
 
 
@@ -151,9 +152,11 @@ class PostgresGovernor:
             self._dirty.clear()
             self._counts.clear()
             self._wasted.clear()
-            self._written_at = self._clock()
+            is_first, self._written_at = self._written_at == 0.0, self._clock()
         if dirty or counts:
             self._store.write(dirty, self._connection_id, counts)
+            if is_first:
+                self._store.forget_counts(self._clock() - KEPT_COUNTS)
 
     def close(self) -> None:
         """Write what is left and end the database session."""

@@ -26,6 +26,9 @@ _EFFECTIVE_STATUSES = [
     *("PREAPPROVED", "PENDING_BILLING_INFO"),
 ]
 
+_WHOLE_UNITS = ["CLP", "COP", "CRC", "HUF", "IDR", "ISK", "JPY", "KRW", "PYG", "TWD", "VND"]
+"""Currencies of Meta's offset 1: their amounts have no decimals (not ISO 4217)."""
+
 
 def fact(sql: str, rule: str, *, warning: bool = False) -> Any:
     """A column that must be true: ``sql`` over the row ``t`` and its account ``a`` says so.
@@ -63,6 +66,15 @@ class _Insights(_Landed):
     link_clicks: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
     has_account_timezone: bool = fact("t.timezone = a.timezone", "timezone is the account's")
     has_account_currency: bool = fact("t.currency = a.currency", "currency is the account's")
+    spend_is_exact: bool = fact(
+        "t.spend is null or t.spend = round(t.spend, 2)",
+        "spend has at most two decimals: more are the trace of a binary float",
+    )
+    spend_is_in_units: bool = fact(
+        "t.spend is null or t.spend = trunc(t.spend)"
+        f" or t.currency <> all('{{{','.join(_WHOLE_UNITS)}}}')",
+        "spend is whole in a currency without decimals",
+    )
     actions_are_list: bool = fact(
         "t.actions is null or jsonb_typeof(t.actions) = 'array'", "actions is a list or absent"
     )

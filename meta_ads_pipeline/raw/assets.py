@@ -163,8 +163,10 @@ def ad_accounts(
     )
 
 
-def _insights_asset(name: str, description: str) -> dg.AssetsDefinition:
-    @_asset(name, description)
+def _insights_asset(
+    name: str, description: str, deps: Sequence[str] = ("ad_accounts",)
+) -> dg.AssetsDefinition:
+    @_asset(name, description, deps)
     def insights(
         context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
     ) -> None:
@@ -210,7 +212,10 @@ def _entity_asset(
 
 
 insights_hourly = _insights_asset(
-    "insights_hourly", "Ad x hour: spend, impressions, clicks, link clicks, on-Meta actions."
+    "insights_hourly",
+    "Ad x hour: spend, impressions, clicks, link clicks, on-Meta actions.",
+    # The days tell how many hours to expect and, in a refresh, which of them to read at all.
+    ("ad_accounts", "insights_daily"),
 )
 insights_daily = _insights_asset(
     "insights_daily", "Ad x day: the same plus every action and its value; where conversions are."

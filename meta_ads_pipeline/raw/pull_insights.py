@@ -19,6 +19,7 @@ from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.insights import InsightsPart
 from meta_ads_pipeline.meta_api.priority import calls_of_priority
 from meta_ads_pipeline.raw.context import AdsReader, Document, PullContext, SliceReport, account_ref
+from meta_ads_pipeline.raw.expected_rows import expected_rows_per_day
 from meta_ads_pipeline.raw.failures import mark_failed
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
 from meta_ads_pipeline.raw.refresh import DAYS, HOURS, confirm_unchanged
@@ -57,7 +58,7 @@ def pull_insights(
             lambda connection: slices.claim_undone(connection, key, dates, ctx.attempt)
         )
         todo = sorted(set(dates) - done.keys())
-        rows_per_day = database.run(lambda connection: slices.rows_per_day(connection, key))
+        rows_per_day = database.run(lambda connection: expected_rows_per_day(connection, key))
         pull = _Pull(
             database, client, account, INSIGHTS_TABLES[asset], ctx, lock, rows_per_day, set(todo)
         )

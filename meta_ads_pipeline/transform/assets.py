@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DbtCliResource, dbt_assets
+from dagster_dbt import DbtCliResource, build_dbt_asset_specs, dbt_assets
 
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.partitions import daily_partitions, single_run
@@ -31,33 +31,36 @@ def window_arguments(window: DateWindow) -> Sequence[str]:
     )
 
 
-def row_counts_by_date(database: Database, window: DateWindow) -> dict[str, int]:
-    """Rows of ``marts.metric_facts`` per account-local date of the window."""
+def facts_by_date(database: Database, window: DateWindow) -> dict[str, dict[str, int]]:
+    """Per account-local date of the window: rows of ``marts.metric_facts``, and totals.
+
+    Money is left out: the accounts' currencies differ.
+    """
     with database.connect() as connection:
         rows = connection.execute(
-            "select event_date, count(*) as n from marts.metric_facts"
-            " where event_date between %s and %s group by 1",
+            "select event_date, count(*) as rows, count(distinct account_id) as accounts,"
+            " coalesce(sum(impressions), 0) as impressions, coalesce(sum(clicks), 0) as clicks"
+            " from marts.metric_facts where event_date between %s and %s group by 1",
             [window.start, window.end],
         ).fetchall()
-    return {row["event_date"].isoformat(): row["n"] for row in rows}
+    return {
+        row.pop("event_date").isoformat(): {name: int(value) for name, value in row.items()}
+        for row in rows
+    }
 
 
-def build_dbt_assets() -> list[dg.AssetsDefinition]:
+def build_dbt_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """The assets of the dbt project. A function, because reading the manifest may parse first."""
     project = dbt_project()
 
-    @dbt_assets(
+    # Not executable by themselves: an unpartitioned asset among partitioned ones would split every
+    # backfill of a range into several runs.
+    views = build_dbt_asset_specs(
         manifest=project.manifest_path,
         project=project,
         dagster_dbt_translator=MartsTranslator(),
-        name="dbt_views",
         select=VIEWS_AND_SEEDS,
     )
-    def dbt_views(
-        context: dg.AssetExecutionContext, dbt: DbtCliResource, database: DatabaseResource
-    ) -> Iterator[Any]:
-        assert database.database  # opens it and tells dbt's profile where it is
-        yield from dbt.cli(["build", *_NO_UNIT_TESTS], context=context).stream()
 
     @dbt_assets(
         manifest=project.manifest_path,
@@ -80,12 +83,13 @@ def build_dbt_assets() -> list[dg.AssetsDefinition]:
             yield from dbt.cli(["build", *dates, *_NO_UNIT_TESTS], context=context).stream()
         facts = dg.AssetKey(["marts", "metric_facts"])
         if facts in context.selected_asset_keys:
-            counts = row_counts_by_date(database.database, window)
+            by_date = facts_by_date(database.database, window)
             for key in context.partition_keys:
+                totals = by_date.get(key, {})
                 context.add_asset_metadata(
-                    {"dagster/partition_row_count": counts.get(key, 0)},
+                    {"dagster/partition_row_count": totals.pop("rows", 0), **totals},
                     asset_key=facts,
                     partition_key=key,
                 )
 
-    return [dbt_views, dbt_marts]
+    return [*views, dbt_marts]

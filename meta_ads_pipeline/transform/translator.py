@@ -8,9 +8,6 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject
 
-STATIC_TAG = "meta_ads/static"
-"""Marks views and seeds: they follow the code, not the data."""
-
 
 class MartsTranslator(DagsterDbtTranslator):
     """Keys are ``[schema, model]``, groups are dbt's layers: staging, intermediate, marts."""
@@ -36,7 +33,7 @@ class MartsTranslator(DagsterDbtTranslator):
             key=dg.AssetKey([schema, node["alias"]]), group_name=schema
         ).merge_attributes(metadata={"dagster/relation_identifier": name})
         if is_static(node):
-            return spec.merge_attributes(tags={STATIC_TAG: "true"})
+            return spec
         direct = {dep.asset_key for dep in spec.deps}
         behind_views = {
             self.get_asset_spec(manifest, parent, project).key

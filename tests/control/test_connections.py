@@ -19,6 +19,7 @@ from meta_ads_pipeline.control.connections import (
     ConnectionInUseError,
     ConnectionNotFoundError,
     ConnectionStatus,
+    TokenFacts,
     environment_connection,
     find_connection,
     list_connections,
@@ -29,6 +30,7 @@ from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.meta_api.client import AccountRef
 from meta_ads_pipeline.meta_api.connected import ConnectedClients, clients_for
 from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.token_state import why_not_renewable
 from meta_ads_pipeline.meta_api.validation import (
     AppCredentialsError,
     inspect,
@@ -313,3 +315,56 @@ def test_a_token_that_no_key_decrypts_pauses_its_connection(
         pytest.raises(MetaApiError, match="META_ADS_ENCRYPTION_KEYS"),
     ):
         clients.first.client.get_accounts()
+
+
+def test_a_token_of_another_app_is_used_unsigned(database: Database, meta: MetaApp) -> None:
+    """The app's secret would make a proof that Meta refuses."""
+    meta.control.configure(require_proof=False)
+    settings = meta.settings()
+    token = meta.token(app_id="999", type="USER", expires_at=datetime.now(UTC) + 5 * DAY)
+    found = inspect(settings, token, datetime.now(UTC))
+    assert found.of_other_app
+    assert found.facts.app_id == "999"
+    assert len(found.accounts) == 3
+    connection = stored(database, settings, token)
+    assert "META_APP_ID" in str(why_not_renewable(connection, settings))
+    # Signed with this app's secret it would be let in here, too: so demand proofs and see none.
+    meta.control.configure(require_proof=True)
+    with (
+        clients_for(settings, database) as clients,
+        pytest.raises(MetaApiError, match="proof"),
+    ):
+        clients.first.client.get_accounts()
+    assert reload(database, connection.connection_id).status.usable, "a proof is not the token"
+
+
+def test_a_token_that_meta_inspects_for_no_other_app(meta: MetaApp) -> None:
+    """Meta refuses to tell the app about another app's token; the token may tell itself."""
+    meta.control.configure(require_proof=False)
+    token = meta.token(app_id="999")
+    meta.control.add_fault(
+        "error",
+        match={"edge": "debug_token"},
+        times=1,
+        code=100,
+        message="(#100) The App_id in the input_token did not match the Viewing App",
+    )
+    found = inspect(meta.settings(), token, datetime.now(UTC))
+    assert found.of_other_app
+    assert found.facts.app_id == "999"
+    assert found.verdict.status is ConnectionStatus.ACTIVE
+
+
+def test_permissions_stand_in_where_a_token_may_not_be_inspected(meta: MetaApp) -> None:
+    meta.control.configure(require_proof=False)
+    settings = meta.settings(META_APP_ID="", META_APP_SECRET="")
+    meta.control.add_fault(
+        "error", match={"edge": "debug_token"}, code=100, message="(#100) not allowed"
+    )
+    end = datetime.now(UTC) + 5 * DAY
+    found = inspect(settings, meta.token(), datetime.now(UTC), known=TokenFacts(expires_at=end))
+    assert "ads_read" in found.facts.scopes
+    assert found.facts.expires_at == end
+    assert found.verdict.status is ConnectionStatus.EXPIRING
+    found = inspect(settings, meta.token(scopes=["email"]), datetime.now(UTC))
+    assert found.verdict.status is ConnectionStatus.MISSING_SCOPE

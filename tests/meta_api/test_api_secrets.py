@@ -60,7 +60,26 @@ def test_named_parameters(parameter: str, shape: str) -> None:
     text = shape.format(p=parameter, v=value)
     assert value in text
     assert value not in redact(text)
-    assert parameter in redact(text)
+    # Of a link of the Graph API the path is left, of anything else the parameter's name.
+    assert parameter in redact(text) or redact(text) == "https://h/v26.0/x?[redacted]"
+
+
+def test_the_link_to_a_next_page_loses_its_parameters() -> None:
+    link = "https://graph.facebook.com/v26.0/act_1/ads?fields=id&limit=25&after=QVFIUk9"
+    assert redact(f'at "{link}", then') == (
+        'at "https://graph.facebook.com/v26.0/act_1/ads?[redacted]", then'
+    )
+    elsewhere = "https://shop.example/landing?after=sale&utm_source=meta"
+    assert redact(elsewhere) == elsewhere
+
+
+def test_a_client_s_secrets_are_known_to_every_later_redaction() -> None:
+    secret, token = "anAppSecretOfNoShape", "aTokenOfNoShape"
+    assert token in redact(f"x {token} y")
+    transport = GraphTransport(access_token=token, app_id="1", app_secret=secret)
+    assert len(transport.secrets) == 3
+    for each in transport.secrets:
+        assert redact(f"x {each} y") == "x [redacted] y"
 
 
 @given(

@@ -1,6 +1,6 @@
 """The refresh that reads days first: unchanged hours cost no call, changed ones are read again."""
 
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -8,8 +8,10 @@ import pytest
 
 from meta_ads_pipeline.control.slices import SliceKey, rows_per_day
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.raw.context import REFRESH_RECENT
+from meta_ads_pipeline.meta_api.priority import Priority, current_priority
+from meta_ads_pipeline.raw.context import REFRESH_RECENT, REFRESH_TODAY
 from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts, pull_insights
+from tests.raw.fake_reader import FakeReader
 
 LOAD = PullContext("load", "run-1")
 
@@ -173,3 +175,28 @@ def test_confirmed_slices_do_not_mislead_the_planner(database, client, landed):
     pull_insights(database, client, account, "insights_hourly", dates, refresh())
     with database.connect() as connection:
         assert rows_per_day(connection, key) == before
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "kind", "priority"),
+    [
+        (0, 0, None, Priority.TODAY),
+        (1, 1, None, Priority.YESTERDAY),
+        (1, 0, REFRESH_TODAY, Priority.TODAY),
+        (1, 0, None, Priority.YESTERDAY),
+        (28, 1, REFRESH_RECENT, Priority.RESTATEMENT),
+        (29, 0, None, Priority.BACKFILL),
+    ],
+)
+def test_a_pull_s_calls_have_the_priority_of_its_oldest_day(
+    database, account, first, last, kind, priority
+):
+    """At 03:00 UTC it is still the day before in New York."""
+    today = date(2026, 11, 19)
+    reader, seen = FakeReader(), set()
+    reader.before_part = lambda _day: seen.add(current_priority())
+    dates = [today - timedelta(days=back) for back in range(first, last - 1, -1)]
+    ctx = PullContext("s", "r", refresh=kind, now=lambda: datetime(2026, 11, 20, 3, tzinfo=UTC))
+    pull_insights(database, reader, account, "insights_hourly", dates, ctx)
+    assert seen == {priority}
+    assert current_priority() is Priority.TODAY

@@ -78,7 +78,7 @@ def fix(monkeypatch):
 
 
 def with_new_label(ad=1, **changes):
-    row = hour_row(ad, hour=7, spend="7.70", impressions="77", **changes)
+    row = hour_row(ad, hour=7, **{"spend": "7.70", "impressions": "77", **changes})
     return {**row, normalize.HOUR_KEY: NEW_LABEL}
 
 

@@ -1,6 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='replace_window',
+    on_schema_change='append_new_columns',
     unique_key=['event_date', 'level', 'external_entity_id', 'conversion'],
     indexes=[
         {'columns': ['event_date', 'level', 'external_entity_id', 'conversion'], 'unique': true}
@@ -63,13 +64,25 @@ standard as (
         reported.account_id,
         reported.external_entity_id,
         priorities.conversion,
+        reported.source_field,
         reported.action_type,
-        reported.value
+        reported.value,
+        count(*) over conversion as types_present,
+        min(reported.value) over conversion as lowest_value,
+        max(reported.value) over conversion as highest_value
     from reported
     inner join {{ ref('conversion_actions') }} as priorities
         on
             reported.action_type = priorities.action_type
             and reported.source_field = priorities.source_field
+    window
+        conversion as (
+            partition by
+                reported.level,
+                reported.event_date,
+                reported.external_entity_id,
+                priorities.conversion
+        )
     order by
         reported.level,
         reported.event_date,
@@ -86,6 +99,7 @@ custom as (
         external_entity_id,
         case source_field when 'actions' then 'custom:' else 'custom_value:' end
         || substr(action_type, length('offsite_conversion.custom.') + 1) as conversion,
+        source_field,
         action_type,
         value
     from reported
@@ -98,8 +112,12 @@ select
     account_id,
     external_entity_id,
     conversion,
+    source_field,
     action_type,
-    value
+    value,
+    types_present,
+    lowest_value,
+    highest_value
 from standard
 union all
 select
@@ -108,6 +126,10 @@ select
     account_id,
     external_entity_id,
     conversion,
+    source_field,
     action_type,
-    value
+    value,
+    1 as types_present,
+    value as lowest_value,
+    value as highest_value
 from custom

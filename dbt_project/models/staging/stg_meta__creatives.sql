@@ -5,17 +5,104 @@ select
     status,
     effective_status,
     object_type,
-    document ->> 'title' as title,
-    document ->> 'body' as body,
-    document ->> 'call_to_action_type' as call_to_action_type,
-    coalesce(
-        document ->> 'link_url',
-        document #>> '{object_story_spec,link_data,link}',
-        document #>> '{object_story_spec,video_data,call_to_action,value,link}'
-    ) as link_url,
+    case
+        when document -> 'asset_feed_spec' is not null then 'dynamic'
+        when document #> '{object_story_spec,link_data,child_attachments}' is not null
+            then 'carousel'
+        when document #> '{object_story_spec,template_data}' is not null then 'catalog'
+        when
+            coalesce(
+                document ->> 'video_id',
+                document #>> '{object_story_spec,video_data,video_id}'
+            ) is not null then 'video'
+        when
+            coalesce(
+                document ->> 'image_hash',
+                document ->> 'image_url',
+                document #>> '{object_story_spec,link_data,image_hash}',
+                document #>> '{object_story_spec,photo_data,image_hash}'
+            ) is not null then 'image'
+    end as media_type,
+    {{ first_text('document', [
+        'title',
+        'object_story_spec,link_data,name',
+        'object_story_spec,video_data,title',
+        'object_story_spec,template_data,name',
+        'asset_feed_spec,titles,0,text',
+    ]) }} as title,
+    {{ first_text('document', [
+        'body',
+        'object_story_spec,link_data,message',
+        'object_story_spec,video_data,message',
+        'object_story_spec,photo_data,caption',
+        'object_story_spec,template_data,message',
+        'asset_feed_spec,bodies,0,text',
+    ]) }} as body,
+    {{ first_text('document', [
+        'object_story_spec,link_data,description',
+        'object_story_spec,video_data,link_description',
+        'object_story_spec,template_data,description',
+        'asset_feed_spec,descriptions,0,text',
+    ]) }} as description,
+    {{ json_texts('document', [
+        '$.title',
+        '$.object_story_spec.*.name',
+        '$.object_story_spec.*.title',
+        '$.object_story_spec.link_data.child_attachments[*].name',
+        '$.asset_feed_spec.titles[*].text',
+    ]) }} as titles,
+    {{ json_texts('document', [
+        '$.body',
+        '$.object_story_spec.*.message',
+        '$.asset_feed_spec.bodies[*].text',
+    ]) }} as bodies,
+    {{ first_text('document', [
+        'call_to_action_type',
+        'object_story_spec,link_data,call_to_action,type',
+        'object_story_spec,video_data,call_to_action,type',
+        'object_story_spec,template_data,call_to_action,type',
+        'asset_feed_spec,call_to_action_types,0',
+    ]) }} as call_to_action_type,
+    {{ first_text('document', [
+        'link_url',
+        'object_story_spec,link_data,link',
+        'object_story_spec,video_data,call_to_action,value,link',
+        'object_story_spec,template_data,link',
+        'asset_feed_spec,link_urls,0,website_url',
+    ]) }} as link_url,
     document ->> 'url_tags' as url_tags,
-    document ->> 'image_hash' as image_hash,
-    document ->> 'video_id' as video_id,
+    {{ first_text('document', [
+        'image_hash',
+        'object_story_spec,link_data,image_hash',
+        'object_story_spec,video_data,image_hash',
+        'object_story_spec,photo_data,image_hash',
+        'asset_feed_spec,images,0,hash',
+    ]) }} as image_hash,
+    {{ json_texts('document', [
+        '$.image_hash',
+        '$.object_story_spec.*.image_hash',
+        '$.object_story_spec.link_data.child_attachments[*].image_hash',
+        '$.asset_feed_spec.images[*].hash',
+    ]) }} as image_hashes,
+    {{ first_text('document', [
+        'video_id',
+        'object_story_spec,video_data,video_id',
+        'asset_feed_spec,videos,0,video_id',
+    ]) }} as video_id,
+    {{ json_texts('document', [
+        '$.video_id',
+        '$.object_story_spec.video_data.video_id',
+        '$.object_story_spec.link_data.child_attachments[*].video_id',
+        '$.asset_feed_spec.videos[*].video_id',
+    ]) }} as video_ids,
+    {{ first_text('document', [
+        'object_story_spec,page_id',
+    ]) }} as page_id,
+    {{ first_text('document', [
+        'instagram_user_id',
+        'object_story_spec,instagram_user_id',
+    ]) }} as instagram_user_id,
+    document ->> 'instagram_permalink_url' as instagram_permalink_url,
     document ->> 'effective_object_story_id' as effective_object_story_id,
     is_deleted,
     missing_since,

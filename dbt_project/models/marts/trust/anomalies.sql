@@ -3,10 +3,14 @@
     indexes=[{'columns': ['anomaly_key'], 'unique': true}, {'columns': ['event_date']}]
 ) }}
 
-{%- set lookback = '7 * ' ~ var('anomaly_baseline_weeks') -%}
+{#- The day before is scored too: what goes on is reported on its first day only. -#}
+{%- set lookback = '7 * ' ~ var('anomaly_baseline_weeks') ~ ' + 1' -%}
 {%- set additive = ['spend', 'impressions', 'clicks', 'purchases', 'revenue', 'leads'] -%}
 {%- set ratios = ['ctr', 'cpc', 'cpm'] -%}
-{%- set counts = ['impressions', 'clicks', 'purchases', 'leads'] %}
+{%- set conversions = ['purchases', 'leads', 'revenue'] %}
+
+{%- set smallest_spread = 0.2 -%}
+{%- set smallest_conversions = 8 %}
 
 -- Days that were over when all three pulls were made, and agree: a running day is always low.
 with whole_days as (
@@ -73,6 +77,7 @@ entity_days as (
             and whole_days.event_date = active.event_date
 ),
 
+-- `events` are what a measure rests on, where these are so few that chance shows.
 observed as (
     select
         entity_days.level,
@@ -80,15 +85,22 @@ observed as (
         entity_days.external_entity_id,
         entity_days.event_date,
         measures.measure,
-        measures.value
+        measures.value,
+        measures.events
     from entity_days
     cross join
         lateral (
             values
-            {% for measure in additive + ratios -%}
-                ('{{ measure }}', entity_days.{{ measure }}::numeric){{ ',' if not loop.last }}
-            {% endfor -%}
-        ) as measures (measure, value)
+            ('spend', entity_days.spend::numeric, null::numeric),
+            ('impressions', entity_days.impressions::numeric, null),
+            ('clicks', entity_days.clicks::numeric, entity_days.clicks::numeric),
+            ('purchases', entity_days.purchases::numeric, entity_days.purchases::numeric),
+            ('revenue', entity_days.revenue::numeric, entity_days.purchases::numeric),
+            ('leads', entity_days.leads::numeric, entity_days.leads::numeric),
+            ('ctr', entity_days.ctr::numeric, entity_days.clicks::numeric),
+            ('cpc', entity_days.cpc::numeric, entity_days.clicks::numeric),
+            ('cpm', entity_days.cpm::numeric, null)
+        ) as measures (measure, value, events)
     where
         measures.value is not null
         and (
@@ -105,8 +117,10 @@ baselines as (
         target.event_date,
         target.measure,
         target.value,
+        target.events,
         count(*) as evidence_weeks,
         {{ exact_median('earlier.value') }} as median,
+        {{ exact_median('earlier.events') }} as usual_events,
         array_agg(earlier.value) as earlier_values
     from observed as target
     cross join generate_series(1, {{ var('anomaly_baseline_weeks') }}) as weeks (week_number)
@@ -116,89 +130,241 @@ baselines as (
             and target.external_entity_id = earlier.external_entity_id
             and target.measure = earlier.measure
             and target.event_date - 7 * weeks.week_number = earlier.event_date
-    where {{ in_window('target.event_date') }}
+    where {{ in_window('target.event_date', '1') }}
     group by
         target.level,
         target.account_id,
         target.external_entity_id,
         target.event_date,
         target.measure,
-        target.value
-    having count(*) >= {{ var('anomaly_minimum_evidence') }}
+        target.value,
+        target.events
+    having
+        count(*) >= {{ var('anomaly_minimum_evidence') }}
+        and {{ exact_median('earlier.value') }} > 0
 ),
 
--- The spread is the median absolute deviation, but never less than 5 % of the median or, for
--- counts, than the noise of counting: a flat history must not turn a ripple into an alarm.
+-- Changes are factors: a third is as far from normal as three times. So distances are those of
+-- logarithms, in units of the median absolute deviation, which is never taken for less than
+-- {{ smallest_spread }}: a flat history must not turn a ripple into an alarm. Nothing counts as a fiftieth.
 scored as (
     select
         baselines.*,
+        distance.log_ratio,
         round(
-            (baselines.value - baselines.median)
-            / greatest(
-                1.4826 * spread.mad,
-                0.05 * baselines.median,
-                case
-                    when
-                        baselines.measure in ({{ text_list(counts) }})
-                        then sqrt(greatest(baselines.median, 1))
-                    else 0.01
-                end
-            ),
+            (
+                distance.log_ratio
+                / sqrt(
+                    greatest(1.4826 * spread.mad, {{ smallest_spread }}) ^ 2
+                    -- The variance of counting, of the day and of its median: ten purchases are
+                    -- soon eight or twelve.
+                    + case
+                        when baselines.usual_events is null then 0
+                        else 1.3 / greatest(baselines.usual_events::double precision, 0.5)
+                    end
+                )
+            )::numeric,
             2
         ) as score,
-        round(100 * (baselines.value - baselines.median) / nullif(baselines.median, 0), 1)
-            as change_percent
+        round(100 * (baselines.value - baselines.median) / baselines.median, 1) as change_percent
     from baselines
     cross join
         lateral (
-            select {{ exact_median('abs(earlier.value - baselines.median)') }} as mad
+            select ln(greatest(baselines.value / baselines.median, 0.02)::double precision)
+                as log_ratio
+        ) as distance
+    cross join
+        lateral (
+            select
+                percentile_cont(0.5) within group (
+                    order by abs(ln(greatest(earlier.value / baselines.median, 0.02)::float8))
+                ) as mad
             from unnest(baselines.earlier_values) as earlier (value)
         ) as spread
 ),
 
-reported as (
-    select scored.*
+unusual as (
+    select
+        scored.*,
+        case
+            when scored.value = 0 then 'stopped'
+            when scored.score > 0 then 'spike'
+            else 'drop'
+        end as kind
     from scored
-    left join observed as day_before
-        on
-            scored.level = day_before.level
-            and scored.external_entity_id = day_before.external_entity_id
-            and scored.measure = day_before.measure
-            and scored.event_date - 1 = day_before.event_date
     where
         abs(scored.score) >= {{ var('anomaly_minimum_score') }}
-        and coalesce(
-            abs(scored.change_percent) >= {{ var('anomaly_minimum_change_percent') }}, true
+        and abs(scored.log_ratio) >= ln({{ var('anomaly_minimum_factor') }})
+        -- A handful of conversions comes and goes.
+        and (
+            scored.measure not in ({{ text_list(conversions) }})
+            or greatest(scored.usual_events, scored.events) >= {{ smallest_conversions }}
         )
-        -- What stopped is reported on the day it stopped, not on each day after.
-        and (scored.value <> 0 or day_before.value is distinct from 0)
+),
+
+-- A campaign's spend on a day whose daily budget is known. Meta may spend up to 75 % over it.
+beyond_budget as (
+    select
+        active.level,
+        active.account_id,
+        active.external_entity_id,
+        active.event_date,
+        active.spend,
+        max(history.daily_budget) as daily_budget
+    from active
+    inner join {{ ref('stg_meta__ad_accounts') }} as accounts
+        on active.account_id = accounts.account_id
+    inner join whole_days
+        on active.account_id = whole_days.account_id and active.event_date = whole_days.event_date
+    inner join {{ ref('entity_history') }} as history
+        on
+            active.level = history.level
+            and active.external_entity_id = history.external_entity_id
+            and tstzrange(history.valid_from, history.valid_to) && tstzrange(
+                active.event_date::timestamp at time zone accounts.timezone,
+                (active.event_date + 1)::timestamp at time zone accounts.timezone
+            )
+    where active.level = 'campaign' and {{ in_window('active.event_date', '1') }}
+    group by
+        active.level,
+        active.account_id,
+        active.external_entity_id,
+        active.event_date,
+        active.spend
+    -- Each version of the day must name a budget.
+    having
+        active.spend > 1.75 * max(history.daily_budget)
+        and count(*) = count(history.daily_budget)
+        and max(history.daily_budget) > 0
+),
+
+candidates as (
+    select
+        level,
+        account_id,
+        external_entity_id,
+        event_date,
+        measure,
+        kind,
+        value,
+        median as expected,
+        score,
+        log_ratio,
+        change_percent,
+        evidence_weeks
+    from unusual
+    union all
+    select
+        level,
+        account_id,
+        external_entity_id,
+        event_date,
+        'spend' as measure,
+        'over_budget' as kind,
+        spend as value,
+        daily_budget as expected,
+        null as score,
+        ln((spend / daily_budget)::double precision) as log_ratio,
+        round(100 * (spend - daily_budget) / daily_budget, 1) as change_percent,
+        null as evidence_weeks
+    from beyond_budget
+),
+
+-- One story for an object's day: its cause leads, what follows from it is named beside it.
+ranked as (
+    select
+        candidates.*,
+        row_number() over story as position,
+        string_agg(measure, ', ') over related as related_measures,
+        string_agg(measure || ' (' || to_char(change_percent, 'FMSG999999990') || ' %)', ', ')
+            over related as related_text
+    from candidates
+    window
+        story as (
+            partition by level, external_entity_id, event_date
+            order by
+                case
+                    when measure = 'impressions' and kind = 'stopped' then 1
+                    when kind = 'over_budget' then 2
+                    else array_position(
+                        array[
+                            'spend', 'cpm', 'ctr', 'impressions', 'clicks', 'cpc',
+                            'purchases', 'leads', 'revenue'
+                        ],
+                        measure
+                    ) + 2
+                end
+        ),
+        related as (story rows between 1 following and unbounded following)
+),
+
+stories as (
+    select
+        ranked.*,
+        lag(event_date) over (
+            partition by level, external_entity_id, measure, kind
+            order by event_date
+        ) = event_date - 1 as goes_on
+    from ranked
+    where position = 1
 )
 
 select
-    'meta:' || reported.level || ':' || reported.external_entity_id || ':'
-    || reported.measure || ':' || reported.event_date as anomaly_key,
+    'meta:' || stories.level || ':' || stories.external_entity_id || ':' || stories.event_date
+        as anomaly_key,
     accounts.workspace_id,
-    reported.account_id,
-    reported.level,
-    reported.external_entity_id,
-    reported.event_date,
-    reported.measure,
-    case
-        when reported.value = 0 then 'stopped'
-        when reported.score > 0 then 'spike'
-        else 'drop'
-    end as kind,
-    reported.value,
-    round(reported.median, 6) as expected,
-    reported.score,
-    reported.change_percent,
-    reported.evidence_weeks,
-    initcap(reported.level) || ' ' || reported.external_entity_id || ': ' || reported.measure
-    || ' was ' || trim_scale(round(reported.value, 2)) || ' on ' || reported.event_date
-    || ', usually ' || trim_scale(round(reported.median, 2)) || ' on a '
-    || to_char(reported.event_date, 'FMDay')
-    || coalesce(' (' || to_char(reported.change_percent, 'FMSG999999990') || ' %)', '')
-    || ', by the last ' || reported.evidence_weeks || ' weeks' as sentence
-from reported
+    stories.account_id,
+    stories.level,
+    stories.external_entity_id,
+    stories.event_date,
+    stories.measure,
+    stories.kind,
+    stories.value,
+    round(stories.expected, 6) as expected,
+    stories.score,
+    stories.change_percent,
+    stories.evidence_weeks,
+    stories.related_measures,
+    initcap(stories.level) || ' ' || stories.external_entity_id || ': '
+    || case
+        when stories.kind = 'over_budget'
+            then
+                'spent ' || trim_scale(round(stories.value, 2)) || ' on ' || stories.event_date
+                || ', more than 75 % over its daily budget of '
+                || trim_scale(round(stories.expected, 2))
+        else
+            case
+                when stories.kind = 'stopped' and stories.measure = 'impressions'
+                    then 'delivery stopped: no impressions on ' || stories.event_date
+                when stories.kind = 'stopped'
+                    then 'no ' || stories.measure || ' on ' || stories.event_date
+                else
+                    stories.measure || ' was ' || trim_scale(round(stories.value, 2)) || ' on '
+                    || stories.event_date
+            end
+            || ', usually ' || trim_scale(round(stories.expected, 2)) || ' on a '
+            || to_char(stories.event_date, 'FMDay')
+            || case
+                when stories.kind = 'stopped' then ''
+                else ' (' || to_char(stories.change_percent, 'FMSG999999990') || ' %)'
+            end
+            || ', by the last ' || stories.evidence_weeks || ' weeks'
+    end
+    || coalesce('; with it: ' || stories.related_text, '') as sentence
+from stories
 inner join {{ ref('stg_meta__ad_accounts') }} as accounts
-    on reported.account_id = accounts.account_id
+    on stories.account_id = accounts.account_id
+-- A campaign that does what its whole account does adds nothing; one that does more does.
+left join stories as whole
+    on
+        stories.level = 'campaign'
+        and whole.level = 'account'
+        and stories.account_id = whole.account_id
+        and stories.event_date = whole.event_date
+        and stories.measure = whole.measure
+        and stories.kind = whole.kind
+        and abs(stories.log_ratio) <= 1.25 * abs(whole.log_ratio)
+where
+    {{ in_window('stories.event_date') }}
+    and stories.goes_on is not true
+    and whole.event_date is null

@@ -1,0 +1,117 @@
+"""A process that pulls and loads a window, as the sync job does but for dbt; made to be killed.
+
+``python -m benchmarks.backfill_worker START END [SPEED EPOCH]``. Database, simulator and token
+come from the environment, as for every command. It prints ``working`` once it begins and exits
+with 0 when every slice is done. It belongs to the same sync as ``meta-ads sync`` of these dates.
+
+``SPEED`` seconds pass in its waits for each real one, counted from ``EPOCH`` (Unix seconds), to
+go with a simulator whose clock runs as fast.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+
+from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.control.connections import Connection
+from meta_ads_pipeline.control.database import Database, open_database
+from meta_ads_pipeline.control.syncs import open_sync
+from meta_ads_pipeline.meta_api.connected import ConnectedClients, app_of, clients_for
+from meta_ads_pipeline.meta_api.fields import Kind
+from meta_ads_pipeline.meta_api.shared_governor import PostgresGovernor
+from meta_ads_pipeline.raw.context import PullContext, SliceReport
+from meta_ads_pipeline.raw.pull import (
+    for_each_account,
+    pull_connected_accounts,
+    pull_entities,
+    pull_insights,
+)
+from meta_ads_pipeline.settings import Settings, get_settings
+from meta_ads_pipeline.windows import DateWindow
+
+INSIGHTS = ("insights_daily", "insights_hourly", "account_totals")
+ENTITIES: tuple[Kind, ...] = ("ad", "adset", "campaign", "creative")
+
+
+@dataclass(frozen=True)
+class FastClock:
+    """A clock that runs ``speed`` times as fast as the real one since ``epoch``."""
+
+    speed: float
+    epoch: float
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return self.epoch + (time.time() - self.epoch) * self.speed
+
+    def sleep(self, seconds: float) -> None:
+        """Wait so long on this clock."""
+        time.sleep(seconds / self.speed)
+
+
+def backfill(
+    database: Database, clients: ConnectedClients, window: DateWindow
+) -> dict[str, Exception]:
+    """Pull and load everything of the window that its sync has not done; the failures."""
+    sync = open_sync(database, window.start, window.end)
+    context = PullContext(sync_id=sync.sync_id, run_id=f"worker-{time.time_ns()}")
+    pulled = pull_connected_accounts(database, clients, ctx=context)
+    failures = dict(pulled.failures)
+    steps: list[Callable[[Account], list[SliceReport]]] = []
+
+    def insights(asset: str, account: Account) -> list[SliceReport]:
+        client = clients.client_for(account.account_id)
+        return pull_insights(database, client, account, asset, window.dates, context)
+
+    def entities(kind: Kind, account: Account) -> list[SliceReport]:
+        client = clients.client_for(account.account_id)
+        return pull_entities(database, client, account, kind, window.dates, context)
+
+    steps += [partial(insights, asset) for asset in INSIGHTS]
+    steps += [partial(entities, kind) for kind in ENTITIES]
+    for step in steps:
+        failures |= for_each_account(pulled.accounts, step, max_workers=4).failures
+    return failures
+
+
+def fast_clients(settings: Settings, database: Database, clock: FastClock) -> ConnectedClients:
+    """The connections' clients, with every wait and every limit on the fast clock."""
+
+    def governor(connection: Connection) -> PostgresGovernor:
+        return PostgresGovernor(
+            database,
+            app=app_of(settings, connection),
+            connection_id=connection.connection_id,
+            label=connection.label,
+            clock=clock.now,
+            sleep=clock.sleep,
+        )
+
+    return clients_for(
+        settings, database, governor_for=governor, clock=clock.now, sleep=clock.sleep
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Do it once; 1 when some slice is not done."""
+    logging.basicConfig(level=logging.ERROR)
+    window = DateWindow(date.fromisoformat(arguments[0]), date.fromisoformat(arguments[1]))
+    clock = FastClock(*(float(text) for text in (*arguments[2:], "1", "0")[:2]))
+    settings = get_settings()
+    database = open_database(settings)
+    print("working", flush=True)
+    with fast_clients(settings, database, clock) as clients:
+        failures = backfill(database, clients, window)
+    for name, error in failures.items():
+        print(f"{name}: {error}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

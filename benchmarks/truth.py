@@ -1,0 +1,107 @@
+"""Is what the database holds what the simulator has? Differences in words; none is the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.simulator.control_client import ControlClient
+from meta_ads_pipeline.windows import DateWindow
+
+Numbers: TypeAlias = tuple[Decimal, int, int, int]
+"""Spend in major units, impressions, clicks, link clicks."""
+
+_SUMS = (
+    "sum(spend) as spend, sum(impressions) as impressions, sum(clicks) as clicks,"
+    " coalesce(sum(link_clicks), 0) as link_clicks"
+)
+_BY_AD = ("raw.insights_hourly", "raw.insights_daily")
+_BY_ACCOUNT = ("raw.account_totals",)
+
+
+def raw_differences(
+    database: Database, control: ControlClient, account_ids: Sequence[str], window: DateWindow
+) -> list[str]:
+    """Ad by ad and day by day in the hours and the days, day by day in the account's totals."""
+    found: list[str] = []
+    for account_id in account_ids:
+        for by_ad, tables in ((True, _BY_AD), (False, _BY_ACCOUNT)):
+            expected = _truth(control, account_id, window, by_ad=by_ad)
+            for table in tables:
+                held = _held(database, table, account_id, window, by_ad=by_ad)
+                found += _differences(f"{table} of act_{account_id}", expected, held)
+    return found
+
+
+def marts_differences(
+    database: Database, control: ControlClient, account_ids: Sequence[str], window: DateWindow
+) -> list[str]:
+    """Day by day in ``marts.account_daily``, ad by ad and day by day in ``marts.ad_daily``."""
+    found: list[str] = []
+    for account_id in account_ids:
+        for by_ad, table in ((False, "marts.account_daily"), (True, "marts.ad_daily")):
+            expected = _truth(control, account_id, window, by_ad=by_ad)
+            held = _held(database, table, account_id, window, by_ad=by_ad)
+            found += _differences(f"{table} of act_{account_id}", expected, held)
+    return found
+
+
+def fetched_more_than_once(database: Database) -> int:
+    """How many slices were loaded from a pull again under the sync that had done them."""
+    with database.connect() as connection:
+        row = connection.execute(
+            "select count(*) as n from (select from control.slice_loads where sync_id is not null"
+            " group by account_id, partition_date, asset, sync_id having count(*) > 1) as again"
+        ).fetchone()
+    assert row is not None
+    return int(row["n"])
+
+
+def _truth(
+    control: ControlClient, account_id: str, window: DateWindow, *, by_ad: bool
+) -> dict[tuple[str, ...], Numbers]:
+    rows = control.truth(account_id, window.start, window.end, by_ad=by_ad)
+    return {
+        (row["date"], row["ad_id"]) if by_ad else (row["date"],): (
+            Decimal(row["spend"]),
+            int(row["impressions"]),
+            int(row["clicks"]),
+            int(row["inline_link_clicks"]),
+        )
+        for row in rows
+    }
+
+
+def _held(
+    database: Database, table: str, account_id: str, window: DateWindow, *, by_ad: bool
+) -> dict[tuple[str, ...], Numbers]:
+    key = "event_date::text as day, ad_id" if by_ad else "event_date::text as day"
+    query = (
+        f"select {key}, {_SUMS} from {table} where account_id = %s"
+        f" and event_date between %s and %s group by {'1, 2' if by_ad else '1'}"
+    )
+    with database.connect() as connection:
+        rows = connection.execute(query.encode(), [account_id, window.start, window.end]).fetchall()
+    return {(row["day"], row["ad_id"]) if by_ad else (row["day"],): _numbers(row) for row in rows}
+
+
+def _numbers(row: dict[str, Any]) -> Numbers:
+    return (
+        Decimal(row["spend"] or 0),
+        int(row["impressions"] or 0),
+        int(row["clicks"] or 0),
+        int(row["link_clicks"]),
+    )
+
+
+def _differences(
+    what: str, expected: dict[tuple[str, ...], Numbers], held: dict[tuple[str, ...], Numbers]
+) -> list[str]:
+    nothing: Numbers = (Decimal(0), 0, 0, 0)
+    return [
+        f"{what}: {' '.join(key)} has {held.get(key)}, expected {expected.get(key)}"
+        for key in sorted(expected.keys() | held.keys())
+        if expected.get(key, nothing) != held.get(key, nothing)
+    ]

@@ -1,0 +1,26 @@
+{#- An hour's part of a day's value, from `running`'s weights: the running total up to and with the
+    hour less the one before it, each rounded. All of it where the day has no hour. -#}
+{% macro allocated(value) -%}
+    case
+        when running.natural_key is null then {{ value }}
+        else
+            {{ running_part(value, 'running.running_weight') }}
+            - {{ running_part(value, '(running.running_weight - running.weight)') }}
+    end
+{%- endmacro %}
+
+{% macro running_part(value, weight) -%}
+    round(
+        {{ value }} * {{ weight }} / running.total_weight,
+        greatest(scale({{ value }}), days.least_scale)
+    )
+{%- endmacro %}
+
+{#- When the youngest of the levels' names began to be known. -#}
+{% macro range_starts(levels) -%}
+    greatest(
+        {%- for level in levels -%}
+            coalesce({{ level }}_then.valid_from, 'infinity'){{ ', ' if not loop.last }}
+        {%- endfor -%}
+    )
+{%- endmacro %}

@@ -1,0 +1,103 @@
+"""``meta-ads plan``: what a sync of a range would cost. Asks Meta nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from meta_ads_pipeline.control.accounts import active_accounts
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.meta_api.limits import BudgetRules
+from meta_ads_pipeline.raw.plan import AccountPlan, plan_accounts
+from meta_ads_pipeline.settings import Settings
+from meta_ads_pipeline.windows import DateWindow
+
+
+def read_plan(
+    settings: Settings, database: Database, window: DateWindow, accounts: Sequence[str]
+) -> list[AccountPlan]:
+    """The plans of these accounts, or of all that syncs read; none before the first sync.
+
+    Raises ``UnknownAccountError`` for an account that was never landed.
+    """
+    known = active_accounts(database, only=list(accounts) or settings.ad_account_ids)
+    return plan_accounts(
+        database,
+        known,
+        window,
+        rules=BudgetRules(calls_per_hour=settings.calls_per_hour),
+        readers=settings.max_parallel_requests_per_account,
+    )
+
+
+def as_json(window: DateWindow, plans: Sequence[AccountPlan]) -> dict[str, Any]:
+    """The plans as plain values."""
+    return {
+        "start": window.start.isoformat(),
+        "end": window.end.isoformat(),
+        "calls": sum(plan.calls for plan in plans),
+        "rows": sum(plan.rows for plan in plans),
+        "accounts": [
+            {
+                "account_id": plan.account.account_id,
+                "name": plan.account.name,
+                "calls": plan.calls,
+                "rows": plan.rows,
+                "calls_per_hour": plan.calls_per_hour,
+                "tier": plan.tier,
+                "share_of_hourly_budget": round(plan.share, 4),
+                "expected_seconds": round(plan.seconds),
+                "assets": [
+                    {
+                        "asset": each.asset,
+                        "calls": each.calls,
+                        "rows": each.rows,
+                        "reports": each.reports,
+                    }
+                    for each in plan.assets
+                ],
+            }
+            for plan in plans
+        ],
+    }
+
+
+def print_plan(console: Console, window: DateWindow, plans: Sequence[AccountPlan]) -> None:
+    """One line for each account and asset, then the sum. Expectations, not promises."""
+    if not plans:
+        console.print(
+            "No ad account is known yet, so there is nothing to estimate from: sync one day first, "
+            "for instance `meta-ads sync --preset yesterday`."
+        )
+        return
+    table = Table(
+        title=f"A sync of {window.start} to {window.end}, as expected from what is landed",
+        title_justify="left",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+    )
+    for column in ("account", "asset"):
+        table.add_column(column, no_wrap=True)
+    for column in ("calls", "reports", "rows"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for plan in plans:
+        for each in plan.assets:
+            figures = (each.calls, each.reports, each.rows)
+            table.add_row(
+                f"act_{each.account_id}", each.asset, *(f"{figure:,}" for figure in figures)
+            )
+        table.add_section()
+    console.print(table)
+    for plan in plans:
+        console.print(
+            f"act_{plan.account.account_id} {plan.account.name or ''}: {plan.calls:,} calls, "
+            f"{100 * plan.share:.1f} % of {plan.calls_per_hour:,} an hour ({plan.tier}), "
+            f"{plan.rows:,} rows, about {math.ceil(plan.seconds / 60)} min.",
+            soft_wrap=True,
+        )
+    console.print(f"{sum(plan.calls for plan in plans):,} calls in all; none was spent on this.")

@@ -1,0 +1,120 @@
+"""Gaps: slices inside an account's history that are not there, found without being told.
+
+The history of an account begins with its first date whose insights are done, and ends with its
+local yesterday. Within it every asset has a slice for every date, and each is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+from meta_ads_pipeline.control.database import Database
+
+INSIGHTS = ("insights_hourly", "insights_daily", "account_totals")
+SLICED_ASSETS = (*INSIGHTS, "campaigns", "adsets", "ads", "creatives")
+MISSING = "missing"
+_THERE = ("done", "mismatched")  # mismatched ones are pulled; reconciliation has them pulled again
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Consecutive account-local dates, both included, that one asset of one account lacks.
+
+    ``status`` is ``missing`` (never asked for), or the slices' own: ``failed``, ``parked``,
+    ``running``.
+    """
+
+    account_id: str
+    asset: str
+    start: date
+    end: date
+    status: str
+
+    @property
+    def days(self) -> int:
+        """How many dates it covers."""
+        return (self.end - self.start).days + 1
+
+    @property
+    def dates(self) -> list[date]:
+        """Every date, oldest first."""
+        return [self.start + timedelta(days=n) for n in range(self.days)]
+
+
+@dataclass(frozen=True)
+class GapBatch:
+    """What is asked for in one go: the dates of a window, for the accounts that lack some."""
+
+    start: date
+    end: date
+    account_ids: tuple[str, ...]
+
+
+def find_gaps(database: Database, now: datetime, only: Sequence[str] = ()) -> list[Gap]:
+    """All gaps of active accounts (of ``only``, where given), newest first.
+
+    Raises ``DatabaseError`` when the server cannot be reached.
+    """
+    with database.connect() as connection:
+        rows = connection.execute(
+            "with history as ("
+            " select a.account_id, min(s.partition_date) as first,"
+            "   (%(now)s at time zone a.timezone)::date - 1 as last"
+            " from control.ad_accounts as a join control.slices as s using (account_id)"
+            " where a.is_active and s.status = any(%(there)s) and s.asset = any(%(insights)s)"
+            "   and (%(only)s::text[] = '{}' or a.account_id = any(%(only)s))"
+            " group by a.account_id, a.timezone)"
+            " select h.account_id, wanted.asset, day::date as day,"
+            "   coalesce(s.status, %(missing)s) as status"
+            " from history as h cross join unnest(%(assets)s::text[]) as wanted (asset)"
+            " cross join generate_series(h.first, h.last, interval '1 day') as day"
+            " left join control.slices as s on s.account_id = h.account_id"
+            "   and s.partition_date = day::date and s.asset = wanted.asset"
+            " where s.status is null or s.status <> all(%(there)s)"
+            " order by 1, 2, 4, 3",
+            {
+                "now": now,
+                "there": list(_THERE),
+                "insights": list(INSIGHTS),
+                "assets": list(SLICED_ASSETS),
+                "missing": MISSING,
+                "only": list(only),
+            },
+        ).fetchall()
+    gaps = list(_runs(rows))
+    return sorted(gaps, key=lambda gap: (-gap.end.toordinal(), gap.account_id, gap.asset))
+
+
+def next_batch(gaps: Iterable[Gap], max_account_days: int) -> GapBatch | None:
+    """The newest gaps that were never asked for, bounded; None when there is none.
+
+    Those that failed have their own time to be tried again. The window ends with the newest
+    missing date and covers at most ``max_account_days`` divided among the accounts that lack it.
+    """
+    missing = [gap for gap in gaps if gap.status == MISSING]
+    if not missing:
+        return None
+    end = max(gap.end for gap in missing)
+    accounts = sorted({gap.account_id for gap in missing if gap.end == end})[:max_account_days]
+    longest = max(1, max_account_days // len(accounts))
+    start = end - timedelta(days=longest - 1)
+    dates = [
+        day for gap in missing if gap.account_id in accounts for day in gap.dates if day >= start
+    ]
+    return GapBatch(min(dates), end, tuple(accounts))
+
+
+def _runs(rows: Sequence[dict[str, Any]]) -> Iterable[Gap]:
+    """Consecutive dates of the same account, asset and status, as one gap each."""
+
+    def place(numbered: tuple[int, dict[str, Any]]) -> tuple[Any, ...]:
+        number, row = numbered
+        return (row["account_id"], row["asset"], row["status"], row["day"].toordinal() - number)
+
+    for (account_id, asset, status, _), group in groupby(enumerate(rows), key=place):
+        days = [row["day"] for _, row in group]
+        yield Gap(account_id, asset, days[0], days[-1], status)

@@ -1,0 +1,390 @@
+"""Ten ways to get the numbers wrong, each planted on an account-day of its own, and what sees it.
+
+Some are planted at the API, some between the client and the loader, some in the landed rows as a
+buggy loader would have written them. All dates are settled: not a cent is let through. Everything
+is pulled once with the faults and once after they are mended; dbt builds twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.meta_api.client import MetaAdsClient
+from meta_ads_pipeline.meta_api.insights import InsightsPart
+from meta_ads_pipeline.quality.completeness import check_completeness
+from meta_ads_pipeline.quality.raw_models import LANDED_TABLES
+from meta_ads_pipeline.quality.reconciliation import check_reconciliation
+from meta_ads_pipeline.quality.schema_checks import check_landed_table
+from meta_ads_pipeline.quality.scope import CheckScope
+from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts, pull_entities, pull_insights
+from meta_ads_pipeline.simulator.config import DEFAULT_TOKEN, SimulatorConfig
+from meta_ads_pipeline.simulator.server import SimulatorServer
+from meta_ads_pipeline.windows import DateWindow
+from tests.conftest import TEST_MARKETS
+
+from .warehouse import INSIGHTS, Warehouse
+
+pytestmark = pytest.mark.slow
+
+FIRST = date(2026, 10, 1)
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+Rows = list[dict[str, Any]]
+
+
+class Misreader:
+    """The real client; what it reads of insights is changed before the loader sees it."""
+
+    def __init__(self, client: MetaAdsClient, change: Callable[[Rows], Rows]) -> None:
+        self._client = client
+        self._change = change
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def iter_insights(self, *arguments: Any, **options: Any) -> Iterator[InsightsPart]:
+        """The real parts with changed rows."""
+        for part in self._client.iter_insights(*arguments, **options):
+            yield replace(part, rows=self._change(part.rows))
+
+
+@dataclass
+class World:
+    """The simulator, the real client and the warehouse between which faults are planted."""
+
+    warehouse: Warehouse
+    server: SimulatorServer
+    client: MetaAdsClient
+    accounts: Mapping[str, Account] = field(default_factory=dict)
+
+    def land_accounts(self) -> None:
+        """Make the accounts known, by currency."""
+        context = PullContext(sync_id="accounts", run_id="run")
+        landed = pull_ad_accounts(self.warehouse.database, self.client, ctx=context)
+        self.accounts = {account.currency: account for account in landed}
+
+    def pull(
+        self,
+        account: Account,
+        dates: Sequence[date],
+        sync_id: str,
+        assets: Sequence[str] = INSIGHTS,
+        change: Callable[[Rows], Rows] | None = None,
+    ) -> None:
+        """Read and land; ``change`` is the bug between both."""
+        reader = self.client if change is None else Misreader(self.client, change)
+        context = PullContext(sync_id=sync_id, run_id="run")
+        for asset in assets:
+            pull_insights(self.warehouse.database, reader, account, asset, dates, context)
+
+    def tamper(self, statement: str, account: Account, day: date) -> None:
+        """Change landed rows of an account-day (``{where}``); at least one must be concerned."""
+        where = f"account_id = '{account.account_id}' and event_date = '{day}'"
+        with self.warehouse.database.connect() as connection:
+            assert connection.execute(statement.format(where=where).encode()).rowcount > 0
+
+    def an_ad(self, account: Account, day: date) -> str:
+        """The ad that spent most on the day."""
+        rows = self.server.control.truth(account.account_id, day, day, by_ad=True)
+        return str(max(rows, key=lambda row: Decimal(row["spend"]))["ad_id"])
+
+
+Plant = Callable[[World, Account, date], None]
+
+
+def misread(asset: str, change: Callable[[Rows], Rows]) -> Plant:
+    """A bug between the client and the loader in one of the three pulls."""
+
+    def plant(world: World, account: Account, day: date) -> None:
+        world.pull(account, [day], "faulty", [asset], change)
+
+    return plant
+
+
+def miswritten(statement: str) -> Plant:
+    """A bug of the loader: other rows land than were read."""
+
+    def plant(world: World, account: Account, day: date) -> None:
+        world.tamper(statement, account, day)
+
+    return plant
+
+
+def level_fault(level: str, action: str, *, one_ad: bool = False) -> Plant:
+    """Meta's own answer at one level is wrong."""
+
+    def plant(world: World, account: Account, day: date) -> None:
+        ad_id = world.an_ad(account, day) if one_ad else None
+        world.server.control.plant_level_fault(
+            account.account_id, level, action, ad_id=ad_id, day=day
+        )
+        world.pull(account, [day], "faulty")
+
+    return plant
+
+
+def restated_but_read_in_part(world: World, account: Account, day: date) -> None:
+    """Meta restates the day; only the account's total is read again."""
+    world.server.control.restate(account.account_id, [day], "1.5")
+    world.pull(account, [day], "faulty", ["account_totals"])
+
+
+def _second_page_lost(rows: Rows) -> Rows:
+    return rows[: len(rows) // 2]
+
+
+def _through_binary_cents(rows: Rows) -> Rows:
+    return [row | {"spend": str(int(float(row["spend"]) * 100) / 100)} for row in rows]
+
+
+def _by_a_hundred(rows: Rows) -> Rows:
+    return [row | {"spend": str(Decimal(row["spend"]) / 100)} for row in rows]
+
+
+def _nothing(rows: Rows) -> Rows:
+    return []
+
+
+DOUBLED = ", ".join(f"{name} = 2 * {name}" for name in ("spend", "impressions", "clicks"))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A planted fault: what must see it, and whether the facts must be without the account-day."""
+
+    name: str
+    plant: Plant
+    caught_by: str
+    held: bool = True
+    currency: str = "EUR"
+
+
+FAULTS = (
+    Fault(
+        "a dropped page",
+        misread("insights_hourly", _second_page_lost),
+        "reconciliation: spend mismatch",
+    ),
+    Fault(
+        "a doubled page",
+        miswritten(
+            f"update raw.insights_daily set {DOUBLED} where {{where}} and ad_id >="
+            " (select percentile_disc(0.5) within group (order by ad_id)"
+            " from raw.insights_daily where {where})"
+        ),
+        "reconciliation: spend mismatch",
+    ),
+    Fault(
+        "a lost ad", level_fault("ad", "drop", one_ad=True), "reconciliation: impressions mismatch"
+    ),
+    Fault(
+        "a shifted hour",
+        miswritten(
+            "update raw.insights_hourly set event_at = event_at + interval '1 hour' where {where}"
+        ),
+        "insights_hourly schema: event_at is the first instant of the date and hour in the"
+        " account's timezone",
+        held=False,
+    ),
+    Fault(
+        "a shifted hour across midnight",
+        miswritten(
+            "update raw.insights_hourly set event_date = event_date + 20 where {where}"
+            " and event_hour = (select max(event_hour) from raw.insights_hourly where {where})"
+        ),
+        "reconciliation: impressions mismatch",
+    ),
+    Fault(
+        "a float, cents off",
+        misread("insights_daily", _through_binary_cents),
+        "reconciliation: spend mismatch",
+    ),
+    Fault(
+        "a float, its tail left",
+        miswritten("update raw.insights_daily set spend = spend + 4e-17 where {where}"),
+        "insights_daily schema: spend has at most two decimals: more are the trace of a binary"
+        " float",
+        held=False,
+    ),
+    Fault(
+        "a wrong offset currency",
+        misread("insights_hourly", _by_a_hundred),
+        "reconciliation: spend mismatch",
+        currency="JPY",
+    ),
+    Fault(
+        "a wrong offset currency in all three pulls",
+        lambda world, account, day: world.pull(account, [day], "faulty", change=_by_a_hundred),
+        "account_totals schema: spend is whole in a currency without decimals",
+        held=False,
+        currency="JPY",
+    ),
+    Fault(
+        "a swallowed empty day",
+        misread("insights_hourly", _nothing),
+        "reconciliation: impressions mismatch",
+    ),
+    Fault(
+        "a day that was never read",
+        lambda world, account, day: world.tamper(
+            "with gone as (delete from control.slices where account_id || partition_date in"
+            " (select account_id || event_date from raw.account_totals where {where})),"
+            " rows as (delete from raw.insights_hourly where {where}),"
+            " days as (delete from raw.insights_daily where {where})"
+            " delete from raw.account_totals where {where}",
+            account,
+            day,
+        ),
+        "insights_hourly completeness",
+    ),
+    Fault("a missing level", level_fault("account", "drop"), "reconciliation: spend mismatch"),
+    Fault(
+        "a missing level, never pulled",
+        lambda world, account, day: world.tamper(
+            "with gone as (delete from control.slices where asset = 'account_totals'"
+            " and account_id || partition_date in"
+            " (select account_id || event_date from raw.account_totals where {where}))"
+            " delete from raw.account_totals where {where}",
+            account,
+            day,
+        ),
+        "reconciliation: spend incomplete",
+    ),
+    Fault(
+        "a doubled conversion",
+        miswritten(
+            "update raw.insights_daily set actions = actions || actions where {where}"
+            " and exists (select from jsonb_array_elements(actions) as action"
+            " where action ->> 'action_type' = 'omni_purchase')"
+        ),
+        "reconciliation: purchases mismatch",
+    ),
+    Fault("a stale slice", restated_but_read_in_part, "reconciliation: spend mismatch"),
+)
+SOUND = date(2026, 10, 1) + timedelta(days=len(FAULTS))
+"""A day on which Meta sends every row of the ads twice: no fault, for a row is one row."""
+
+
+def day_of(fault: Fault) -> date:
+    """The day that the fault is planted on."""
+    return FIRST + timedelta(days=FAULTS.index(fault))
+
+
+@dataclass
+class Seen:
+    """What the checks said, and what the facts held, by account-day."""
+
+    caught: dict[tuple[str, date], set[str]] = field(default_factory=dict)
+    spend: dict[tuple[str, date], Decimal] = field(default_factory=dict)
+
+
+def look(world: World) -> Seen:
+    """Build the marts and run the checks, account-day by account-day."""
+    warehouse, seen = world.warehouse, Seen()
+    warehouse.build(FIRST, SOUND, tests=False)
+    for account in world.accounts.values():
+        for offset in range((SOUND - FIRST).days + 1):
+            day = FIRST + timedelta(days=offset)
+            scope = CheckScope(DateWindow(day, day), (account,), NOW)
+            found = seen.caught[account.account_id, day] = set()
+            for asset in INSIGHTS:
+                broken = check_landed_table(warehouse.database, LANDED_TABLES[asset], scope)
+                found |= {f"{asset} schema: {rule}" for rule in broken.errors}
+                if not check_completeness(warehouse.database, asset, scope).passed:
+                    found.add(f"{asset} completeness")
+            outcome = check_reconciliation(warehouse.database, scope)
+            rows = warehouse.rows(
+                "select measure, status from marts.reconciliation where account_id = %s"
+                " and event_date = %s and status not in ('reconciled', 'within_tolerance')",
+                account.account_id,
+                day,
+            )
+            assert bool(rows) != outcome.violations.passed
+            found |= {f"reconciliation: {row['measure']} {row['status']}" for row in rows}
+    for row in warehouse.rows(
+        "select account_id, event_date, sum(spend) as spend from marts.metric_facts"
+        " where event_date between %s and %s group by 1, 2",
+        *(FIRST, SOUND),
+    ):
+        seen.spend[row["account_id"], row["event_date"]] = row["spend"]
+    return seen
+
+
+@dataclass
+class Outcome:
+    """Both looks, and what the API says, by account-day."""
+
+    accounts: Mapping[str, Account]
+    faulty: Seen
+    mended: Seen
+    truth: Mapping[tuple[str, date], Decimal]
+
+
+@pytest.fixture(scope="module")
+def outcome(built_warehouse: Warehouse) -> Iterator[Outcome]:
+    """All faults planted, looked at, mended and looked at again."""
+    built_warehouse.empty()
+    config = SimulatorConfig(
+        accounts=3, ads=8, markets=TEST_MARKETS, job_seconds=0.1, start_time=NOW
+    )
+    dates = [FIRST + timedelta(days=offset) for offset in range(len(FAULTS) + 1)]
+    with (
+        SimulatorServer(config) as server,
+        MetaAdsClient(access_token=DEFAULT_TOKEN, graph_url=server.url) as client,
+    ):
+        world = World(built_warehouse, server, client)
+        world.land_accounts()
+        accounts = [world.accounts[currency] for currency in ("EUR", "JPY")]
+        world.accounts = {account.currency: account for account in accounts}
+        for account in accounts:
+            world.pull(account, dates, "first")
+            for kind in ("campaign", "adset", "ad"):
+                context = PullContext("first", "run")
+                pull_entities(built_warehouse.database, client, account, kind, dates, context)
+        for fault in FAULTS:
+            fault.plant(world, world.accounts[fault.currency], day_of(fault))
+        level_fault("ad", "repeat")(world, world.accounts["EUR"], SOUND)
+        faulty = look(world)
+
+        server.control.reset("data")
+        for account in accounts:
+            world.pull(account, dates, "again")
+        mended = look(world)
+        truth = {
+            (account.account_id, date.fromisoformat(row["date"])): Decimal(row["spend"])
+            for account in accounts
+            for row in server.control.truth(account.account_id, dates[0], dates[-1])
+        }
+        yield Outcome(world.accounts, faulty, mended, truth)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_planted_fault_is_caught_held_and_mended(outcome: Outcome, fault: Fault) -> None:
+    place = outcome.accounts[fault.currency].account_id, day_of(fault)
+    assert fault.caught_by in outcome.faulty.caught[place]
+    if fault.held:
+        assert place not in outcome.faulty.spend
+    assert outcome.mended.caught[place] == set()
+    assert outcome.mended.spend[place] == outcome.truth[place] > 0
+
+
+def test_nothing_else_is_called_wrong(outcome: Outcome) -> None:
+    """An alarm on a sound account-day would teach people to look away."""
+    planted = {(outcome.accounts[fault.currency].account_id, day_of(fault)) for fault in FAULTS}
+    sound = outcome.faulty.caught.keys() - planted
+    assert len(sound) == 2 * (len(FAULTS) + 1) - len(planted)
+    for place in sound:
+        assert outcome.faulty.caught[place] == set(), place
+        assert outcome.faulty.spend[place] == outcome.truth[place], place
+
+
+def test_a_row_sent_twice_lands_once(outcome: Outcome) -> None:
+    place = outcome.accounts["EUR"].account_id, SOUND
+    assert outcome.faulty.caught[place] == set()
+    assert outcome.faulty.spend[place] == outcome.truth[place]

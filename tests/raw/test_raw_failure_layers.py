@@ -1,0 +1,184 @@
+"""Each kind of failure, through every layer: how often Meta is asked, and what the slice says.
+
+HTTP, the asset's op and the run are each able to retry; only what may pass by itself is tried
+again, by one of them, and no more than three times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._core.storage.tags import WILL_RETRY_TAG
+
+from meta_ads_pipeline.control.retry_delays import FIRST_DELAY, NEEDS_A_PERSON_DELAY
+from meta_ads_pipeline.raw import assets
+from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
+from meta_ads_pipeline.settings import PROJECT_ROOT
+from meta_ads_pipeline.simulator.config import DEFAULT_TOKEN
+
+DAY = datetime.now(UTC).date() - timedelta(days=40)
+ASSET = "account_totals"  # one call for all of a day
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """A run, and the instance that remembers it."""
+
+    result: dg.ExecuteInProcessResult
+    instance: dg.DagsterInstance
+
+    @property
+    def success(self) -> bool:
+        return self.result.success
+
+
+class GivenDatabase(DatabaseResource):
+    url: str
+
+    @cached_property
+    def database(self) -> Any:
+        from meta_ads_pipeline.control.database import Database
+
+        return Database(self.url)
+
+
+@pytest.fixture
+def account_id(simulator):
+    return str(simulator.control.state()["accounts"][0]["id"]).removeprefix("act_")
+
+
+@pytest.fixture
+def materialize(database, simulator, account_id):
+    """Materialize the asset as a run of the job does, on an instance with the project's retries."""
+
+    class GivenClient(MetaAdsResource):
+        @cached_property
+        def clients(self) -> Any:
+            from meta_ads_pipeline.meta_api.connected import clients_for
+            from meta_ads_pipeline.settings import Settings
+
+            settings = Settings(META_GRAPH_URL=simulator.url, META_ACCESS_TOKEN=DEFAULT_TOKEN)
+            return clients_for(settings, database, sleep=lambda _: None)
+
+        @property
+        def account_ids(self) -> list[str]:
+            return [account_id]
+
+    project = yaml.safe_load((PROJECT_ROOT / "dagster.yaml").read_text())
+    resources = {"database": GivenDatabase(url=database.url), "meta": GivenClient()}
+
+    def materialize(instance: dg.DagsterInstance, day: date = DAY) -> dg.ExecuteInProcessResult:
+        chosen = [assets.ad_accounts, getattr(assets, ASSET)]
+        return dg.materialize(
+            chosen,
+            partition_key=day.isoformat(),
+            resources=resources,
+            instance=instance,
+            raise_on_error=False,
+        )
+
+    with dg.instance_for_test(overrides={"run_retries": project["run_retries"]}) as instance:
+        assert instance.run_retries_enabled
+        yield lambda: _Outcome(materialize(instance), instance)
+
+
+def insights_calls(simulator) -> int:
+    return sum(call["edge"] == "insights" for call in simulator.control.calls())
+
+
+def the_slice(database) -> dict[str, Any]:
+    with database.connect() as connection:
+        rows = connection.execute("select * from control.slices where asset = %s", [ASSET])
+        return rows.fetchone()
+
+
+PERMANENT = [
+    ("token", {"subcode": 460}, "auth", NEEDS_A_PERSON_DELAY),
+    ("error", {"code": 200, "message": "(#200) no permission"}, "permission", NEEDS_A_PERSON_DELAY),
+    ("error", {"code": 100, "subcode": 33}, "permission", NEEDS_A_PERSON_DELAY),
+    ("error", {"code": 2635, "message": "version switched off"}, "invalid", None),
+    ("error", {"code": 99999, "message": "never heard of"}, "invalid", None),
+]
+
+
+@pytest.mark.parametrize(("fault", "params", "kind", "delay"), PERMANENT)
+def test_what_is_permanent_is_asked_once(
+    database, simulator, materialize, fault, params, kind, delay
+):
+    simulator.control.add_fault(fault, match={"edge": "insights"}, **params)
+    result = materialize()
+    assert not result.success
+    assert insights_calls(simulator) == 1
+    row = the_slice(database)
+    assert (row["status"], row["error_kind"], row["attempts"]) == ("failed", kind, 1)
+    if delay is None:
+        assert row["next_attempt_at"] is None
+    else:
+        waits = row["next_attempt_at"] - row["finished_at"]
+        assert abs(waits - delay) < timedelta(seconds=2)
+    assert_no_other_layer_retries(result)
+
+
+TRANSIENT = [
+    ("transient", {"code": 2, "http_status": 500}),
+    ("transient", {"code": 1, "http_status": 503}),
+    ("html", {"http_status": 502}),
+    ("reset", {"fraction": 0.5}),
+    ("truncate", {"fraction": 0.5}),
+]
+
+
+@pytest.mark.parametrize(("fault", "params"), TRANSIENT)
+def test_the_same_transient_failure_is_asked_three_times_then_parked(
+    database, simulator, materialize, fault, params
+):
+    simulator.control.add_fault(fault, match={"edge": "insights"}, **params)
+    result = materialize()
+    assert insights_calls(simulator) == 3
+    row = the_slice(database)
+    assert (row["status"], row["error_kind"], row["attempts"]) == ("parked", "transient", 1)
+    first_wait = row["next_attempt_at"] - row["finished_at"]
+    assert abs(first_wait - FIRST_DELAY) < timedelta(seconds=2)
+    assert_no_other_layer_retries(result)
+    materialize()
+    row = the_slice(database)
+    assert row["attempts"] == 2
+    assert abs(row["next_attempt_at"] - row["finished_at"] - 2 * FIRST_DELAY) < timedelta(seconds=2)
+    simulator.control.clear_faults()
+    assert materialize().success
+    row = the_slice(database)
+    assert (row["status"], row["next_attempt_at"], row["error_kind"]) == ("done", None, None)
+
+
+def test_two_failures_of_a_moment_cost_two_calls_and_nothing_else(database, simulator, materialize):
+    simulator.control.add_fault("transient", match={"edge": "insights"}, code=2, times=2)
+    assert materialize().success
+    assert insights_calls(simulator) == 3
+    assert the_slice(database)["attempts"] == 1
+
+
+def test_a_dead_token_stops_every_later_call_of_the_run(database, simulator, materialize):
+    simulator.control.add_fault("token", match={"edge": "me/adaccounts"}, subcode=463)
+    before = simulator.control.stats()["calls"]
+    assert not materialize().success
+    assert insights_calls(simulator) == 0
+    assert simulator.control.stats()["calls"] - before <= 2
+
+
+def test_no_asset_has_a_retry_policy_of_its_own():
+    for asset in assets.raw_assets:
+        assert asset.op.retry_policy is None, asset.key
+
+
+def assert_no_other_layer_retries(outcome: _Outcome) -> None:
+    """Neither did the op ask for another try, nor will the run be made again."""
+    assert not [event for event in outcome.result.all_events if event.is_step_up_for_retry]
+    run = outcome.instance.get_run_by_id(outcome.result.run_id)
+    assert run is not None
+    assert run.tags[WILL_RETRY_TAG] == "false"

@@ -1,0 +1,33 @@
+"""Killed, blocked, refused and lied to: the same command ends at the simulator's truth.
+
+The full proofs, with their figures, are ``python -m benchmarks kill storm``.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import kill, storm
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+def test_kills_at_random_moments_lose_and_double_nothing() -> None:
+    report = kill.prove(kills=6, seed=7, accounts=2, ads=8, days_a_round=12, whole_command=False)
+    assert report.problems == []
+    assert set(report.kills) == set(kill.VICTIMS)
+    assert report.kills.total() == 6
+    assert report.starts >= 3, "a killed worker was started again"
+    assert report.slices == 2 * 7 * report.days
+    assert report.slices_asked >= 2 * 3 * report.days, "the calls' dates are understood"
+
+
+def test_a_storm_ends_at_the_truth() -> None:
+    report = storm.prove(accounts=2, days=5, ads=8, speed=60, block_minutes=5, whole_command=False)
+    assert report.problems == []
+    assert report.slices == 2 * 7 * 5
+    assert report.starts == 2, "once until the token ended, once after its repair"
+    assert report.faults["code 190/463"] <= 4, "a refused token is not tried again and again"
+    blocked = [number for name, number in report.faults.items() if "2446079" in name]
+    assert sum(blocked) <= 2 * 6, "at most one probing call a minute's hint"
+    assert report.failed_calls >= 3

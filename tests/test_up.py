@@ -1,0 +1,123 @@
+"""`meta-ads up`: the UI, a backfill launched there, Ctrl-C, and everything as it was afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+DAYS = [f"2026-11-{day:02}" for day in range(10, 17)]
+LAUNCH = """
+mutation($params: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $params) {
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}"""
+STATE = """
+query($id: String!) {
+  partitionBackfillOrError(backfillId: $id) {
+    ... on PartitionBackfill { status runs(limit: 50) { id status } }
+  }
+}"""
+
+
+def graphql(url: str, query: str, **variables: Any) -> Any:
+    request = urllib.request.Request(
+        f"{url}/graphql",
+        json.dumps({"query": query, "variables": variables}).encode(),
+        {"content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return json.load(response)["data"]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def up(home: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A running `meta-ads up` and the UI's address."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "meta_ads_pipeline.cli", "up", "--port", str(port)],
+        env={**os.environ, "META_ADS_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if "Ctrl-C" in line:
+                break
+        else:
+            pytest.fail("".join(said))
+        yield f"http://127.0.0.1:{port}", process
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+        print(process.stdout.read() if process.stdout else "")
+
+
+def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def test_a_backfill_from_the_ui_is_one_run_and_survives_a_restart(tmp_path: Path) -> None:
+    with up(tmp_path) as (url, process):
+        assets = graphql(url, "{ assetNodes { assetKey { path } isExecutable } }")["assetNodes"]
+        selected = [asset["assetKey"] for asset in assets if asset["isExecutable"]]
+        launched = graphql(
+            url, LAUNCH, params={"assetSelection": selected, "partitionNames": DAYS}
+        )["launchPartitionBackfill"]
+        state: dict[str, Any] = {"status": "REQUESTED"}
+        deadline = time.monotonic() + 240
+        while state["status"] == "REQUESTED" and time.monotonic() < deadline:
+            time.sleep(2)
+            state = graphql(url, STATE, id=launched["backfillId"])["partitionBackfillOrError"]
+        assert state["status"] == "COMPLETED_SUCCESS", state
+        assert [run["status"] for run in state["runs"]] == ["SUCCESS"], "seven days, one run"
+        children = family(process)
+        assert children
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive, [child.cmdline() for child in alive]
+    server = EmbeddedPostgres(tmp_path)
+    assert not server._is_running(), "the last one out stops the server"
+
+    with up(tmp_path) as (url, _):
+        runs = graphql(url, "{ runsOrError { ... on Runs { results { status } } } }")
+        assert [run["status"] for run in runs["runsOrError"]["results"]] == ["SUCCESS"]
+        query = subprocess.run(
+            [
+                *(sys.executable, "-m", "meta_ads_pipeline.cli", "query", "--json"),
+                "select count(distinct (account_id, event_date)) as n from marts.account_daily",
+            ],
+            env={**os.environ, "META_ADS_HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert json.loads(query.stdout) == [{"n": 3 * len(DAYS)}]
