@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -300,7 +301,8 @@ def simulator_command(
     quiet: Annotated[bool, typer.Option(help="Print nothing but errors.")] = False,
 ) -> int:
     """Serve Meta's Graph API on loopback: generated or recorded accounts, faults on demand."""
-    from meta_ads_pipeline.simulator import SimulatorConfig, run_simulator
+    from meta_ads_pipeline.cli.runtime import SimulatorError
+    from meta_ads_pipeline.simulator import RecordingError, SimulatorConfig, run_simulator
 
     values: dict[str, Any] = {
         "port": port,
@@ -323,7 +325,16 @@ def simulator_command(
         if not quiet:
             typer.echo(f"Graph API simulator on {url} (Ctrl-C stops it)")
 
-    run_simulator(SimulatorConfig(**values), on_start=ready)
+    try:
+        # uvicorn raises Ctrl-C again once it has stopped: that is how this command ends.
+        with suppress(KeyboardInterrupt):
+            run_simulator(SimulatorConfig(**values), on_start=ready)
+    except RecordingError as error:
+        raise typer.BadParameter(str(error), param_hint="--recording") from error
+    except OSError as error:
+        raise SimulatorError(
+            f"cannot listen on port {port}: {error.strerror}. Choose another with --port"
+        ) from error
     return 0
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from .warehouse import PULLED, AdDay, Warehouse
+from .warehouse import AdDay, Warehouse
 
 DAY = date(2026, 11, 19)
 """A Thursday, pulled when it was two days old."""
@@ -106,55 +106,3 @@ def test_restatements_and_freshness(warehouse: Warehouse, monkeypatch: pytest.Mo
     assert (one["missing_days"], one["missing_dates"]) == (1, "2026-11-17")
     assert (one["is_late"], one["held_days"]) == (False, 0)
     assert (two["missing_days"], two["held_days"]) == (0, 1)
-
-
-def test_anomalies_are_far_from_the_same_weekday(warehouse: Warehouse) -> None:
-    """A steady weekly rhythm is normal; a tripled day and a day without delivery are not."""
-    warehouse.account()
-    ripple = (0, 3, -2, 1, -3, 2, 0, 1)
-    for weeks_ago in range(1, 8):
-        for offset in range(-3, 1):
-            day = DAY - timedelta(days=7 * weeks_ago - offset)
-            # Weekends are four times as large: against all days they would stand out.
-            spend = (100 if day.weekday() < 3 else 400) + ripple[weeks_ago]
-            warehouse.pull(day, AdDay("1", {9: (str(spend), spend * 50, spend)}))
-    normal, tripled, stopped = DAY - timedelta(days=2), DAY - timedelta(days=1), DAY
-    warehouse.pull(DAY - timedelta(days=3), AdDay("1", {9: ("100", 5000, 100)}))
-    warehouse.pull(normal, AdDay("1", {9: ("103", 5150, 103)}))
-    warehouse.pull(tripled, AdDay("1", {9: ("300", 5000, 100)}))
-    warehouse.pull(stopped)
-    warehouse.build(DAY - timedelta(days=60), DAY)
-    found = warehouse.rows("select * from marts.anomalies where level = 'account'")
-    kinds = {(row["event_date"], row["measure"]): row["kind"] for row in found}
-    assert kinds == {
-        (tripled, "spend"): "spike",
-        (tripled, "cpc"): "spike",
-        (tripled, "cpm"): "spike",
-        (stopped, "spend"): "stopped",
-        (stopped, "impressions"): "stopped",
-        (stopped, "clicks"): "stopped",
-    }
-    spike = next(row for row in found if (row["event_date"], row["measure"]) == (tripled, "spend"))
-    assert spike["sentence"] == (
-        "Account 1: spend was 300 on 2026-11-18, usually 101 on a Wednesday (+197 %),"
-        " by the last 7 weeks"
-    )
-    assert spike["anomaly_key"] == "meta:account:1:spend:2026-11-18"
-    before = warehouse.contents("ctid, xmin::text")["anomalies"]
-    warehouse.build(DAY - timedelta(days=1), DAY, tests=False)
-    assert warehouse.contents("ctid, xmin::text")["anomalies"] == before
-
-
-def test_a_running_day_is_no_anomaly(warehouse: Warehouse) -> None:
-    warehouse.account()
-    for weeks_ago in range(1, 8):
-        day = DAY - timedelta(days=7 * weeks_ago)
-        warehouse.pull(day, AdDay("1", {9: ("100", 5000, 100)}))
-    noon = datetime(2026, 11, 19, 11, tzinfo=UTC)
-    warehouse.pull(DAY, AdDay("1", {9: ("20", 1000, 20)}), pulled_at=noon)
-    warehouse.build(tests=False)
-    assert warehouse.rows("select * from marts.anomalies") == []
-    warehouse.pull(DAY, AdDay("1", {9: ("20", 1000, 20)}), pulled_at=PULLED)
-    warehouse.build(DAY, tests=False)
-    dropped = warehouse.rows("select measure from marts.anomalies where level = 'campaign'")
-    assert {row["measure"] for row in dropped} == {"spend", "impressions", "clicks"}

@@ -276,7 +276,7 @@ ranked as (
         candidates.*,
         row_number() over story as position,
         string_agg(measure, ', ') over related as related_measures,
-        string_agg(measure || ' (' || to_char(change_percent, 'FMSG999999990') || ' %)', ', ')
+        string_agg({{ measure_label('measure') }} || ' (' || to_char(change_percent, 'FMSG999999990') || ' %)', ', ')
             over related as related_text
     from candidates
     window
@@ -337,9 +337,11 @@ select
                 when stories.kind = 'stopped' and stories.measure = 'impressions'
                     then 'delivery stopped: no impressions on ' || stories.event_date
                 when stories.kind = 'stopped'
-                    then 'no ' || stories.measure || ' on ' || stories.event_date
+                    then 'no ' || {{ measure_label('stories.measure') }} || ' on ' || stories.event_date
                 else
-                    stories.measure || ' was ' || trim_scale(round(stories.value, 2)) || ' on '
+                    {{ measure_label('stories.measure') }}
+                    || case when stories.measure like '%s' then ' were ' else ' was ' end
+                    || trim_scale(round(stories.value, 2)) || ' on '
                     || stories.event_date
             end
             || ', usually ' || trim_scale(round(stories.expected, 2)) || ' on a '
