@@ -2,67 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.simulator import SimulatorConfig, SimulatorServer
 from tests.conftest import TEST_MARKETS, copy_of_template
+from tests.pipeline import Pipeline
 
 pytestmark = pytest.mark.slow
 
 WINDOW = ("2026-10-22", "2026-10-28")  # Berlin's 25-hour day is in it
 FIRST, LAST = date(2026, 10, 22), date(2026, 10, 28)
-
-
-@dataclass
-class Pipeline:
-    """A database, a simulator, and the command line between them."""
-
-    database: Database
-    server: SimulatorServer
-    home: Path
-
-    def meta_ads(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run one command; its environment names the database and the simulator."""
-        return subprocess.run(
-            [sys.executable, "-m", "meta_ads_pipeline.cli", *arguments],
-            env={
-                **os.environ,
-                "META_ADS_DATABASE_URL": self.database.url,
-                "META_ADS_HOME": str(self.home),
-                "META_GRAPH_URL": self.server.url,
-                "META_ACCESS_TOKEN": "token-of-the-test",
-                **environment,
-            },
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-
-    def sync(self, start: str, end: str, *more: str) -> dict[str, Any]:
-        """Sync a window; the command's own report."""
-        done = self.meta_ads("sync", "--start", start, "--end", end, "--json", *more)
-        assert done.stdout.strip(), done.stderr
-        report: dict[str, Any] = json.loads(done.stdout)
-        report["exit_code"] = done.returncode
-        return report
-
-    def rows(self, sql: str, *parameters: Any) -> list[dict[str, Any]]:
-        """Rows of a query."""
-        with self.database.connect() as connection:
-            return connection.execute(sql.encode(), parameters or None).fetchall()
 
 
 @pytest.fixture(scope="module")
@@ -246,117 +200,6 @@ def test_one_accounts_failure_leaves_the_others_done_and_is_retried_alone(
             )[0]["n"]
         ), "a done slice was fetched again"
     assert calls_after[failing] > calls_before.get(failing, 0)
-
-
-REAL_WINDOW = ("2026-02-06", "2026-03-05")
-REAL_ACCOUNT = "361744628296290"
-
-
-@pytest.fixture(scope="module")
-def real(
-    postgres_url: str,
-    template_database: str,
-    tmp_path_factory: pytest.TempPathFactory,
-    shared_data: Path,
-) -> Iterator[tuple[Pipeline, dict[str, Any]]]:
-    """A real account, played back by the simulator, synced over its window."""
-    config = SimulatorConfig(
-        accounts=0, recordings=(shared_data / "real_account",), job_seconds=0.1
-    )
-    with (
-        SimulatorServer(config) as server,
-        copy_of_template(postgres_url, template_database) as database,
-    ):
-        pipeline = Pipeline(database, server, tmp_path_factory.mktemp("real"))
-        yield pipeline, pipeline.sync(*REAL_WINDOW)
-
-
-def test_the_real_account_syncs(real: tuple[Pipeline, dict[str, Any]]) -> None:
-    pipeline, report = real
-    assert report["exit_code"] == 0, report
-    statuses = pipeline.rows("select distinct status from marts.reconciliation")
-    assert [row["status"] for row in statuses] == ["reconciled"]
-
-
-def _csv(path: Path) -> list[dict[str, str]]:
-    import csv
-
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
-@pytest.mark.parametrize(
-    ("file", "mart", "key"),
-    [
-        ("account_day.csv", "account_daily", "account_id"),
-        ("campaign_day.csv", "campaign_daily", "campaign_id"),
-        ("adset_day.csv", "adset_daily", "adset_id"),
-    ],
-)
-def test_the_real_account_equals_metas_own_answers(
-    real: tuple[Pipeline, dict[str, Any]], shared_data: Path, file: str, mart: str, key: str
-) -> None:
-    pipeline, _ = real
-    meta = {
-        (row[key], row["date_start"]): (
-            Decimal(row["spend"]),
-            int(row["impressions"]),
-            int(row["clicks"]),
-        )
-        for row in _csv(shared_data / "real_account" / file)
-        if REAL_WINDOW[0] <= row["date_start"] <= REAL_WINDOW[1]
-    }
-    ours = {
-        (row["id"], row["event_date"].isoformat()): (
-            row["spend"],
-            row["impressions"],
-            row["clicks"],
-        )
-        for row in pipeline.rows(
-            f"select {key} as id, event_date, spend, impressions, clicks from marts.{mart}"
-        )
-    }
-    assert ours == meta
-
-
-def test_the_real_accounts_totals_and_actions(
-    real: tuple[Pipeline, dict[str, Any]], shared_data: Path
-) -> None:
-    pipeline, _ = real
-    expected = json.loads((shared_data / "real_account" / "expected_totals.json").read_text())
-    total = pipeline.rows(
-        "select sum(spend) as spend, sum(impressions)::int as impressions, sum(clicks)::int as"
-        " clicks, sum(leads) as leads, sum(purchases) as purchases, sum(revenue) as revenue"
-        " from marts.metric_facts"
-    )[0]
-    assert total["spend"] == Decimal(expected["totals"]["spend"])
-    assert total["impressions"] == expected["totals"]["impressions"]
-    assert total["clicks"] == expected["totals"]["clicks"]
-    assert total["leads"] == 6, "three action types report the same six leads"
-    assert total["purchases"] is None, "nothing was bought: missing, not zero"
-    assert total["revenue"] is None
-    by_ad = {
-        row["ad_id"]: (row["spend"], row["impressions"], row["clicks"])
-        for row in pipeline.rows(
-            "select ad_id, sum(spend) as spend, sum(impressions)::int as impressions,"
-            " sum(clicks)::int as clicks from marts.ad_daily group by 1"
-        )
-    }
-    assert by_ad == {
-        ad_id: (Decimal(ad["spend"]), ad["impressions"], ad["clicks"])
-        for ad_id, ad in expected["by_ad"].items()
-    }
-    actions = {
-        row["action_type"]: row["value"]
-        for row in pipeline.rows(
-            "select action.value ->> 'action_type' as action_type,"
-            " sum((action.value ->> 'value')::numeric) as value"
-            " from raw.insights_daily, jsonb_array_elements(actions) as action group by 1"
-        )
-    }
-    for name, value in expected["actions_ad_level"].items():
-        matching = [v for kind, v in actions.items() if kind.rpartition(".")[2] == name]
-        assert Decimal(value) in matching, name
 
 
 def test_a_bad_credential_is_one_clear_line(generated: tuple[Pipeline, dict[str, Any]]) -> None:

@@ -1,18 +1,18 @@
-{#- An hour's part of a day's value, from `running`'s weights: the running total up to and with the
-    hour less the one before it, each rounded. All of it where the day has no hour. -#}
+{#- An hour's part of a day's value, by the weights of metric_facts_allocated: the running total up to
+    and with the hour less the one before it, each rounded. All of it where the day has no hour. -#}
 {% macro allocated(value) -%}
     case
-        when running.natural_key is null then {{ value }}
+        when hours = 0 then {{ value }}
         else
-            {{ running_part(value, 'running.running_weight') }}
-            - {{ running_part(value, '(running.running_weight - running.weight)') }}
+            {{ running_part(value, 'running_weight') }}
+            - {{ running_part(value, '(running_weight - weight)') }}
     end
 {%- endmacro %}
 
 {% macro running_part(value, weight) -%}
     round(
-        {{ value }} * {{ weight }} / running.total_weight,
-        greatest(scale({{ value }}), days.least_scale)
+        {{ value }} * {{ weight }} / total_weight,
+        greatest(scale({{ value }}), {{ var('allocated_scale') }})
     )
 {%- endmacro %}
 

@@ -2,54 +2,46 @@
 
 -- An estimate, in a relation of its own: Meta knows conversions by the day only. The day's value is
 -- spread over the hours with delivery; each hour gets the difference of two rounded running totals,
--- so that the hours sum to the day exactly, whatever was rounded.
+-- with hours: one pass, whatever the planner thinks of the dates that are asked for.
+-- with hours: one pass, whatever the planner thinks of the dates asked for.
 {%- set measures = ['purchases', 'revenue', 'leads', 'conversions'] %}
 
-with days as (
+with facts as (
     select
-        facts.*,
-        '{{ var("allocated_scale") }}'::integer as least_scale
-    from {{ ref('metric_facts') }} as facts
-    where
-        facts.grain = 'day'
-        and num_nonnulls(facts.purchases, facts.revenue, facts.leads, facts.conversions) > 0
-),
-
-hours as (
-    select
-        natural_key,
-        account_id,
-        entity_id,
-        event_date,
-        event_at,
-        event_hour,
-        coalesce(link_clicks, 0) as link_clicks,
-        coalesce(clicks, 0) as clicks,
-        coalesce(impressions, 0) as impressions,
-        sum(link_clicks) over day as day_link_clicks,
-        sum(clicks) over day as day_clicks,
-        sum(impressions) over day as day_impressions
-    from {{ ref('metric_facts') }}
-    where grain <> 'day'
+        metric_facts.*,
+        {% for measure in measures -%}
+            max({{ measure }}) filter (where grain = 'day') over day as day_{{ measure }},
+        {% endfor -%}
+        max(pulled_at) filter (where grain = 'day') over day as day_pulled_at,
+        count(*) filter (where grain <> 'day') over day as hours,
+        sum(link_clicks) filter (where grain <> 'day') over day as day_link_clicks,
+        sum(clicks) filter (where grain <> 'day') over day as day_clicks,
+        sum(impressions) filter (where grain <> 'day') over day as day_impressions
+    from {{ ref('metric_facts') }} as metric_facts
     window day as (partition by event_date, account_id, entity_id)
 ),
 
 weighted as (
     select
-        hours.*,
+        facts.*,
         case
+            when hours = 0 then 'none'
             when day_link_clicks > 0 then 'link_clicks'
             when day_clicks > 0 then 'clicks'
             when day_impressions > 0 then 'impressions'
             else 'hours'
         end as basis,
         case
-            when day_link_clicks > 0 then link_clicks
-            when day_clicks > 0 then clicks
-            when day_impressions > 0 then impressions
+            when hours = 0 then 1
+            when day_link_clicks > 0 then coalesce(link_clicks, 0)
+            when day_clicks > 0 then coalesce(clicks, 0)
+            when day_impressions > 0 then coalesce(impressions, 0)
             else 1
         end::numeric as weight
-    from hours
+    from facts
+    where
+        (grain <> 'day' or hours = 0)
+        and num_nonnulls(day_purchases, day_revenue, day_leads, day_conversions) > 0
 ),
 
 running as (
@@ -65,36 +57,29 @@ running as (
 )
 
 select
-    coalesce(running.natural_key, days.natural_key) as natural_key,
-    days.workspace_id,
-    days.provider,
-    days.account_id,
-    days.level,
-    days.external_entity_id,
-    days.entity_id,
-    days.campaign_id,
-    days.adset_id,
-    days.ad_id,
-    days.event_date,
-    running.event_at,
-    running.event_hour,
-    days.timezone,
-    days.currency,
-    days.goal,
-    coalesce(running.basis, 'none') as allocation_basis,
-    round(running.weight / running.total_weight, 6) as allocation_share,
+    natural_key,
+    workspace_id,
+    provider,
+    account_id,
+    level,
+    external_entity_id,
+    entity_id,
+    campaign_id,
+    adset_id,
+    ad_id,
+    event_date,
+    case when hours > 0 then event_at end as event_at,
+    event_hour,
+    timezone,
+    currency,
+    goal,
+    basis as allocation_basis,
+    case when hours > 0 then round(weight / total_weight, 6) end as allocation_share,
     {% for measure in measures -%}
-        {{ allocated('days.' ~ measure) }} as {{ measure }}_allocated,
+        {{ allocated('day_' ~ measure) }} as {{ measure }}_allocated,
     {% endfor -%}
-    case
-        when running.natural_key is null then 'no_hour_with_delivery'
-    end as unallocated_reason,
+    case when hours = 0 then 'no_hour_with_delivery' end as unallocated_reason,
     'known_by_day_only' as hourly_null_reason,
-    days.is_settled,
-    days.pulled_at
-from days
-left join running
-    on
-        days.event_date = running.event_date
-        and days.account_id = running.account_id
-        and days.entity_id = running.entity_id
+    is_settled,
+    day_pulled_at as pulled_at
+from running
