@@ -39,17 +39,19 @@ class Runtime:
 
 
 @contextmanager
-def running(*, needs_api: bool = True) -> Iterator[Runtime]:
+def running(*, needs_api: bool = True, patience: float = 0.0) -> Iterator[Runtime]:
     """Prepare this process (and those it starts) to run the pipeline.
 
     Starts the embedded Postgres and, without any connection, the simulator; both stop again with
-    the last process that uses them. Raises ``DatabaseError``, ``EmbeddedPostgresError`` or
+    the last process that uses them. ``patience`` is how many seconds to wait at the end for other
+    processes that are ending, too. Raises ``DatabaseError``, ``EmbeddedPostgresError`` or
     ``SimulatorError`` with what to do.
     """
     settings = get_settings()
     with ExitStack() as stack:
         database = open_database(settings)
-        stack.callback(database.dispose)
+        stack.callback(database.release, patience)
+        stack.enter_context(database.kept_running())
         export_environment(database)
         _create_dagster_schema(database)
         os.environ["DAGSTER_HOME"] = str(_dagster_home(settings))

@@ -45,9 +45,8 @@ def run_up(host: str, port: int, console: Console) -> int:
         signal.signal(number, stop)
     try:
         with ExitStack() as stack:
-            runtime = stack.enter_context(running())
             # What was stopped may take a moment to be gone; nobody else would stop the server.
-            stack.callback(runtime.database.release, _STOP_SECONDS)
+            runtime = stack.enter_context(running(patience=_STOP_SECONDS))
             state = runtime.settings.home / "simulator.json"
             if runtime.simulated:
                 # Other commands find the simulator here and use it instead of their own.

@@ -134,6 +134,15 @@ class Database:
         ) from error
 
     @contextmanager
+    def kept_running(self) -> Iterator[None]:
+        """Have the embedded server started again whenever it dies; others are not ours to keep."""
+        if self._server is None:
+            yield
+            return
+        with self._server.kept_running():
+            yield
+
+    @contextmanager
     def exclusive(self, name: str) -> Iterator[bool]:
         """One process at a time per ``name``; gives whether it had to wait.
 

@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ DATABASE_NAME = "meta_ads"
 SUPERUSER = "postgres"
 _STARTUP_SECONDS = 60
 _ORPHAN_SECONDS = 10
+_WATCH_SECONDS = 0.5
 _LONGEST_SOCKET_PATH = 100  # Linux allows 107 bytes, macOS 103
 
 # Sized for a laptop: bulk loads of a few hundred thousand rows, a few dozen connections.
@@ -95,6 +97,30 @@ class EmbeddedPostgres:
                     ) from error
                 time.sleep(0.1)
 
+    @contextmanager
+    def kept_running(self) -> Iterator[None]:
+        """Start the server again whenever it dies while the block lasts.
+
+        For those who cannot do it themselves when they find it gone: Dagster's storage, dbt.
+        """
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(_WATCH_SECONDS):
+                if self._postmaster() is None:
+                    try:
+                        self.start()
+                    except EmbeddedPostgresError as error:
+                        logger.error("%s", error)  # noqa: TRY400 - it says what to do
+
+        watcher = threading.Thread(target=watch, name="postgres-watcher", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+
     def release(self, patience: float = 0.0) -> None:
         """Give up this process's lease; the last one out stops the server.
 
@@ -150,18 +176,20 @@ class EmbeddedPostgres:
             yield
 
     def _is_running(self) -> bool:
-        pid_file = self.data_dir / "postmaster.pid"
-        try:
-            process = psutil.Process(int(pid_file.read_text().splitlines()[0]))
-        except FileNotFoundError:
-            return False
-        except (psutil.NoSuchProcess, ValueError, IndexError):
-            process = None
-        # A pid left by a crash or a reboot may belong to anybody by now.
-        if process is not None and self._is_ours(process):
+        if self._postmaster() is not None:
             return True
-        self._clear_after_crash()
+        if (self.data_dir / "postmaster.pid").exists():
+            self._clear_after_crash()
         return False
+
+    def _postmaster(self) -> psutil.Process | None:
+        """The live server's process. A pid left by a crash may belong to anybody by now."""
+        try:
+            pid = int((self.data_dir / "postmaster.pid").read_text().splitlines()[0])
+            process = psutil.Process(pid)
+        except (FileNotFoundError, psutil.NoSuchProcess, ValueError, IndexError):
+            return None
+        return process if self._is_ours(process) else None
 
     def _is_ours(self, process: psutil.Process) -> bool:
         """Whether it is a live process of this data directory's server."""

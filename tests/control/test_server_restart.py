@@ -81,6 +81,21 @@ def test_the_engine_s_connections_bring_it_back_too(server, database):
         assert connection.exec_driver_sql("select 1").scalar() == 1
 
 
+def test_a_server_that_is_kept_running_is_back_without_anybody_s_asking(server, database):
+    with database.kept_running():
+        kill(server)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                # As Dagster and dbt connect, which know nothing of our server.
+                with psycopg.connect(database.url) as connection:
+                    assert connection.execute("select 1").fetchone() == (1,)
+                break
+            except psycopg.OperationalError:
+                assert time.monotonic() < deadline, "it is still away"
+                time.sleep(0.1)
+
+
 def test_many_at_once_start_one_server(server, database):
     kill(server)
     answers: list[object] = []

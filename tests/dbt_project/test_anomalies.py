@@ -49,7 +49,7 @@ def test_what_is_far_from_the_same_weekday_is_told_once(warehouse: Warehouse) ->
     assert told[0] == {
         "anomaly_key": "meta:account:1:2026-11-18",
         "sentence": "Account 1: spend was 300 on 2026-11-18, usually 101 on a Wednesday (+197 %),"
-        " by the last 7 weeks; with it: CPM (+197 %), CPC (+197 %)",
+        " by the last 7 weeks; with it: CPM (+200 %), CPC (+200 %)",
     }
     assert told[1]["sentence"] == (
         "Account 1: delivery stopped: no impressions on 2026-11-19, usually 20050 on a Thursday,"

@@ -185,7 +185,7 @@ def _parents(ad_id: str) -> dict[str, str]:
 def _insights(account: Account, day: date, ad_id: str) -> dict[str, Any]:
     return {
         **{"event_date": day, "account_id": account.account_id, "ad_id": ad_id, **_parents(ad_id)},
-        **{"timezone": account.timezone, "currency": account.currency, "spend": "1.25"},
+        **{"timezone": account.timezone, "currency": account.currency, "spend": "125"},
         **{"impressions": 10, "clicks": 2, "link_clicks": 3, "actions": Jsonb([])},
         **{"api_version": "v26.0", "pulled_at": PULLED_AT},
     }

@@ -56,6 +56,11 @@ ONE_HOUR = f"{ONE_ROW} and event_hour = 9"
 
 BROKEN = [
     (HOURLY, f"set spend = -0.01 {ONE_HOUR}", "spend is not negative"),
+    (
+        HOURLY,
+        f"set spend = 0.30000000000000004 {ONE_HOUR}",
+        "spend has at most two decimals: more are the trace of a binary float",
+    ),
     (HOURLY, f"set impressions = -1, clicks = null {ONE_HOUR}", "impressions is not negative"),
     (HOURLY, f"set link_clicks = -1 {ONE_HOUR}", "link_clicks is not negative"),
     (HOURLY, f"set clicks = -1 {ONE_HOUR}", "clicks is not negative"),

@@ -2,8 +2,8 @@
 
 -- An estimate, in a relation of its own: Meta knows conversions by the day only. The day's value is
 -- spread over the hours with delivery; each hour gets the difference of two rounded running totals,
--- with hours: one pass, whatever the planner thinks of the dates that are asked for.
--- with hours: one pass, whatever the planner thinks of the dates asked for.
+-- so that the hours sum to the day exactly, whatever was rounded. Windows, not a join of days with
+-- hours: one pass, whatever the planner thinks of the dates that are asked for.
 {%- set measures = ['purchases', 'revenue', 'leads', 'conversions'] %}
 
 with facts as (

@@ -146,7 +146,8 @@ baselines as (
 
 -- Changes are factors: a third is as far from normal as three times. So distances are those of
 -- logarithms, in units of the median absolute deviation, which is never taken for less than
--- {{ smallest_spread }}: a flat history must not turn a ripple into an alarm. Nothing counts as a fiftieth.
+-- {{ smallest_spread }}: a flat history must not turn a ripple into an alarm. Nothing counts as a
+-- fiftieth.
 scored as (
     select
         baselines.*,
@@ -276,8 +277,10 @@ ranked as (
         candidates.*,
         row_number() over story as position,
         string_agg(measure, ', ') over related as related_measures,
-        string_agg({{ measure_label('measure') }} || ' (' || to_char(change_percent, 'FMSG999999990') || ' %)', ', ')
-            over related as related_text
+        string_agg(
+            {{ measure_label('measure') }}
+            || ' (' || to_char(change_percent, 'FMSG999999990') || ' %)', ', '
+        ) over related as related_text
     from candidates
     window
         story as (
@@ -337,7 +340,9 @@ select
                 when stories.kind = 'stopped' and stories.measure = 'impressions'
                     then 'delivery stopped: no impressions on ' || stories.event_date
                 when stories.kind = 'stopped'
-                    then 'no ' || {{ measure_label('stories.measure') }} || ' on ' || stories.event_date
+                    then
+                        'no ' || {{ measure_label('stories.measure') }}
+                        || ' on ' || stories.event_date
                 else
                     {{ measure_label('stories.measure') }}
                     || case when stories.measure like '%s' then ' were ' else ' was ' end
