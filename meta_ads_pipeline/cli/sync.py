@@ -180,7 +180,7 @@ def _execute(
                 errors.append(failure.user_failure_data.description)
             elif failure.error:
                 cause = failure.error.cause or failure.error
-                errors.append(cause.message.strip())
+                errors.append(cause.message.split("\n[SQL:")[0].strip())  # not a page of SQL
         failed_checks = [
             f"{e.asset_key.to_user_string()}: {e.check_name}"
             for e in result.get_asset_check_evaluations()
