@@ -250,5 +250,6 @@ def test_nothing_in_the_process_is_made_global(client: MetaAdsClient) -> None:
     from facebook_business.api import FacebookAdsApi
 
     assert FacebookAdsApi.get_default_api() is None
-    assert sys.excepthook is sys.__excepthook__
+    # FacebookAdsApi.init would report crashes to Meta. Other libraries' hooks are their own affair.
+    assert not sys.excepthook.__module__.startswith("facebook_business")
     assert client.api_version == "v26.0"
