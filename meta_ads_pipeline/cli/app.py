@@ -226,8 +226,8 @@ def execute(context: typer.Context) -> int:
 
     if not context.args:
         raise typer.BadParameter("give a command, for instance: meta-ads exec dagster --help")
-    with running(needs_api=False) as runtime:
-        return run_command(runtime.database, context.args)
+    with running(needs_api=False):
+        return run_command(context.args)
 
 
 @app.command()

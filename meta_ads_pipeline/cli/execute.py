@@ -9,31 +9,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import typer
-from sqlalchemy.engine import make_url
 
-from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.settings import PROJECT_ROOT
 
 
-def run_command(database: Database, command: Sequence[str]) -> int:
-    """Run ``command`` and return its exit code.
+def run_command(command: Sequence[str]) -> int:
+    """Run ``command`` and return its exit code. Call it inside ``running()``.
 
     It finds this environment's programs first, Dagster's home and storage, dbt's project and
     profile, and the database as libpq's ``PG*`` variables. Raises ``typer.BadParameter`` when
     there is no such program.
     """
-    url = make_url(database.url)
-    host = url.query.get("host", url.host or "localhost")
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "DBT_PROJECT_DIR": str(PROJECT_ROOT / "dbt_project"),
         "DBT_PROFILES_DIR": str(PROJECT_ROOT / "dbt_project"),
-        "PGHOST": host if isinstance(host, str) else host[0],
-        "PGPORT": str(url.port or 5432),
-        "PGUSER": url.username or "postgres",
-        "PGPASSWORD": str(url.password or ""),
-        "PGDATABASE": url.database or "postgres",
+        "PGHOST": os.environ["META_ADS_DBT_HOST"],
+        "PGPORT": os.environ["META_ADS_DBT_PORT"],
+        "PGUSER": os.environ["META_ADS_DBT_USER"],
+        "PGPASSWORD": os.environ["META_ADS_DBT_PASSWORD"],
+        "PGDATABASE": os.environ["META_ADS_DBT_DATABASE"],
     }
     try:
         return subprocess.run(list(command), env=environment, check=False).returncode

@@ -78,14 +78,18 @@ def _pull_context(context: dg.AssetExecutionContext) -> PullContext:
     )
 
 
+def _chosen_account_ids(context: dg.AssetExecutionContext, meta: MetaAdsResource) -> list[str]:
+    """The accounts the run's tag names, else those of the settings; empty: every active one."""
+    wanted = context.run.tags.get(ACCOUNTS_TAG, "")
+    return [part for part in wanted.split(",") if part] or list(meta.account_ids)
+
+
 def _accounts(
     context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
 ) -> list[Account]:
     from meta_ads_pipeline.control.accounts import active_accounts
 
-    wanted = context.run.tags.get(ACCOUNTS_TAG, "")
-    only = [part for part in wanted.split(",") if part] or list(meta.account_ids)
-    return active_accounts(database.database, only=only)
+    return active_accounts(database.database, only=_chosen_account_ids(context, meta))
 
 
 def _pull(
@@ -141,8 +145,7 @@ def ad_accounts(
     context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
 ) -> dg.MaterializeResult[None]:
     """Read the accounts once per run; every date of the range gets the same state."""
-    wanted = context.run.tags.get(ACCOUNTS_TAG, "")
-    only = [part for part in wanted.split(",") if part] or list(meta.account_ids)
+    only = _chosen_account_ids(context, meta)
     pulled = pull_connected_accounts(
         database.database, meta.clients, only=only, ctx=_pull_context(context)
     )
