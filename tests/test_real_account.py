@@ -124,3 +124,71 @@ def test_the_real_accounts_totals_and_actions(
     for name, value in expected["actions_ad_level"].items():
         matching = [v for kind, v in actions.items() if kind.rpartition(".")[2] == name]
         assert Decimal(value) in matching, name
+
+
+def test_the_real_accounts_oddities_survive(
+    real: tuple[Pipeline, dict[str, Any]], shared_data: Path
+) -> None:
+    pipeline, _ = real
+
+    # Impressions that cost nothing: 14 ad-days with spend 0, which are rows like any other.
+    free = pipeline.rows(
+        "select ad_id, event_date, impressions from marts.ad_daily where spend = 0"
+    )
+    assert len(free) == 14
+    assert all(row["impressions"] > 0 for row in free)
+
+    # 328 of 550 ad-days have no action at all: no conversion row, and null, not 0.
+    without = pipeline.rows(
+        "select d.ad_id, d.event_date, f.leads, f.purchases, f.conversions"
+        " from raw.insights_daily as d join marts.ad_daily as f using (ad_id, event_date)"
+        " where d.actions is null"
+    )
+    assert len(without) == 328
+    assert {value for row in without for value in list(row.values())[2:]} == {None}
+    assert not pipeline.rows(
+        "select 1 from marts.conversions_daily as c join raw.insights_daily as d"
+        " using (ad_id, event_date) where d.actions is null"
+    )
+
+    # Five names for one add to cart: two carts, not ten. Three of them are in the priority list.
+    assert pipeline.rows(
+        "select conversion, action_type, value, types_present, overlap"
+        " from marts.conversions_daily where conversion = 'add_to_cart'"
+    ) == [
+        {
+            "conversion": "add_to_cart",
+            "action_type": "omni_add_to_cart",
+            "value": 2,
+            "types_present": 3,
+            "overlap": "equal",
+        }
+    ]
+
+    # A custom conversion is its own conversion, by id, and no lead.
+    assert pipeline.rows(
+        "select conversion, custom_conversion_id, sum(value) as value"
+        " from marts.conversions_daily where conversion like 'custom%' group by 1, 2"
+    ) == [
+        {
+            "conversion": "custom:1612693103103149",
+            "custom_conversion_id": "1612693103103149",
+            "value": 1,
+        }
+    ]
+
+    # What the user switched on is not what runs: active ads in paused campaigns, with issues ..
+    for file, dimension in [
+        ("campaigns.csv", "dim_campaigns"),
+        ("adsets.csv", "dim_adsets"),
+        ("ads.csv", "dim_ads"),
+    ]:
+        key = dimension.removeprefix("dim_").removesuffix("s") + "_id"
+        meta = {
+            row["id"]: row["effective_status"] for row in _csv(shared_data / "real_account" / file)
+        }
+        ours = {
+            row[key]: row["effective_status"]
+            for row in pipeline.rows(f"select {key}, effective_status from marts.{dimension}")
+        }
+        assert ours == meta, dimension
