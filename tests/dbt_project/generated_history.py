@@ -125,10 +125,11 @@ class GeneratedAccount:
         for day, versions in self.days.items():
             for ad, told in versions[-1].items():
                 for label, (spend, impressions, clicks) in told.hours.items():
-                    local = datetime(day.year, day.month, day.day, label)
-                    # The first occurrence of a repeated hour; Lord Howe's short hour by its end.
-                    start = local.replace(tzinfo=ZoneInfo(self.timezone), fold=0).astimezone(UTC)
-                    key = (own_id(self.account_id, ad), start)
+                    # The first occurrence of a repeated hour (fold=0); Lord Howe's half hour of
+                    # spring starts where the clocks land.
+                    zone = ZoneInfo(self.timezone)
+                    local = datetime(day.year, day.month, day.day, label, tzinfo=zone)
+                    key = own_id(self.account_id, ad), local.astimezone(UTC)
                     hours[key] = self.money(spend), impressions, clicks
         return hours
 
@@ -182,7 +183,7 @@ def _account(random: Random, account_id: str) -> GeneratedAccount:
     for number in range(DAYS):
         day = change + timedelta(days=number - 1)
         labels = _existing_hours(day, zone)
-        versions = [_version(random, labels)]
+        versions: list[Version] = [_version(random, labels)]
         for _ in range(random.randrange(3)):
             versions.append(_restated(random, versions[-1], labels))
         account.days[day] = versions
