@@ -118,22 +118,31 @@ def _watch(children: dict[str, subprocess.Popen[bytes]], console: Console) -> in
 
 
 def _stop_all(children: dict[str, subprocess.Popen[bytes]]) -> None:
-    """Terminate the children and everything they started: code servers, runs in progress."""
-    family: list[psutil.Process] = []
+    """Terminate the children and everything they started: code servers, runs in progress.
+
+    Looked for again until nothing is left: whoever is being stopped may just have started another.
+    """
+    sessions = {child.pid for child in children.values()}
+    deadline = time.monotonic() + _STOP_SECONDS
+    while family := _members(sessions):
+        patient = time.monotonic() < deadline
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.terminate() if patient else process.kill()
+        psutil.wait_procs(family, timeout=max(1.0, deadline - time.monotonic()))
     for child in children.values():
-        try:
-            process = psutil.Process(child.pid)
-            family += [process, *process.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            continue
-    for process in family:
-        with suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _, alive = psutil.wait_procs(family, timeout=_STOP_SECONDS)
-    for process in alive:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(alive, timeout=5)
+        child.wait()
+
+
+def _members(sessions: set[int]) -> list[psutil.Process]:
+    """The live processes of these sessions; each child leads one of its own."""
+    members = []
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError, psutil.NoSuchProcess):
+            is_member = os.getsid(process.pid) in sessions
+            if is_member and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process)
+    return members
 
 
 def _port_is_free(host: str, port: int) -> bool:

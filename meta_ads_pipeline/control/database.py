@@ -14,6 +14,7 @@ import psycopg
 from psycopg.rows import dict_row, tuple_row
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
@@ -184,7 +185,8 @@ class Database:
     def migrate(self) -> None:
         """Bring the ``control`` and ``raw`` schemas up to date. Idempotent, safe to run at once.
 
-        Raises ``DatabaseError`` when the server cannot be reached or written to.
+        Raises ``DatabaseError`` when the server cannot be reached or written to, or a migration
+        fails; then nothing has changed.
         """
         from alembic import command
 
@@ -198,7 +200,14 @@ class Database:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
                 connection.commit()
+            except SQLAlchemyError as error:
+                reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+                raise DatabaseError(
+                    f"{self.safe_url}: migrating its schemas control and raw failed and was undone:"
+                    f" {reason}. If they hold what is not this project's, use another database"
+                ) from error
             finally:
+                connection.rollback()  # a failed statement would refuse the next one
                 connection.execute(
                     text("select pg_advisory_unlock(:key)"), {"key": _MIGRATION_LOCK}
                 )

@@ -44,6 +44,16 @@ def test_migrations_make_the_tables_and_run_again_without_change(empty_database)
     assert tables(empty_database) == made
 
 
+def test_a_migration_that_fails_says_why_and_changes_nothing(empty_database):
+    with empty_database.connect() as connection:
+        connection.execute("create schema raw")
+        connection.execute("create table raw.ad_accounts (somebody_elses int)")
+    for _ in range(2):
+        with pytest.raises(DatabaseError, match='relation "ad_accounts" already exists'):
+            empty_database.migrate()
+    assert tables(empty_database) == {"raw.ad_accounts"}
+
+
 def test_processes_that_migrate_at_once_wait_for_each_other(empty_database):
     failures = []
 
