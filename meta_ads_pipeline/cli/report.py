@@ -19,6 +19,7 @@ tolerance of a day that is not settled yet."""
 
 _MEASURES = ("spend", "impressions", "clicks", "purchases", "revenue", "leads")
 
+_MARTS = ("marts.account_daily", "marts.dim_ad_accounts", "marts.reconciliation")
 _ACCOUNT_DAYS = """
 select
     d.account_id, a.name, a.currency, d.event_date,
@@ -47,8 +48,19 @@ order by d.account_id, d.event_date
 def account_days(
     database: Database, window: DateWindow, accounts: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """One row per account and day of the window: measures, and whether the three pulls agree."""
+    """One row per account and day of the window: measures, and whether the three pulls agree.
+
+    None before the marts are there: a first build may have failed.
+    """
     with database.connect() as connection:
+        built = connection.execute(
+            "select bool_and(to_regclass(name) is not null) as built"
+            " from unnest(%s::text[]) as name",
+            [list(_MARTS)],
+        ).fetchone()
+        assert built is not None
+        if not built["built"]:
+            return []
         return connection.execute(
             _ACCOUNT_DAYS, {"start": window.start, "end": window.end, "accounts": list(accounts)}
         ).fetchall()

@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from meta_ads_pipeline.cli.report import account_days
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.windows import DateWindow
 
 
 @pytest.fixture
@@ -33,6 +36,10 @@ def meta_ads(environment: dict[str, str], *arguments: str) -> subprocess.Complet
         timeout=120,
         check=False,
     )
+
+
+def test_before_the_first_build_there_are_no_days_to_show(database: Database) -> None:
+    assert account_days(database, DateWindow(date(2026, 11, 1), date(2026, 11, 2))) == []
 
 
 def test_a_query_gives_rows_as_json(environment: dict[str, str]) -> None:
