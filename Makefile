@@ -10,7 +10,7 @@ LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-in
 # Every command imports some two thousand modules: without their compiled form, 10 s a start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo dev test lint format lock bench clean
+.PHONY: help setup demo dev docs test lint format lock bench clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,8 +33,17 @@ demo: setup ## two weeks of three generated accounts, reconciled, in a few minut
 dev: setup ## Postgres, simulator (without credentials), Dagster UI and daemon; Ctrl-C stops all
 	$(BIN)/meta-ads up
 
+# One file, without a server: the lineage, the columns of the marts as built, their descriptions.
+DOCS := dbt_project/target/static_index.html
+docs: setup ## dbt's documentation of models, columns and lineage as one HTML file
+	$(BIN)/meta-ads exec dbt docs generate --static --quiet
+	@echo "$(DOCS)"
+
+# Two processes, each with a Postgres of its own; a file stays in one of them. Without options
+# (`pytest tests/test_sync.py`) tests run one after the other.
+PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 test: setup ## the whole suite, with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered $(ARGS)
 
 # sqlfluff pins an older click than the project's: it lives in an environment of its own.
 SQLFLUFF := .venv-sqlfluff

@@ -22,7 +22,8 @@ from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.connections import Connection
 from meta_ads_pipeline.control.database import Database, open_database
 from meta_ads_pipeline.control.syncs import open_sync
-from meta_ads_pipeline.meta_api.connected import ConnectedClients, app_of, clients_for
+from meta_ads_pipeline.meta_api.brief_budget import app_of
+from meta_ads_pipeline.meta_api.connected import ConnectedClients, clients_for
 from meta_ads_pipeline.meta_api.fields import Kind
 from meta_ads_pipeline.meta_api.shared_governor import PostgresGovernor
 from meta_ads_pipeline.raw.context import PullContext, SliceReport

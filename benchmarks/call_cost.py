@@ -17,6 +17,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from meta_ads_pipeline.attribution import LIVE_WINDOWS
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
@@ -99,7 +100,7 @@ class Scene:
 
 
 def measure(scene: Scene, days: int = 90) -> list[Cost]:
-    """First load by the hour, the whole first sync, the daily refresh, the refresh of today."""
+    """First load by the hour, the whole first sync, the daily refresh, the refreshes of today."""
     control, today = scene.simulator.control, scene.today
     past = [today - timedelta(days=back) for back in range(days, 0, -1)]
     costs = []
@@ -146,7 +147,14 @@ def measure(scene: Scene, days: int = 90) -> list[Cost]:
     control.reset("stats")
     started = time.perf_counter()
     scene.pull(PullContext("today", "run-3", refresh=REFRESH_TODAY), [today], INSIGHTS)
-    cost("refresh of today, numbers", started, sum(scene.pages(a, [today]) for a in INSIGHTS))
+    numbers = sum(scene.pages(a, [today]) for a in INSIGHTS)
+    cost("refresh of today, numbers", started, numbers)
+
+    control.reset("stats")
+    started = time.perf_counter()
+    scene.pull_everything(PullContext("again", "run-4", refresh=REFRESH_TODAY), [today])
+    # The account, its numbers, and by id what is new in them: nothing that is known already.
+    cost("refresh of today, whole job", started, 1 + numbers)
     return costs
 
 
@@ -165,6 +173,7 @@ def main() -> bool:
                     graph_url=simulator.url,
                     governor=governor,
                     job_store=PostgresJobStore(database),
+                    attribution_windows=LIVE_WINDOWS,
                 ) as client:
                     ctx = PullContext("accounts", "run-0")
                     (account,) = pull_ad_accounts(database, client, ctx=ctx)

@@ -3,6 +3,7 @@
 After each the same command again. In the end the database must hold the simulator's truth, no
 slice fetched twice, and no call may have asked for a slice that was done. The worker stands for
 the pull and load of ``meta-ads sync``; the whole command closes the proof by building the marts.
+``kill_command`` does the same to the whole command.
 """
 
 from __future__ import annotations
@@ -24,7 +25,13 @@ from typing import Any
 
 import psutil
 
-from benchmarks.truth import fetched_more_than_once, marts_differences, raw_differences
+from benchmarks.truth import (
+    conversion_differences,
+    doubled_rows,
+    fetched_more_than_once,
+    marts_differences,
+    raw_differences,
+)
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
 from meta_ads_pipeline.simulator.config import DEFAULT_TOKEN, SimulatorConfig
@@ -109,8 +116,8 @@ class Killing:
         else:
             self.report.problems.append(f"{window.start}..{window.end} was never done")
             worker.kill()
-        self._remember_calls()
-        self._compare(window)
+        self.remember_calls()
+        self.compare(window)
 
     def _start(self, window: DateWindow) -> subprocess.Popen[str]:
         self.report.starts += 1
@@ -140,17 +147,21 @@ class Killing:
             worker.kill()
             worker.wait()
         elif victim == "postgres":
-            with suppress(OSError, IndexError, ValueError, psutil.Error):
-                pid_file = self.home / "postgres/postmaster.pid"
-                os.kill(int(pid_file.read_text().split()[0]), signal.SIGKILL)
+            self.kill_postgres()
         else:
-            self._remember_calls()
+            self.remember_calls()
             self.simulator.kill()
             time.sleep(self.rng.uniform(0, 0.5))
             self.simulator.start()
         self.report.kills[victim] += 1
 
-    def _remember_calls(self) -> None:
+    def kill_postgres(self) -> None:
+        """SIGKILL of the postmaster, if there is one at the moment."""
+        with suppress(OSError, IndexError, ValueError, psutil.Error):
+            pid_file = self.home / "postgres/postmaster.pid"
+            os.kill(int(pid_file.read_text().split()[0]), signal.SIGKILL)
+
+    def remember_calls(self) -> None:
         """Keep the simulator's log, which goes with its process."""
         since = 0
         while calls := self.simulator.control.calls(since=since):
@@ -158,7 +169,8 @@ class Killing:
             since = int(calls[-1]["number"])
         self.simulator.control.reset("stats")
 
-    def _compare(self, window: DateWindow) -> None:
+    def compare(self, window: DateWindow) -> None:
+        """The landed rows with the truth, and the calls with what was done at their time."""
         report = self.report
         report.days += len(window.dates)
         control = self.simulator.control
@@ -203,13 +215,19 @@ class Killing:
                     found.append(f"{asset} of act_{call['account_id']} on {day} was asked again")
         return found
 
+    def compare_marts(self, window: DateWindow) -> None:
+        """The marts with the truth: spend to the cent, conversions, no row twice."""
+        control, report = self.simulator.control, self.report
+        report.problems += marts_differences(self.database, control, self.accounts, window)
+        report.problems += conversion_differences(self.database, control, self.accounts, window)
+        doubled = doubled_rows(self.database)
+        if doubled:
+            report.problems.append(f"{doubled} rows of the marts are there twice")
+
     def whole_command(self, window: DateWindow) -> None:
         """``meta-ads sync`` over everything: nothing may change, and the marts are the truth."""
         done = subprocess.run(
-            [
-                *(sys.executable, "-m", "meta_ads_pipeline.cli", "sync", "--json"),
-                *("--start", window.start.isoformat(), "--end", window.end.isoformat()),
-            ],
+            sync_command(window),
             env=self.environment,
             capture_output=True,
             text=True,
@@ -221,8 +239,13 @@ class Killing:
                 f"meta-ads sync: exit {done.returncode}, {report.get('rows_changed')} rows changed"
                 f" {report.get('errors') or done.stderr[-500:]}"
             )
-        control = self.simulator.control
-        self.report.problems += marts_differences(self.database, control, self.accounts, window)
+        self.compare_marts(window)
+
+
+def sync_command(window: DateWindow) -> list[str]:
+    """``meta-ads sync`` of a window, as a user types it."""
+    dates = ("--start", window.start.isoformat(), "--end", window.end.isoformat())
+    return [sys.executable, "-m", "meta_ads_pipeline.cli", "sync", "--json", *dates]
 
 
 def prove(
@@ -261,11 +284,15 @@ def prove(
 
 def main() -> bool:
     """The full proof: whether there was no problem."""
-    report = prove()
-    print(report.line())
-    for problem in report.problems[:20]:
+    from benchmarks import kill_command
+
+    problems = []
+    for report in (prove(), kill_command.prove()):
+        print(report.line(), flush=True)
+        problems += report.problems
+    for problem in problems[:20]:
         print(f"  {problem}")
-    return not report.problems
+    return not problems
 
 
 def _asset_of(call: dict[str, Any]) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -12,6 +12,12 @@ from meta_ads_pipeline.windows import DateWindow
 
 Numbers: TypeAlias = tuple[Decimal, int, int, int]
 """Spend in major units, impressions, clicks, link clicks."""
+NOTHING: Numbers = (Decimal(0), 0, 0, 0)
+
+Conversions: TypeAlias = tuple[Decimal, ...]
+"""Purchases, revenue in major units, leads."""
+MEASURES = ("purchases", "revenue", "leads")
+NO_CONVERSIONS: Conversions = (Decimal(0),) * 3
 
 _SUMS = (
     "sum(spend) as spend, sum(impressions) as impressions, sum(clicks) as clicks,"
@@ -48,6 +54,60 @@ def marts_differences(
     return found
 
 
+def conversion_differences(
+    database: Database, control: ControlClient, account_ids: Sequence[str], window: DateWindow
+) -> list[str]:
+    """Purchases, revenue and leads, ad by ad in ``marts.ad_daily``, summed in ``account_daily``."""
+    found: list[str] = []
+    for account_id in account_ids:
+        by_ad: dict[tuple[str, ...], Conversions] = {}
+        by_day: dict[tuple[str, ...], Conversions] = {}
+        for row in control.truth(account_id, window.start, window.end, by_ad=True):
+            conversions = _conversions(row)
+            by_ad[row["date"], row["ad_id"]] = conversions
+            sums = by_day.get((row["date"],), NO_CONVERSIONS)
+            by_day[row["date"],] = tuple(a + b for a, b in zip(sums, conversions, strict=True))
+        for table, key, expected in (
+            ("marts.ad_daily", "event_date::text, ad_id", by_ad),
+            ("marts.account_daily", "event_date::text", by_day),
+        ):
+            query = (
+                f"select {key}, coalesce(purchases, 0) as purchases,"
+                f" coalesce(revenue, 0) as revenue, coalesce(leads, 0) as leads from {table}"
+                " where account_id = %s and event_date between %s and %s"
+            )
+            with database.connect() as connection:
+                rows = connection.execute(
+                    query.encode(), [account_id, window.start, window.end]
+                ).fetchall()
+            held = {
+                tuple(row[name] for name in row if name not in MEASURES): tuple(
+                    row[name] for name in MEASURES
+                )
+                for row in rows
+            }
+            found += _differences(f"{table} of act_{account_id}", expected, held, NO_CONVERSIONS)
+    return found
+
+
+def doubled_rows(database: Database) -> int:
+    """How many rows of the facts and the daily rollups share their key with another."""
+    keys = {
+        "metric_facts": "natural_key, event_date",
+        "account_daily": "account_id, event_date",
+        "ad_daily": "account_id, ad_id, event_date",
+        "conversions_daily": "event_date, ad_id, conversion",
+    }
+    with database.connect() as connection:
+        counts = [
+            connection.execute(
+                f"select count(*) - count(distinct ({key})) as n from marts.{table}".encode()
+            ).fetchone()
+            for table, key in keys.items()
+        ]
+    return sum(row["n"] for row in counts if row is not None)
+
+
 def fetched_more_than_once(database: Database) -> int:
     """How many slices were loaded from a pull again under the sync that had done them."""
     with database.connect() as connection:
@@ -74,6 +134,21 @@ def _truth(
     }
 
 
+def _conversions(truth: dict[str, Any]) -> Conversions:
+    """As seed ``conversion_actions`` chooses: the first present type, never the sum of several."""
+
+    def first(reported: dict[str, Any], *types: str) -> Decimal:
+        return Decimal(next((reported[name] for name in types if name in reported), 0))
+
+    purchases = ("omni_purchase", "purchase", "offsite_conversion.fb_pixel_purchase")
+    leads = ("lead", "onsite_conversion.lead_grouped", "offsite_conversion.fb_pixel_lead")
+    return (
+        first(truth["actions"], *purchases),
+        first(truth["action_values"], *purchases),
+        first(truth["actions"], *leads),
+    )
+
+
 def _held(
     database: Database, table: str, account_id: str, window: DateWindow, *, by_ad: bool
 ) -> dict[tuple[str, ...], Numbers]:
@@ -97,9 +172,11 @@ def _numbers(row: dict[str, Any]) -> Numbers:
 
 
 def _differences(
-    what: str, expected: dict[tuple[str, ...], Numbers], held: dict[tuple[str, ...], Numbers]
+    what: str,
+    expected: Mapping[tuple[str, ...], tuple[Any, ...]],
+    held: Mapping[tuple[str, ...], tuple[Any, ...]],
+    nothing: tuple[Any, ...] = NOTHING,
 ) -> list[str]:
-    nothing: Numbers = (Decimal(0), 0, 0, 0)
     return [
         f"{what}: {' '.join(key)} has {held.get(key)}, expected {expected.get(key)}"
         for key in sorted(expected.keys() | held.keys())

@@ -7,24 +7,33 @@ from typing import Any
 
 import dagster as dg
 
+from meta_ads_pipeline.automation.changing_days_schedule import changing_days_schedules
 from meta_ads_pipeline.automation.credentials import credential_schedules
 from meta_ads_pipeline.automation.jobs import jobs
+from meta_ads_pipeline.automation.reach_schedule import reach_schedules
 from meta_ads_pipeline.automation.schedules import schedules
 from meta_ads_pipeline.automation.sensors import sensors
 from meta_ads_pipeline.quality.checks import quality_checks
+from meta_ads_pipeline.quality.gate import check_results
 from meta_ads_pipeline.raw.assets import raw_assets
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.transform.assets import build_dbt_assets
-from meta_ads_pipeline.transform.project import dbt_cli, dbt_project
+from meta_ads_pipeline.transform.dbt_cli import dbt_cli
+from meta_ads_pipeline.transform.project import dbt_project
 
 
 def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     """The whole code location; ``resources`` replaces single resources, in tests above all."""
     return dg.Definitions(
-        assets=[*raw_assets, *build_dbt_assets()],
+        assets=[*raw_assets, check_results, *build_dbt_assets()],
         asset_checks=quality_checks,
         jobs=jobs,
-        schedules=[*schedules, *credential_schedules],
+        schedules=[
+            *schedules,
+            *changing_days_schedules,
+            *reach_schedules,
+            *credential_schedules,
+        ],
         sensors=sensors,
         resources={
             "database": DatabaseResource(),

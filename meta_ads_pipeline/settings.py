@@ -13,6 +13,8 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from meta_ads_pipeline.attribution import LIVE_WINDOWS, chosen_windows
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 """The checkout: where ``dbt_project/``, ``dagster.yaml`` and ``workspace.yaml`` are."""
 
@@ -59,6 +61,12 @@ class Settings(BaseSettings):
         alias="META_AD_ACCOUNT_IDS",
         description="Comma-separated, with or without act_; empty: every account the token reads.",
     )
+    attribution_windows: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=LIVE_WINDOWS,
+        alias="META_ADS_ATTRIBUTION_WINDOWS",
+        description="Comma-separated windows that conversions of a day are counted in, beside the "
+        "ad set's own attribution setting; empty: none.",
+    )
     app_verify_token: SecretStr | None = Field(default=None, alias="META_APP_VERIFY_TOKEN")
     encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(),
@@ -76,12 +84,18 @@ class Settings(BaseSettings):
         description="Schedules and the retry sensor start by themselves; else in the UI.",
     )
 
+    reach: bool = Field(
+        default=True,
+        alias="META_ADS_REACH",
+        description="Pull reach, frequency and unique counts, at each level and period.",
+    )
+
     max_parallel_requests: int = Field(
         default=12,
         alias="META_ADS_MAX_PARALLEL_REQUESTS",
         ge=1,
         le=64,
-        description="Requests in flight at once for one app, in one process.",
+        description="Requests in flight at once for one app, in all processes together.",
     )
     max_parallel_requests_per_account: int = Field(
         default=6,
@@ -131,6 +145,13 @@ class Settings(BaseSettings):
             if not account_id.isdigit():
                 raise ValueError(f"{account_id!r} is not an ad account id: expected digits")
         return ids
+
+    @field_validator("attribution_windows", mode="before")
+    @classmethod
+    def _split_windows(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return chosen_windows(part.strip() for part in value.split(",") if part.strip())
 
     @field_validator("encryption_keys", mode="before")
     @classmethod

@@ -26,7 +26,7 @@ from meta_ads_pipeline.raw.pull import (
 )
 from meta_ads_pipeline.simulator.config import DEFAULT_TOKEN, SimulatorConfig
 from meta_ads_pipeline.simulator.server import SimulatorServer
-from tests.meta_api.test_shared_governor import spent
+from tests.meta_api.governors import spent
 
 
 def test_pulls_cost_the_fewest_calls(
@@ -35,12 +35,14 @@ def test_pulls_cost_the_fewest_calls(
     """The same as the benchmark, smaller: 28 days of 6 ads."""
     account = pull_ad_accounts(database, client, ctx=PullContext("accounts", "run"))[0]
     scene = Scene(database, client, simulator, account)
-    days, hours, rest, recent, today = measure(scene, days=28)
+    days, hours, rest, recent, today, whole_job = measure(scene, days=28)
     assert days.calls == 1
     assert hours.calls <= 1.2 * hours.fewest
     assert rest.calls <= rest.fewest
     assert recent.calls == 1 + 3 + 1  # the window's days, three days' hours, the totals
     assert today.calls == 3
+    # The account besides; new entities by id (none here), no list.
+    assert whole_job.calls == 1 + 3
 
 
 class SimulatedTime:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from meta_ads_pipeline.attribution import LIVE_WINDOWS
 from meta_ads_pipeline.settings import Settings
 
 
@@ -34,6 +35,16 @@ def test_account_ids_come_with_or_without_prefix(monkeypatch: pytest.MonkeyPatch
     assert settings().ad_account_ids == ("1", "22")
 
 
+def test_attribution_windows_are_all_that_live_unless_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert settings().attribution_windows == LIVE_WINDOWS
+    monkeypatch.setenv("META_ADS_ATTRIBUTION_WINDOWS", " 1d_view, 7d_click,")
+    assert settings().attribution_windows == ("7d_click", "1d_view")
+    monkeypatch.setenv("META_ADS_ATTRIBUTION_WINDOWS", "")
+    assert settings().attribution_windows == ()
+
+
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
@@ -41,6 +52,8 @@ def test_account_ids_come_with_or_without_prefix(monkeypatch: pytest.MonkeyPatch
         ("META_GRAPH_URL", "graph.facebook.com", "http"),
         ("META_API_VERSION", "26", "pattern"),
         ("META_ADS_HISTORY_START", "yesterday", "pattern"),
+        ("META_ADS_ATTRIBUTION_WINDOWS", "7d_click,7d_view", "no data since January 2026"),
+        ("META_ADS_ATTRIBUTION_WINDOWS", "weekly", "choose from 1d_click, 7d_click"),
     ],
 )
 def test_a_bad_value_is_named(

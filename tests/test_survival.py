@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import kill, storm
+from benchmarks import kill, kill_command, storm
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -20,6 +20,14 @@ def test_kills_at_random_moments_lose_and_double_nothing() -> None:
     assert report.starts >= 3, "a killed worker was started again"
     assert report.slices == 2 * 7 * report.days
     assert report.slices_asked >= 2 * 3 * report.days, "the calls' dates are understood"
+
+
+def test_the_whole_command_survives_a_kill_of_postgres_during_dbt() -> None:
+    strike = (kill_command.POSTGRES, kill_command.DURING_DBT)
+    report = kill_command.prove(kills=1, strikes=[strike], accounts=1, days=1)
+    assert report.problems == []
+    assert report.kills.total() == 1
+    assert report.starts == 1, "it ends well by itself"
 
 
 def test_a_storm_ends_at_the_truth() -> None:

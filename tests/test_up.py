@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -85,8 +86,15 @@ def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
-def test_a_backfill_from_the_ui_is_one_run_and_survives_a_restart(tmp_path: Path) -> None:
-    with up(tmp_path) as (url, process):
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """Not under pytest's folder: as root, Postgres runs as another user, who must get there."""
+    with tempfile.TemporaryDirectory(prefix="meta-ads-up-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder) / "home"
+
+
+def test_a_backfill_from_the_ui_is_one_run_and_survives_a_restart(home: Path) -> None:
+    with up(home) as (url, process):
         assets = graphql(url, "{ assetNodes { assetKey { path } isExecutable } }")["assetNodes"]
         selected = [asset["assetKey"] for asset in assets if asset["isExecutable"]]
         launched = graphql(
@@ -103,10 +111,10 @@ def test_a_backfill_from_the_ui_is_one_run_and_survives_a_restart(tmp_path: Path
         assert children
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive, [child.cmdline() for child in alive]
-    server = EmbeddedPostgres(tmp_path)
+    server = EmbeddedPostgres(home)
     assert not server._is_running(), "the last one out stops the server"
 
-    with up(tmp_path) as (url, _):
+    with up(home) as (url, _):
         runs = graphql(url, "{ runsOrError { ... on Runs { results { status } } } }")
         assert [run["status"] for run in runs["runsOrError"]["results"]] == ["SUCCESS"]
         query = subprocess.run(
@@ -114,7 +122,7 @@ def test_a_backfill_from_the_ui_is_one_run_and_survives_a_restart(tmp_path: Path
                 *(sys.executable, "-m", "meta_ads_pipeline.cli", "query", "--json"),
                 "select count(distinct (account_id, event_date)) as n from marts.account_daily",
             ],
-            env={**os.environ, "META_ADS_HOME": str(tmp_path)},
+            env={**os.environ, "META_ADS_HOME": str(home)},
             capture_output=True,
             text=True,
             timeout=60,

@@ -14,12 +14,23 @@
     {{ today_in(timezone) }} - {{ event_date }} > {{ var('settled_after_days') }}
 {%- endmacro %}
 
-{#- The start of the local hour that a fact belongs to. -#}
+{#- The start of the local hour that a fact belongs to: the first instant of that date and hour
+    label. Autumn's repeated hour has begun up to three hours before its last minute, and an hour
+    that spring skips in part begins where it exists, so that subtracting the minutes is not enough.
+    Clocks change at quarters of an hour. -#}
 {% macro hour_start(grain, event_at, timezone) -%}
     case {{ grain }}
         when 'minute'
-            then {{ event_at }} - make_interval(
-                mins => extract(minute from {{ event_at }} at time zone {{ timezone }})::int
+            then (
+                select min(quarters.starts_at)
+                from generate_series(
+                    date_bin('15 minutes', {{ event_at }} - interval '3 hours', 'epoch'),
+                    {{ event_at }},
+                    interval '15 minutes'
+                ) as quarters (starts_at)
+                where
+                    date_trunc('hour', quarters.starts_at at time zone {{ timezone }})
+                    = date_trunc('hour', {{ event_at }} at time zone {{ timezone }})
             )
         else {{ event_at }}
     end

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from meta_ads_pipeline.meta_api.token_refresh import RenewalOutcome, refresh_due_connections
+from meta_ads_pipeline.meta_api.validation import connections_in_use
 from meta_ads_pipeline.resources import DatabaseResource
 from meta_ads_pipeline.settings import get_settings
 
@@ -26,12 +27,24 @@ def credentials() -> None:
     look_after_connections()
 
 
-credential_schedules = [
-    dg.ScheduleDefinition(
-        name="credentials_hourly",
-        job=credentials,
-        cron_schedule=CREDENTIALS_CRON,
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-    )
-]
+@dg.schedule(
+    name="credentials_hourly",
+    job=credentials,
+    cron_schedule=CREDENTIALS_CRON,
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Looks after connections: validates each once a day, renews tokens before they "
+    "end, raises alerts. On by default, unlike the schedules that pull data: it costs about three "
+    "calls a day for each connection, and a token that ends unnoticed cannot be renewed any more. "
+    "Without a connection a tick does nothing.",
+)
+def credentials_hourly(
+    _context: dg.ScheduleEvaluationContext, database: DatabaseResource
+) -> dg.RunRequest | dg.SkipReason:
+    """One run for all connections; none where there is no connection."""
+    if not connections_in_use(database.database, get_settings()):
+        return dg.SkipReason("there is no connection (`meta-ads connect`)")
+    return dg.RunRequest()
+
+
+credential_schedules = [credentials_hourly]

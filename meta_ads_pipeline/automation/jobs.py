@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import dagster as dg
 
+from meta_ads_pipeline.settings import get_settings
+
+_HAS_REACH = get_settings().reach
+_REACH = dg.AssetSelection.assets(["raw", "insights_reach"])
+
 sync_job = dg.define_asset_job(
     "sync",
     selection=dg.AssetSelection.all(),
     description="Pull, load, build and check the chosen dates for every active ad account.",
+)
+
+refresh_job = dg.define_asset_job(
+    "refresh_insights",
+    selection=dg.AssetSelection.all() - _REACH if _HAS_REACH else dg.AssetSelection.all(),
+    description="The same without reach, which is asked for once a day: see refresh_reach.",
+)
+
+reach_job = dg.define_asset_job(
+    "refresh_reach",
+    selection=_REACH | dg.AssetSelection.assets(["marts", "reach"]),
+    description="Pull reach, frequency and unique counts by level and period.",
 )
 
 _ENTITIES = ("ad_accounts", "campaigns", "adsets", "ads", "creatives")
@@ -23,4 +40,22 @@ entities_job = dg.define_asset_job(
     description="Pull accounts, campaigns, ad sets, ads and creatives, and build the dimensions.",
 )
 
-jobs = [sync_job, entities_job]
+_INSIGHTS = ("insights_hourly", "insights_daily", "account_totals")
+changing_days_job = dg.define_asset_job(
+    "refresh_changing_days",
+    # Entities are read once an hour by themselves: here they would cost more calls than the days.
+    selection=dg.AssetSelection.assets(*(["raw", name] for name in _INSIGHTS))
+    | (
+        dg.AssetSelection.groups("intermediate", "marts")
+        - dg.AssetSelection.assets(*(["marts", name] for name in _DIMENSIONS))
+    ),
+    description="Pull the past days that were chosen, and build what follows from them.",
+)
+
+jobs = [
+    sync_job,
+    refresh_job,
+    changing_days_job,
+    entities_job,
+    *([reach_job] if _HAS_REACH else []),
+]

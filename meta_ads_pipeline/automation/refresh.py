@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from math import gcd
+from zoneinfo import ZoneInfo
 
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.raw.context import REFRESH_TAG
@@ -12,6 +13,15 @@ from meta_ads_pipeline.windows import SETTLED_AFTER_DAYS, DateWindow, local_toda
 
 CLOSED_AFTER = timedelta(hours=6)
 """So long after an account's midnight, yesterday's last hours may still grow by the minute."""
+
+
+REACH_FROM_HOUR = 4
+"""Account-local: yesterday's last hours have come in, and the day's first reader has not."""
+
+REACH_WEEK_DAYS = SETTLED_AFTER_DAYS + 7
+"""Looked at again once a week: so each Sunday's rows are pulled once more when they are settled."""
+
+_SUNDAY = 7
 
 
 def cron_for(minutes: int) -> str:
@@ -42,6 +52,26 @@ def recent_window(accounts: Sequence[Account], now: datetime) -> DateWindow:
     return DateWindow(
         min(todays) - timedelta(days=SETTLED_AFTER_DAYS), max(todays) - timedelta(days=1)
     )
+
+
+def reach_is_due(account: Account, last_try: datetime | None, now: datetime) -> bool:
+    """Whether reach of the account's yesterday is to be asked for, for the first time this morning.
+
+    ``last_try`` (aware) is when its slice was last begun. What failed since is left to the retries.
+    """
+    local = now.astimezone(ZoneInfo(account.timezone))
+    morning = local.replace(hour=REACH_FROM_HOUR, minute=0, second=0, microsecond=0)
+    return local >= morning and (last_try is None or last_try < morning)
+
+
+def reach_window(accounts: Sequence[Account], now: datetime) -> DateWindow:
+    """Yesterday where the accounts are; after a Sunday also the weeks before it."""
+    yesterdays = {day - timedelta(days=1) for day in _local_dates(accounts, now)}
+    starts = {
+        day - timedelta(days=REACH_WEEK_DAYS - 1) if day.isoweekday() == _SUNDAY else day
+        for day in yesterdays
+    }
+    return DateWindow(min(starts), max(yesterdays))
 
 
 def range_tags(window: DateWindow, kind: str) -> Mapping[str, str]:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import dagster as dg
 
-from meta_ads_pipeline.automation.jobs import entities_job, sync_job
+from meta_ads_pipeline.automation.jobs import entities_job, refresh_job
 from meta_ads_pipeline.automation.refresh import (
     cron_for,
     is_due,
@@ -88,7 +88,7 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         refresh_schedule(
             "refresh_today",
             REFRESH_TODAY,
-            job_name=sync_job.name,
+            job_name=refresh_job.name,
             cron=cron_for(settings.performance_sync_interval_minutes),
             every_minutes=settings.performance_sync_interval_minutes,
             window=today_window,
@@ -99,7 +99,7 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         refresh_schedule(
             "refresh_recent_28_days",
             REFRESH_RECENT,
-            job_name=sync_job.name,
+            job_name=refresh_job.name,
             cron=RECENT_CRON,
             window=recent_window,
             status=status,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from meta_ads_pipeline.automation.jobs import sync_job
+from meta_ads_pipeline.automation.jobs import reach_job, sync_job
 from meta_ads_pipeline.automation.refresh import range_tags
 from meta_ads_pipeline.automation.retries import OpenSlice, RetryPlan, next_retry
 from meta_ads_pipeline.automation.runs import (
@@ -17,7 +17,7 @@ from meta_ads_pipeline.automation.runs import (
 from meta_ads_pipeline.automation.slice_alerts import settle_slice_alerts
 from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.control.gaps import find_gaps, next_batch
+from meta_ads_pipeline.control.gaps import REACH, find_gaps, next_batch
 from meta_ads_pipeline.control.syncs import open_gap_sync
 from meta_ads_pipeline.meta_api.redaction import redact
 from meta_ads_pipeline.raw.assets import ACCOUNTS_TAG, SYNC_TAG
@@ -27,6 +27,8 @@ from meta_ads_pipeline.windows import DateWindow
 
 alerts = logging.getLogger("meta_ads_pipeline.alerts")
 """What a person should see; attach a handler to have it sent somewhere."""
+
+_JOBS = [sync_job, *([reach_job] if get_settings().reach else [])]
 
 RETRY, BACKFILL = "retry", "gaps"
 
@@ -48,9 +50,9 @@ def open_slices(database: Database, only: Sequence[str] = ()) -> list[OpenSlice]
             " from control.slices as s"
             " join control.ad_accounts as a on a.account_id = s.account_id and a.is_active"
             " left join control.connections as c on c.connection_id = a.connection_id"
-            " where s.status <> 'done'"
+            " where s.status <> 'done' and (%(has_reach)s or s.asset <> %(reach)s)"
             " and (%(only)s::text[] = '{}' or s.account_id = any(%(only)s))",
-            {"only": list(only)},
+            {"only": list(only), "reach": REACH, "has_reach": get_settings().reach},
         ).fetchall()
     return [OpenSlice(**row) for row in rows]
 
@@ -64,15 +66,19 @@ _CREDENTIAL_WORKS_AGAIN = (
 
 
 def retry_request(plan: RetryPlan, now: datetime) -> dg.RunRequest:
-    """One run over the plan's dates, for its accounts, within the sync that they failed in."""
+    """One run over the plan's dates, for its accounts, within the sync that they failed in.
+
+    Where only reach is missing, nothing else is pulled.
+    """
+    job = reach_job if {s.asset for s in plan.slices} == {REACH} else sync_job
     tags = {**range_tags(plan.window, RETRY), ACCOUNTS_TAG: ",".join(plan.account_ids)}
     if plan.sync_id is not None:
         tags[SYNC_TAG] = plan.sync_id
-    return dg.RunRequest(run_key=plan.run_key(now), tags=tags)
+    return dg.RunRequest(run_key=plan.run_key(now), tags=tags, job_name=job.name)
 
 
 @dg.sensor(
-    job=sync_job,
+    jobs=_JOBS,
     minimum_interval_seconds=60,
     default_status=(
         dg.DefaultSensorStatus.RUNNING
@@ -98,7 +104,7 @@ def retry_failed_slices(
 
 
 @dg.sensor(
-    job=sync_job,
+    jobs=_JOBS,
     minimum_interval_seconds=900,
     default_status=(
         dg.DefaultSensorStatus.RUNNING
@@ -115,7 +121,11 @@ def backfill_gaps(
     unfinished = unfinished_run(context.instance, BACKFILL)
     if unfinished is not None:
         return dg.SkipReason(f"backfill run {unfinished} is not over yet")
-    batch = next_batch(find_gaps(database.database, now, meta.account_ids), GAP_ACCOUNT_DAYS)
+    gaps = find_gaps(database.database, now, meta.account_ids, with_reach=get_settings().reach)
+    job = sync_job
+    batch = next_batch([gap for gap in gaps if gap.asset != REACH], GAP_ACCOUNT_DAYS)
+    if batch is None:
+        job, batch = reach_job, next_batch(gaps, GAP_ACCOUNT_DAYS)
     if batch is None:
         return dg.SkipReason("no gap inside the history")
     window = DateWindow(batch.start, batch.end)
@@ -125,7 +135,8 @@ def backfill_gaps(
     accounts = ",".join(batch.account_ids)
     return dg.RunRequest(
         # Once a day for the same gap: one that cannot be filled is not asked for every tick.
-        run_key=f"gap:{now.date()}:{window.start}:{window.end}:{accounts}",
+        run_key=f"gap:{job.name}:{now.date()}:{window.start}:{window.end}:{accounts}",
+        job_name=job.name,
         tags={
             **range_tags(window, BACKFILL),
             ACCOUNTS_TAG: accounts,

@@ -17,6 +17,7 @@ from typer._click.exceptions import UsageError  # typer carries its own copy of 
 
 from meta_ads_pipeline import __version__
 from meta_ads_pipeline.cli.commands_credentials import connect, connections_app, doctor
+from meta_ads_pipeline.cli.commands_reading import query, workspace_app
 from meta_ads_pipeline.cli.dead_letters import dead_letters_app
 from meta_ads_pipeline.meta_api.redaction import redact
 from meta_ads_pipeline.windows import PRESETS, DateWindow, preset_window
@@ -33,7 +34,9 @@ app = typer.Typer(
 app.command(context_settings={"allow_extra_args": True})(connect)
 app.add_typer(connections_app)
 app.add_typer(dead_letters_app)
+app.add_typer(workspace_app)
 app.command()(doctor)
+app.command()(query)
 
 _errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -202,20 +205,6 @@ def up(
     from meta_ads_pipeline.cli.up import run_up
 
     return run_up(host, port, Console(highlight=False))
-
-
-@app.command()
-def query(
-    sql: Annotated[str, typer.Argument(help="A select, run read-only.")],
-    as_json: AsJson = False,
-    limit: Annotated[int, typer.Option(min=1, help="Rows to print at most.")] = 100,
-) -> int:
-    """Run a read-only SQL query, for instance on the tables of the schema marts."""
-    from meta_ads_pipeline.cli.query import run_query
-    from meta_ads_pipeline.cli.runtime import running
-
-    with running(needs_api=False) as runtime:
-        return run_query(runtime.database, sql, limit=limit, as_json=as_json)
 
 
 @app.command("exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

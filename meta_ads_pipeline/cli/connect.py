@@ -30,6 +30,8 @@ from meta_ads_pipeline.control.connections import (
 )
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.vault import TokenVault
+from meta_ads_pipeline.meta_api.brief_budget import brief_budget
+from meta_ads_pipeline.meta_api.governor import Governor
 from meta_ads_pipeline.meta_api.token_state import spoken
 from meta_ads_pipeline.meta_api.validation import (
     Inspection,
@@ -95,11 +97,12 @@ def run_connect(
     ``ConnectionInUseError``; then nothing is stored.
     """
     now = datetime.now(UTC)
-    found = _usable(inspect(settings, token, now))
-    notes = _notes(settings, found)
-    if request.exchange and _worth_exchanging(settings, found):
-        token, found = _exchanged(settings, token, found, now)
-        notes.append("exchanged for a long-lived token")
+    with brief_budget(settings, database) as governor:
+        found = _usable(inspect(settings, token, now, governor=governor))
+        notes = _notes(settings, found)
+        if request.exchange and _worth_exchanging(settings, found):
+            token, found = _exchanged(settings, token, found, now, governor)
+            notes.append("exchanged for a long-lived token")
     readable = [_account(document) for document in found.accounts if document.get("currency")]
     if not readable:
         raise ConnectError(
@@ -204,11 +207,11 @@ def _worth_exchanging(settings: Settings, found: Inspection) -> bool:
 
 
 def _exchanged(
-    settings: Settings, token: SecretStr, found: Inspection, now: datetime
+    settings: Settings, token: SecretStr, found: Inspection, now: datetime, governor: Governor
 ) -> tuple[SecretStr, Inspection]:
-    with brief_client(settings, token, app_id=found.facts.app_id) as client:
+    with brief_client(settings, token, app_id=found.facts.app_id, governor=governor) as client:
         new = SecretStr(client.exchange_token().access_token)
-    return new, _usable(inspect(settings, new, now, known=found.facts))
+    return new, _usable(inspect(settings, new, now, known=found.facts, governor=governor))
 
 
 def _notes(settings: Settings, found: Inspection) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
@@ -16,9 +17,11 @@ from meta_ads_pipeline.control.connection_accounts import active_accounts_of
 from meta_ads_pipeline.control.connections import Connection
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.vault import VaultError
+from meta_ads_pipeline.meta_api.brief_budget import brief_budget
 from meta_ads_pipeline.meta_api.calls import CallRecord
 from meta_ads_pipeline.meta_api.error_rules import ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.governor import Governor
 from meta_ads_pipeline.meta_api.session import describe_network_error
 from meta_ads_pipeline.meta_api.token_state import (
     days_stage,
@@ -91,14 +94,16 @@ def examine_version(settings: Settings, today: date) -> Iterable[Finding]:
         yield failed(check, f"{name} was switched off long ago", what)
         return
     left = (version.ends - today).days
-    when = f"{'about ' if version.is_estimate else ''}{version.ends}"
+    when = str(version.ends)
+    if version.is_estimate:
+        when = f"about {when} (estimated: a year after its release)"
     if left <= 0 and not version.is_estimate:
         yield failed(check, f"{name} was switched off on {when}", what)
     elif left <= _VERSION_WARN_DAYS:
-        yield warned(check, f"{name} is switched off on {when}", what)
+        on = "" if version.is_estimate else "on "
+        yield warned(check, f"{name} is switched off {on}{when}", what)
     else:
-        estimate = " (estimated: Meta has not announced it)" if version.is_estimate else ""
-        yield passed(check, f"{name}, alive until {when}{estimate}")
+        yield passed(check, f"{name}, alive until {when}")
 
 
 def examine_host(settings: Settings) -> Iterable[Finding]:
@@ -164,6 +169,9 @@ def examine_connection(
         yield failed("app credentials", str(error), "Correct META_APP_ID and META_APP_SECRET")
         return
     except (VaultError, MetaApiError) as error:
+        if isinstance(error, MetaApiError) and error.kind is ErrorKind.RATE_LIMIT:
+            yield _limit_reached(f"{label} rate limit", error)
+            return
         yield failed(f"{label} token", str(error), _sentence(again))
         return
     wanted = (
@@ -175,7 +183,8 @@ def examine_connection(
     yield from examine_token(label, found, obstacle, again)
     if current.status.usable:
         yield from examine_accounts(label, found, wanted)
-        yield from examine_limits(settings, label, token, found)
+        with brief_budget(settings, database, current) as governor:
+            yield from examine_limits(settings, label, token, found, governor)
 
 
 def examine_bare_token(settings: Settings) -> Iterable[Finding]:
@@ -268,7 +277,11 @@ def examine_accounts(label: str, found: Inspection, wanted: list[str]) -> Iterab
 
 
 def examine_limits(
-    settings: Settings, label: str, token: SecretStr, found: Inspection
+    settings: Settings,
+    label: str,
+    token: SecretStr,
+    found: Inspection,
+    governor: Governor | None = None,
 ) -> Iterable[Finding]:
     """Access tier and how much of the call limits is used, from the headers of one call."""
     if not found.accounts:
@@ -276,18 +289,15 @@ def examine_limits(
     check = f"{label} rate limit"
     account_id = str(found.accounts[0].get("account_id"))
     seen: list[CallRecord] = []
-    with brief_client(settings, token, app_id=found.facts.app_id, on_call=seen.append) as client:
+    with brief_client(
+        settings, token, app_id=found.facts.app_id, governor=governor, on_call=seen.append
+    ) as client:
         try:
             client.get_account(account_id)
         except MetaApiError as error:
             if error.kind is not ErrorKind.RATE_LIMIT:
                 raise
-            wait = error.regain_seconds
-            yield warned(
-                check,
-                f"reached: {error.explanation}",
-                f"Wait {wait / 60:.0f} minutes" if wait else "Wait; the client does so by itself",
-            )
+            yield _limit_reached(check, error)
             return
     usage = seen[-1].usage
     if usage == Usage():
@@ -308,6 +318,18 @@ def examine_limits(
         )
     else:
         yield passed(check, message)
+
+
+def _limit_reached(check: str, error: MetaApiError) -> Finding:
+    """The budget for calls is spent: that says nothing against the token."""
+    wait = error.regain_seconds
+    return warned(
+        check,
+        f"reached: {error.explanation}",
+        f"Wait {max(1, math.ceil(wait / 60))} min, then run this again"
+        if wait
+        else "Wait; the client does so by itself",
+    )
 
 
 def _sentence(text: str) -> str:

@@ -32,6 +32,7 @@ def read_plan(
         window,
         rules=BudgetRules(calls_per_hour=settings.calls_per_hour),
         readers=settings.max_parallel_requests_per_account,
+        with_reach=settings.reach,
     )
 
 
@@ -42,6 +43,7 @@ def as_json(window: DateWindow, plans: Sequence[AccountPlan]) -> dict[str, Any]:
         "end": window.end.isoformat(),
         "calls": sum(plan.calls for plan in plans),
         "rows": sum(plan.rows for plan in plans),
+        "time_basis": plans[0].speed.basis if plans else None,
         "accounts": [
             {
                 "account_id": plan.account.account_id,
@@ -100,4 +102,5 @@ def print_plan(console: Console, window: DateWindow, plans: Sequence[AccountPlan
             f"{plan.rows:,} rows, about {math.ceil(plan.seconds / 60)} min.",
             soft_wrap=True,
         )
+    console.print(f"Time {plans[0].speed.basis}.", soft_wrap=True)
     console.print(f"{sum(plan.calls for plan in plans):,} calls in all; none was spent on this.")

@@ -10,15 +10,22 @@ from rich.console import Console
 from rich.table import Table
 
 from meta_ads_pipeline.control.database import Database, DatabaseError
+from meta_ads_pipeline.control.timezones import choose_timezone
 
 
-def run_query(database: Database, sql: str, *, limit: int, as_json: bool) -> int:
+def run_query(
+    database: Database, sql: str, *, limit: int, as_json: bool, timezone: str | None = None
+) -> int:
     """Run ``sql`` in a read-only transaction and print at most ``limit`` rows.
 
-    Raises ``DatabaseError`` with Postgres's own words when the query is wrong or would write.
+    ``timezone`` (IANA, or ``account``) is that of the ``*_display`` marts for this query. Raises
+    ``TimezoneError`` when it is not known, ``DatabaseError`` with Postgres's own words when the
+    query is wrong or would write.
     """
     with database.connect() as connection:
         connection.read_only = True
+        if timezone is not None:
+            choose_timezone(connection, timezone)
         try:
             cursor = connection.execute(sql.encode())
             rows = cursor.fetchmany(limit + 1) if cursor.description else []

@@ -105,9 +105,9 @@ def print_outcome(console: Console, outcome: SyncOutcome) -> None:
         f"marts: [bold]{outcome.mart_rows_changed} rows changed[/].",
         soft_wrap=True,
     )
-    expected = outcome.expected_insights_calls
+    expected = outcome.expected_api_calls
     console.print(
-        f"insights: {outcome.insights_calls} API calls"
+        f"{outcome.api_calls} API calls for insights and entities"
         + (f", {expected} expected." if expected is not None else ".")
     )
     for check in outcome.failed_checks:

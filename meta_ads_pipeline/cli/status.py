@@ -11,6 +11,7 @@ from rich.table import Table
 
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.gaps import find_gaps
+from meta_ads_pipeline.settings import get_settings
 
 _QUERIES = {
     "accounts": """
@@ -30,6 +31,17 @@ _QUERIES = {
             max(next_attempt_at) as next_attempt_at, max(error_message) as reason
         from control.slices where status <> 'done'
         group by 1, 2, 3 order by 1, 2, 3""",
+    "checks": """
+        select account_id, check_name || ' of ' || asset as check,
+            severity || ', ' || status as state, concat_ws(' to ', min(event_date),
+                nullif(max(event_date), min(event_date))) as dates,
+            max(times_failed) as runs, to_char(min(first_failed_at) at time zone 'UTC',
+                'YYYY-MM-DD HH24:MI') as since,
+            left((array_agg(message order by times_failed desc, event_date desc))[1], 200)
+                as message
+        from control.check_results where status <> 'passed' and severity <> 'inform'
+        group by account_id, asset, check_name, severity, status
+        order by status, array_position(array['block', 'warn'], severity), 1, 2""",
     "alerts": """
         select subject, severity, message, what_to_do, first_raised_at, last_raised_at
         from control.alerts where resolved_at is null
@@ -60,6 +72,7 @@ _TITLES = {
     "accounts": "Ad accounts",
     "syncs": "Latest syncs",
     "open_slices": "Slices that are not done",
+    "checks": "Checks that do not pass",
     "alerts": "Open alerts",
     "calls": "Calls in the last hour",
     "limits": "Limits on calls that are half used up, or block",
@@ -73,7 +86,7 @@ def read_status(database: Database) -> dict[str, list[dict[str, Any]]]:
     """The state of accounts, syncs, open slices, gaps, alerts and dead letters, each as rows."""
     with database.connect() as connection:
         status = {name: connection.execute(sql).fetchall() for name, sql in _QUERIES.items()}
-    gaps = find_gaps(database, datetime.now(UTC))
+    gaps = find_gaps(database, datetime.now(UTC), with_reach=get_settings().reach)
     return {**status, "gaps": [{**asdict(gap), "days": gap.days} for gap in gaps[:_GAPS_SHOWN]]}
 
 

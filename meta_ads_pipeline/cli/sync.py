@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import asdict, dataclass, field
@@ -20,10 +21,13 @@ from meta_ads_pipeline.cli.runtime import Runtime
 from meta_ads_pipeline.control.accounts import UnknownAccountError, active_accounts
 from meta_ads_pipeline.control.database import DatabaseError
 from meta_ads_pipeline.control.syncs import Sync, finish_sync, open_sync
-from meta_ads_pipeline.raw.plan import expected_insights_calls
+from meta_ads_pipeline.raw.plan import expected_calls
 from meta_ads_pipeline.windows import DateWindow
 
 logger = logging.getLogger(__name__)
+
+_MOST_RUNS = 3
+"""So often the job is started by one command whose database is restarted under it."""
 
 _SLICED_ASSETS = ("insights_hourly", "insights_daily", "account_totals")
 
@@ -45,8 +49,8 @@ class SyncOutcome:
     rows_deleted: int = 0
     rows_unchanged: int = 0
     rows_dead_lettered: int = 0
-    insights_calls: int = 0
-    expected_insights_calls: int | None = None
+    api_calls: int = 0
+    expected_api_calls: int | None = None
     mart_rows_changed: int = 0
     failed_steps: list[str] = field(default_factory=list)
     failed_checks: list[str] = field(default_factory=list)
@@ -73,20 +77,12 @@ def run_sync(
     started = time.monotonic()
     sync = open_sync(runtime.database, window.start, window.end, accounts)
     mart_rows_before = _mart_rows(runtime)
-    expected_calls = _expected_calls(runtime, sync, window, accounts)
+    expected = _expected_calls(runtime, sync, window, accounts)
     progress = _SliceProgress(runtime, sync, window, console)
     with progress:
-        try:
-            succeeded, failed_steps, failed_checks, errors = _execute(
-                sync, window, accounts, runtime.settings.home / "sync.log"
-            )
-        except Exception as error:
-            if not _is_of_the_storage(error):
-                raise
-            raise DatabaseError(
-                "the database went away while the sync was at work. What has landed is kept: "
-                "the same command goes on from there"
-            ) from error
+        succeeded, failed_steps, failed_checks, errors = _execute_through_restarts(
+            runtime, sync, window, accounts
+        )
     outcome = SyncOutcome(
         sync_id=sync.sync_id,
         start=window.start.isoformat(),
@@ -94,13 +90,14 @@ def run_sync(
         resumed=sync.resumed,
         success=succeeded,
         seconds=round(time.monotonic() - started, 1),
-        expected_insights_calls=expected_calls,
+        expected_api_calls=expected,
         failed_steps=failed_steps,
         failed_checks=failed_checks,
         errors=errors,
     )
     _add_counts(runtime, outcome)
-    outcome.mart_rows_changed = _mart_rows(runtime) - mart_rows_before
+    # A restarted server may count from zero again.
+    outcome.mart_rows_changed = max(0, _mart_rows(runtime) - mart_rows_before)
     outcome.success = succeeded and outcome.slices_failed == 0 and not failed_checks
     # A failed check is news, not unfinished work: only missing slices or marts are resumed.
     finish_sync(runtime.database, sync.sync_id, succeeded=succeeded and outcome.slices_failed == 0)
@@ -126,6 +123,47 @@ def _is_of_the_storage(error: BaseException) -> bool:
     return isinstance(error, DBAPIError | DagsterPostgresException)
 
 
+def _execute_through_restarts(
+    runtime: Runtime, sync: Sync, window: DateWindow, accounts: Sequence[str]
+) -> tuple[bool, list[str], list[str], list[str]]:
+    """The job; when the database was restarted under it, the rest of it in another run."""
+    runs_left = _MOST_RUNS
+    while True:
+        runs_left -= 1
+        run_id, started_at = str(uuid.uuid4()), runtime.database.started_at()
+        outcome, lost = None, None
+        try:
+            outcome = _execute(
+                sync, window, accounts, runtime.settings.home / "sync.log", run_id=run_id
+            )
+            if outcome[0]:
+                return outcome
+        except Exception as error:
+            if not _is_of_the_storage(error):
+                raise
+            lost = error
+        if runs_left and runtime.database.started_at() != started_at:
+            logger.warning("the database was restarted: the sync goes on where it stopped")
+            _close_run(run_id)
+        elif outcome is not None:
+            return outcome
+        else:
+            raise DatabaseError(
+                "the database went away while the sync was at work. What has landed is kept: "
+                "the same command goes on from there"
+            ) from lost
+
+
+def _close_run(run_id: str) -> None:
+    """Have Dagster not wait for a run whose end it could not be told."""
+    import dagster as dg
+
+    with dg.DagsterInstance.get() as instance:
+        run = instance.get_run_by_id(run_id)
+        if run is not None and not run.is_finished:
+            instance.report_run_canceled(run, message="the database was restarted under the run")
+
+
 @contextmanager
 def _stdout_into(path: Path) -> Iterator[None]:
     """What dbt says while it works goes to a file, not through the progress bar."""
@@ -139,6 +177,7 @@ def _execute(
     accounts: Sequence[str],
     log_file: Path,
     *,
+    run_id: str | None = None,
     groups_left_out: Sequence[str] = (),
 ) -> tuple[bool, list[str], list[str], list[str]]:
     import dagster as dg
@@ -167,6 +206,7 @@ def _execute(
         ]
         result = job.execute_in_process(
             instance=instance,
+            run_id=run_id,
             tags=tags,
             asset_selection=chosen if groups_left_out else None,
             raise_on_error=False,
@@ -192,7 +232,7 @@ def _execute(
 def _expected_calls(
     runtime: Runtime, sync: Sync, window: DateWindow, accounts: Sequence[str]
 ) -> int | None:
-    """What the insights should cost; None where an account is not known yet."""
+    """What the pulls should cost; None where an account is not known yet."""
     try:
         known = active_accounts(
             runtime.database, only=list(accounts) or runtime.settings.ad_account_ids
@@ -201,7 +241,13 @@ def _expected_calls(
         return None
     if not known:
         return None
-    return expected_insights_calls(runtime.database, known, window, sync.sync_id)
+    return expected_calls(
+        runtime.database,
+        known,
+        window,
+        sync.sync_id,
+        with_reach=runtime.settings.reach,
+    )
 
 
 def _add_counts(runtime: Runtime, outcome: SyncOutcome) -> None:
@@ -229,7 +275,7 @@ def _add_counts(runtime: Runtime, outcome: SyncOutcome) -> None:
     outcome.rows_inserted, outcome.rows_updated = int(row["inserted"]), int(row["updated"])
     outcome.rows_deleted, outcome.rows_unchanged = int(row["deleted"]), int(row["unchanged"])
     outcome.rows_dead_lettered = int(row["dead"])
-    outcome.insights_calls = states["calls"]
+    outcome.api_calls = states["calls"]
     outcome.slices_done, outcome.slices_failed = int(states["done"]), int(states["failed"])
     outcome.errors.extend(e for e in states["errors"] or [] if e and e not in outcome.errors)
 

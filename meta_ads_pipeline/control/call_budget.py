@@ -103,7 +103,7 @@ class CallBudgetStore:
 
     def read(self, app: str, account_ids: Iterable[str]) -> dict[BudgetKey, Budget]:
         """The limits of the app itself and of these accounts."""
-        rows = self._run(
+        rows = self.run(
             lambda session: session.execute(
                 "select app, account_id, use_case, percent, span_seconds, tier, times_blocked,"
                 "   regain_seconds, is_warned,"
@@ -167,7 +167,7 @@ class CallBudgetStore:
                 for count in sorted(counts, key=lambda c: (c.minute, c.account_id, c.use_case)):
                     _add_count(cursor, connection_id, count)
 
-        self._run(write)
+        self.run(write)
 
     def block(
         self,
@@ -183,7 +183,7 @@ class CallBudgetStore:
 
         ``is_new`` is false for a call that had been under way before the refusal was known.
         """
-        self._run(
+        self.run(
             lambda session: session.execute(
                 "insert into control.call_budgets as b (app, account_id, use_case, blocked_since,"
                 "   blocked_until, refused_at, block_code, times_blocked, regain_seconds,"
@@ -250,7 +250,7 @@ class CallBudgetStore:
                         raise psycopg.Rollback(transaction)
             return claimed
 
-        return self._run(claim)
+        return self.run(claim)
 
     def claim_pace(self, key: BudgetKey, now: float, pause: float) -> float:
         """Keep ``pause`` seconds from the last spaced call under this limit; 0: go, else wait."""
@@ -276,7 +276,7 @@ class CallBudgetStore:
             ).fetchone()
             return pause if last is None else max(0.01, last["at"] + pause - now)
 
-        return self._run(claim)
+        return self.run(claim)
 
     def take(
         self,
@@ -318,11 +318,11 @@ class CallBudgetStore:
                     return Taken(max(1.0, row["minute"] + 60 + HOUR - now), used)
             return Taken(max(1.0, rows[-1]["minute"] + 60 + HOUR - now), used)
 
-        return self._run(take)
+        return self.run(take)
 
     def forget_counts(self, before: float) -> None:
         """Drop the counts of earlier minutes."""
-        self._run(
+        self.run(
             lambda session: session.execute(
                 "delete from control.call_counts where minute < to_timestamp(%s)", [before]
             )
@@ -336,9 +336,10 @@ class CallBudgetStore:
                 for key in ordered:
                     session.execute(f"{update} {_WHERE}", {**vars(key), **values})
 
-        self._run(run)
+        self.run(run)
 
-    def _run(self, work: Callable[[Session], Result]) -> Result:
+    def run(self, work: Callable[[Session], Result]) -> Result:
+        """Do this in the session, again in a new one where the server went away."""
         with self._lock:
             for _ in range(_TRIES - 1):
                 try:

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -158,6 +159,20 @@ class Database:
                     "select pg_advisory_lock(hashtext('meta-ads'), hashtext(%s))", [name]
                 )
             yield not row["free"]
+
+    def started_at(self) -> datetime:
+        """When the server started (UTC): another answer later means that it was restarted.
+
+        Waits for a server that is restarting. Raises ``DatabaseError`` when it stays away.
+        """
+        row = self.run(
+            lambda connection: connection.execute(
+                "select pg_postmaster_start_time() as started_at"
+            ).fetchone()
+        )
+        assert row is not None
+        started_at: datetime = row["started_at"]
+        return started_at
 
     def check(self) -> None:
         """Prove that the server answers, is new enough and may be written to.

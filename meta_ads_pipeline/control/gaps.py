@@ -1,7 +1,8 @@
 """Gaps: slices inside an account's history that are not there, found without being told.
 
 The history of an account begins with its first date whose insights are done, and ends with its
-local yesterday. Within it every asset has a slice for every date, and each is done.
+local yesterday. Within it every asset has a slice for every date, and each is done. Reach, which
+may be left out, has a history of its own, and ends a day earlier.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from meta_ads_pipeline.control.database import Database
 
 INSIGHTS = ("insights_hourly", "insights_daily", "account_totals")
 SLICED_ASSETS = (*INSIGHTS, "campaigns", "adsets", "ads", "creatives")
+REACH = "insights_reach"
 MISSING = "missing"
 _THERE = ("done", "mismatched")  # mismatched ones are pulled; reconciliation has them pulled again
 
@@ -54,33 +56,42 @@ class GapBatch:
     account_ids: tuple[str, ...]
 
 
-def find_gaps(database: Database, now: datetime, only: Sequence[str] = ()) -> list[Gap]:
+def find_gaps(
+    database: Database, now: datetime, only: Sequence[str] = (), *, with_reach: bool = True
+) -> list[Gap]:
     """All gaps of active accounts (of ``only``, where given), newest first.
 
+    ``with_reach`` is whether reach is pulled at all.
     Raises ``DatabaseError`` when the server cannot be reached.
     """
     with database.connect() as connection:
         rows = connection.execute(
             "with history as ("
-            " select a.account_id, min(s.partition_date) as first,"
-            "   (%(now)s at time zone a.timezone)::date - 1 as last"
+            " select a.account_id, wanted.asset, min(s.partition_date) as first,"
+            # Yesterday's reach is asked for once, in the morning.
+            "   (%(now)s at time zone a.timezone)::date - 1"
+            "     - (wanted.asset = %(reach)s)::int as last"
             " from control.ad_accounts as a join control.slices as s using (account_id)"
-            " where a.is_active and s.status = any(%(there)s) and s.asset = any(%(insights)s)"
+            " join unnest(%(assets)s::text[]) as wanted (asset)"
+            "   on case when wanted.asset = %(reach)s then s.asset = %(reach)s"
+            "     else s.asset = any(%(insights)s) end"
+            " where a.is_active and s.status = any(%(there)s)"
             "   and (%(only)s::text[] = '{}' or a.account_id = any(%(only)s))"
-            " group by a.account_id, a.timezone)"
-            " select h.account_id, wanted.asset, day::date as day,"
+            " group by a.account_id, a.timezone, wanted.asset)"
+            " select h.account_id, h.asset, day::date as day,"
             "   coalesce(s.status, %(missing)s) as status"
-            " from history as h cross join unnest(%(assets)s::text[]) as wanted (asset)"
+            " from history as h"
             " cross join generate_series(h.first, h.last, interval '1 day') as day"
             " left join control.slices as s on s.account_id = h.account_id"
-            "   and s.partition_date = day::date and s.asset = wanted.asset"
+            "   and s.partition_date = day::date and s.asset = h.asset"
             " where s.status is null or s.status <> all(%(there)s)"
             " order by 1, 2, 4, 3",
             {
                 "now": now,
                 "there": list(_THERE),
                 "insights": list(INSIGHTS),
-                "assets": list(SLICED_ASSETS),
+                "assets": [*SLICED_ASSETS, *([REACH] if with_reach else [])],
+                "reach": REACH,
                 "missing": MISSING,
                 "only": list(only),
             },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -169,13 +169,19 @@ def finish(
     *,
     pulled_at: datetime,
     api_calls: Mapping[date, int],
+    attribution_windows: Sequence[str] = (),
 ) -> None:
-    """Record slices as done and add them to the audit. Call it in the load's own transaction."""
+    """Record slices as done and add them to the audit. Call it in the load's own transaction.
+
+    ``attribution_windows`` are those that the pull asked for: without them a window that Meta left
+    out because it is 0 could not be told from one that was not asked.
+    """
     dates = sorted(counts)
     parameters = {
         **_parameters(key, dates, by),
         "pulled_at": pulled_at,
         "calls": [api_calls.get(day, 0) for day in dates],
+        "windows": list(attribution_windows),
         **{
             name: [getattr(counts[day], name) for day in dates]
             for name in SliceCounts.__dataclass_fields__
@@ -190,9 +196,10 @@ def finish(
     connection.execute(
         "insert into control.slices (account_id, partition_date, asset, status, sync_id, run_id,"
         "   attempts, rows_fetched, rows_inserted, rows_updated, rows_deleted, rows_unchanged,"
-        "   rows_dead_lettered, api_calls, pulled_at, finished_at)"
+        "   rows_dead_lettered, api_calls, pulled_at, attribution_windows, finished_at)"
         " select %(account)s, day, %(asset)s, 'done', %(sync)s, %(run)s, 1, fetched, inserted,"
-        "   updated, deleted, unchanged, dead_lettered, calls, %(pulled_at)s, clock_timestamp()"
+        "   updated, deleted, unchanged, dead_lettered, calls, %(pulled_at)s, %(windows)s::text[],"
+        "   clock_timestamp()"
         f" {values}"
         " on conflict (account_id, partition_date, asset) do update set"
         "   status = 'done', sync_id = excluded.sync_id, run_id = excluded.run_id,"
@@ -201,6 +208,7 @@ def finish(
         "   rows_unchanged = excluded.rows_unchanged,"
         "   rows_dead_lettered = excluded.rows_dead_lettered, api_calls = excluded.api_calls,"
         "   pulled_at = excluded.pulled_at, finished_at = excluded.finished_at,"
+        "   attribution_windows = excluded.attribution_windows,"
         "   error_kind = null, error_message = null, next_attempt_at = null",
         parameters,
     )

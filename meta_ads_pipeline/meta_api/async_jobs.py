@@ -11,8 +11,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -26,11 +27,12 @@ from meta_ads_pipeline.meta_api.error_rules import (
     ErrorKind,
 )
 from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
+from meta_ads_pipeline.meta_api.field_groups import FieldGroups
 from meta_ads_pipeline.meta_api.fields import Grain, Level
 from meta_ads_pipeline.meta_api.insights import InsightsPart, InsightsQuery, InsightsReader
 from meta_ads_pipeline.meta_api.job_memory import JobLimits, JobPace, JobStore, StoredJob, job_key
 from meta_ads_pipeline.meta_api.planner import Window
-from meta_ads_pipeline.meta_api.priority import carried
+from meta_ads_pipeline.meta_api.priority import calls_about, carried
 from meta_ads_pipeline.meta_api.usage import UseCase
 
 STATUS_FIELDS = (
@@ -87,21 +89,31 @@ class InsightsRun:
     fail_fast: bool = False
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    today: date | None = None
     _queue: deque[tuple[InsightsQuery, bool, bool]] = field(default_factory=deque)
     _jobs: list[Job] = field(default_factory=list)
     # The question of a report's task; None for a synchronous read, which splits by itself.
     _tasks: dict[Future[Outcome], InsightsQuery | None] = field(default_factory=dict)
     _failure: MetaApiError | None = None
 
+    def __post_init__(self) -> None:
+        """Start without groups of fields."""
+        self._groups = FieldGroups(self.reader.fields)
+
     def parts(
         self, account_id: str, level: Level, grain: Grain, windows: Sequence[Window]
     ) -> Iterator[InsightsPart]:
         """Yield finished parts; together they cover every window exactly once."""
         for window in windows:
-            query = InsightsQuery(account_id, level, grain, window.since, window.until)
+            query = self.reader.with_windows(
+                InsightsQuery(account_id, level, grain, window.since, window.until)
+            )
             self._queue.append((query, window.mode == "async", False))
         if len(windows) == 1 and windows[0].mode == "sync":
-            yield from self.reader.read(self._queue.popleft()[0], self.tally)
+            query, _, _ = self._queue.popleft()
+            with self._about(query):
+                parts = self.reader.read(query, self.tally)
+            yield from parts
             return
         deadline = self.clock() + self.limits.total_time
         try:
@@ -115,7 +127,9 @@ class InsightsRun:
                     )
                 self._start()
                 self._poll()
-                yield from self._collect()
+                for part in self._collect():
+                    yield from self._groups.add(part)
+                yield from self._groups.finished()
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -134,38 +148,47 @@ class InsightsRun:
             query, as_report, replaces = self._queue.popleft()
             if as_report and not replaces:
                 try:
-                    query, *rest = self.reader.fitting(query, self.tally)
+                    with self._about(query):
+                        query, *rest = self.reader.fitting(query, self._groups, self.tally)
                 except MetaApiError as error:
                     self._fail(error)
                     continue
                 self._queue.extendleft((piece, True, False) for piece in reversed(rest))
             if as_report:
-                self._tasks[self._submit(partial(self._create, query, replaces))] = query
+                self._tasks[self._submit(query, partial(self._create, query, replaces))] = query
             else:
-                self._tasks[self._submit(partial(self._read_sync, query))] = None
+                self._tasks[self._submit(query, partial(self._read_sync, query))] = None
 
-    def _submit(self, work: Callable[[], Outcome]) -> Future[Outcome]:
-        return self.executor.submit(carried(work))
+    def _submit(self, query: InsightsQuery, work: Callable[[], Outcome]) -> Future[Outcome]:
+        with self._about(query):
+            return self.executor.submit(carried(work))
+
+    def _about(self, query: InsightsQuery) -> AbstractContextManager[None]:
+        """Calls for this question have the priority of its newest day."""
+        return calls_about(query.until, self.today)
 
     def _read_sync(self, query: InsightsQuery) -> Outcome:
         return self.reader.read(query, self.tally)
 
     def _create(self, query: InsightsQuery, replaces: bool) -> Outcome:
         """Start a report, or adopt the one that an earlier process started."""
-        key = job_key(query)
-        stored = None if replaces else self.store.find(key)
+        query = self.reader.without_refused(query)
+        stored = None if replaces else self.store.find(job_key(query))
         if stored is not None:
             age = datetime.now(UTC) - stored.created_at
             if age > timedelta(seconds=self.limits.adopt_within):
                 stored = None
         if stored is None:
-            stored = StoredJob(self._post(query), datetime.now(UTC))
-            self.store.save(key, stored)
+            run_id, query = self._post(query)
+            stored = StoredJob(run_id, datetime.now(UTC))
+            self.store.save(job_key(query), stored)
         now = self.clock()
         return Job(query, stored, now, now, now + self.pace.expected(self.limits), now, replaces)
 
-    def _post(self, query: InsightsQuery) -> str:
+    def _post(self, query: InsightsQuery) -> tuple[str, InsightsQuery]:
+        """The run's id, and the question that Meta accepted."""
         while True:
+            query = self.reader.without_refused(query)
             call = Call(
                 "POST",
                 f"act_{query.account_id}/insights",
@@ -177,7 +200,7 @@ class InsightsRun:
             try:
                 document = self.reader.caller.call(call, self.tally).document
             except MetaApiError as error:
-                if self.reader.refused(query, error):
+                if self.reader.refused(query, error, call.params):
                     continue
                 raise
             run_id = document.get("report_run_id") if isinstance(document, dict) else None
@@ -188,12 +211,13 @@ class InsightsRun:
                     what=f"POST {call.path}",
                     account_id=query.account_id,
                 )
-            return str(run_id)
+            return str(run_id), query
 
     def _read_report(self, job: Job) -> Outcome:
         rows = self.reader.read_report(job.query, job.stored.run_id, self.tally)
         self.store.remove(job.key)
-        return [InsightsPart(job.query, rows, job.stored.created_at, "async")]
+        query = self.reader.without_refused(job.query)
+        return [InsightsPart(query, rows, job.stored.created_at, "async")]
 
     def _collect(self) -> Iterator[InsightsPart]:
         """Take what the executor has finished; wait no longer than until the next poll."""
@@ -223,7 +247,8 @@ class InsightsRun:
         """Queue the pieces of a question that was too much; fails where none are left."""
         self.store.remove(job_key(query))
         try:
-            pieces = self.reader.smaller(query, error, self.tally)
+            with self._about(query):
+                pieces = self.reader.smaller(query, error, self._groups, self.tally)
         except MetaApiError as final:
             self._fail(final)
             return
@@ -253,7 +278,9 @@ class InsightsRun:
 
     def _look(self, jobs: list[Job]) -> None:
         """Ask for the status of these reports in one request, and act on each."""
-        statuses, errors = self._statuses([job.stored.run_id for job in jobs], jobs[0].query)
+        newest = max((job.query for job in jobs), key=lambda query: query.until)
+        with self._about(newest):
+            statuses, errors = self._statuses([job.stored.run_id for job in jobs], newest)
         now = self.clock()
         for job in jobs:
             # The longer it has taken, the less often: never more than half as long again.
@@ -300,7 +327,7 @@ class InsightsRun:
         if words == DONE and percent >= 100:
             self._jobs.remove(job)
             self.pace.observe(now - job.started)
-            self._tasks[self._submit(partial(self._read_report, job))] = job.query
+            self._tasks[self._submit(job.query, partial(self._read_report, job))] = job.query
             return
         if words in ENDED_BADLY:
             self._replace(job, _job_error(job, status, words))
@@ -323,8 +350,11 @@ class InsightsRun:
         """Once by the same question, then by its halves; fails where it is a single day."""
         self._jobs.remove(job)
         self.store.remove(job.key)
+        sent = self.reader.params(job.query)
         if error.kind is ErrorKind.TOO_MUCH_DATA:
             self._ask_smaller(job.query, error)
+        elif not job.replaces and self.reader.refused(job.query, error, sent):
+            self._queue.appendleft((job.query, True, True))
         elif error.kind is not ErrorKind.TRANSIENT and (
             error.action is not Action.MARK_UNREACHABLE
         ):

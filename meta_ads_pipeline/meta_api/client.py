@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from types import TracebackType
 from typing import Self
 
+from meta_ads_pipeline.attribution import chosen_windows
 from meta_ads_pipeline.meta_api.async_jobs import InsightsRun
 from meta_ads_pipeline.meta_api.calls import Caller, CallRecord, RetryPolicy, Slots, Tally
 from meta_ads_pipeline.meta_api.entities import EntityReader
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.meta_api.fields import DroppedFields, Grain, Kind, Level
+from meta_ads_pipeline.meta_api.fields import (
+    REACH_FIELDS,
+    UNIQUE_FIELDS,
+    DroppedFields,
+    Grain,
+    Kind,
+    Level,
+    Period,
+)
 from meta_ads_pipeline.meta_api.governor import Governor, UsageGovernor
-from meta_ads_pipeline.meta_api.insights import InsightsPart, InsightsReader
+from meta_ads_pipeline.meta_api.insights import InsightsPart, InsightsQuery, InsightsReader
 from meta_ads_pipeline.meta_api.job_memory import JobLimits, JobPace, JobStore, MemoryJobStore
 from meta_ads_pipeline.meta_api.paging import PageSizes, Row
 from meta_ads_pipeline.meta_api.planner import InsightsPlanner, Plan, PlanLimits
 from meta_ads_pipeline.meta_api.session import GraphTransport
 from meta_ads_pipeline.meta_api.tokens import NewToken, TokenInfo, TokenService
+from meta_ads_pipeline.windows import local_today
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,7 @@ class MetaAdsClient:
     Every method raises MetaApiError. Every HTTP call, retries included, is told to `on_call` from
     the thread that made it. `governor` decides when calls may go; `slots` bound how many are in
     flight together with other clients; `job_store` lets reports survive a restart.
+    `attribution_windows` are asked for with a day's actions (see `attribution`), by default none.
     """
 
     def __init__(
@@ -75,6 +86,7 @@ class MetaAdsClient:
         on_call: Callable[[CallRecord], None] | None = None,
         job_store: JobStore | None = None,
         retry_policy: RetryPolicy | None = None,
+        attribution_windows: Sequence[str] = (),
         plan_limits: PlanLimits | None = None,
         job_limits: JobLimits | None = None,
         entity_page_size: int = 500,
@@ -109,7 +121,12 @@ class MetaAdsClient:
         self._planner = InsightsPlanner(limits)
         self._entities = EntityReader(caller, sizes, self._dropped, entity_page_size)
         self._insights = InsightsReader(
-            caller, sizes, self._dropped, self._planner, limits.page_size
+            caller,
+            sizes,
+            self._dropped,
+            self._planner,
+            limits.page_size,
+            chosen_windows(attribution_windows),
         )
         self._tokens = TokenService(caller)
         self._jobs = job_store or MemoryJobStore()
@@ -146,31 +163,42 @@ class MetaAdsClient:
         """One ad account's raw document."""
         return self._entities.account(plain_account_id(account_id))
 
-    def get_campaigns(self, account_id: str, *, include_deleted: bool = False) -> list[Row]:
+    def get_campaigns(
+        self, account_id: str, *, include_deleted: bool = False, tally: Tally | None = None
+    ) -> list[Row]:
         """All campaigns, archived ones included."""
-        return self._list(account_id, "campaign", include_deleted)
+        return self._list(account_id, "campaign", include_deleted, tally)
 
-    def get_adsets(self, account_id: str, *, include_deleted: bool = False) -> list[Row]:
+    def get_adsets(
+        self, account_id: str, *, include_deleted: bool = False, tally: Tally | None = None
+    ) -> list[Row]:
         """All ad sets, archived ones included."""
-        return self._list(account_id, "adset", include_deleted)
+        return self._list(account_id, "adset", include_deleted, tally)
 
-    def get_ads(self, account_id: str, *, include_deleted: bool = False) -> list[Row]:
+    def get_ads(
+        self, account_id: str, *, include_deleted: bool = False, tally: Tally | None = None
+    ) -> list[Row]:
         """All ads, archived ones included."""
-        return self._list(account_id, "ad", include_deleted)
+        return self._list(account_id, "ad", include_deleted, tally)
 
-    def get_creatives(self, account_id: str) -> list[Row]:
+    def get_creatives(self, account_id: str, *, tally: Tally | None = None) -> list[Row]:
         """All creatives; Meta pages through 50,000 at most."""
-        return self._list(account_id, "creative", False)
+        return self._list(account_id, "creative", False, tally)
 
     def get_objects(
-        self, ids: Iterable[str], kind: Kind, *, account_id: str | None = None
+        self,
+        ids: Iterable[str],
+        kind: Kind,
+        *,
+        account_id: str | None = None,
+        tally: Tally | None = None,
     ) -> tuple[list[Row], dict[str, MetaApiError]]:
         """Objects by id, deleted ones included, and an error for each that cannot be read.
 
         Give `account_id` where it is known: then a hundred ids cost one call, else one call each.
         """
         plain = None if account_id is None else plain_account_id(account_id)
-        return self._entities.by_id(ids, kind, account_id=plain)
+        return self._entities.by_id(ids, kind, account_id=plain, tally=tally)
 
     def get_insights(
         self,
@@ -193,6 +221,7 @@ class MetaAdsClient:
         tally = Tally()
         parts = list(self._run(account, plan, level, grain, tally, fail_fast=True))
         key = f"insights/{level}/{grain}"
+        own = f"{key}/act_{plain_account_id(account.account_id)}"
         return InsightsResult(
             rows=[row for part in parts for row in part.rows],
             calls=tally.calls,
@@ -201,7 +230,12 @@ class MetaAdsClient:
             pulled_at=min((part.pulled_at for part in parts), default=datetime.now(UTC)),
             parts=len(parts),
             modes=frozenset(part.mode for part in parts),
-            dropped_fields=self._dropped.snapshot(key).get(key, {}),
+            dropped_fields={
+                name: reason
+                for place, fields in self._dropped.snapshot().items()
+                if place in {key, own} or place.startswith(f"{own}/")
+                for name, reason in fields.items()
+            },
         )
 
     def iter_insights(
@@ -227,6 +261,28 @@ class MetaAdsClient:
         )
         return self._run(account, plan, level, grain, tally or Tally(), fail_fast=False)
 
+    def get_reach(
+        self,
+        account: AccountRef,
+        start: date,
+        end: date,
+        *,
+        level: Level,
+        period: Period,
+        unique_counts: bool = True,
+        tally: Tally | None = None,
+    ) -> list[InsightsPart]:
+        """Reach and frequency of each period from `start` to `end`, both included.
+
+        Periods of several days follow each other from `start` on. Rows are as in the JSON. Always
+        synchronous: there is a row for an object and period, not for an ad and hour. Without
+        `unique_counts` unique clicks are left out: Meta keeps them for 13 months only.
+        """
+        measures = REACH_FIELDS + (UNIQUE_FIELDS if unique_counts else ())
+        account_id = plain_account_id(account.account_id)
+        query = InsightsQuery(account_id, level, period, start, end, measures=measures)
+        return self._insights.read(query, tally)
+
     def plan_insights(
         self,
         account: AccountRef,
@@ -239,7 +295,8 @@ class MetaAdsClient:
     ) -> Plan:
         """Windows and expected cost of a range, without a call; ValueError if it ends too early."""
         account_id = plain_account_id(account.account_id)
-        return self._planner.plan(account_id, level, grain, start, end, rows_per_day)
+        today = local_today(account.timezone, datetime.now(UTC))
+        return self._planner.plan(account_id, level, grain, start, end, rows_per_day, today)
 
     def inspect_token(self, token: str | None = None) -> TokenInfo:
         """What Meta says about a token, by default the client's own."""
@@ -253,9 +310,11 @@ class MetaAdsClient:
         """A long-lived token in exchange; see TokenService.exchange."""
         return self._tokens.exchange(token, sixty_days=sixty_days)
 
-    def _list(self, account_id: str, kind: Kind, include_deleted: bool) -> list[Row]:
+    def _list(
+        self, account_id: str, kind: Kind, include_deleted: bool, tally: Tally | None
+    ) -> list[Row]:
         return self._entities.listing(
-            plain_account_id(account_id), kind, include_deleted=include_deleted
+            plain_account_id(account_id), kind, include_deleted=include_deleted, tally=tally
         )
 
     def _run(
@@ -278,6 +337,7 @@ class MetaAdsClient:
             fail_fast,
             self._clock,
             self._sleep,
+            today=local_today(account.timezone, datetime.now(UTC)),
         )
         return run.parts(plain_account_id(account.account_id), level, grain, plan.windows)
 

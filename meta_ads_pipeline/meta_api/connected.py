@@ -20,12 +20,12 @@ from meta_ads_pipeline.control.connection_accounts import account_owners, active
 from meta_ads_pipeline.control.connections import Connection, record_state
 from meta_ads_pipeline.control.database import Database, DatabaseError
 from meta_ads_pipeline.control.vault import VaultError
+from meta_ads_pipeline.meta_api.brief_budget import app_of, budget_rules
 from meta_ads_pipeline.meta_api.calls import Slots
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.error_rules import ErrorKind, rule_for
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.governor import Governor
-from meta_ads_pipeline.meta_api.limits import BudgetRules
 from meta_ads_pipeline.meta_api.shared_governor import PostgresGovernor
 from meta_ads_pipeline.meta_api.stored_jobs import PostgresJobStore
 from meta_ads_pipeline.meta_api.token_state import says_of_token, verdict_of_error
@@ -67,7 +67,11 @@ class ConnectionGate:
         """Wait as the inner governor says; raise the refusal when the connection is paused."""
         self._refuse_if_closed(account_id)
         self._inner.before_call(account_id, use_case, calls)
-        self._refuse_if_closed(account_id)
+        try:
+            self._refuse_if_closed(account_id)
+        except MetaApiError:
+            self._inner.not_made(account_id)
+            raise
 
     def after_call(
         self,
@@ -85,6 +89,10 @@ class ConnectionGate:
             first, self._closed = self._closed is None, self._closed or error
         if first:
             self._on_refusal(error)
+
+    def not_made(self, account_id: str | None) -> None:
+        """Pass it on."""
+        self._inner.not_made(account_id)
 
     def flush(self) -> None:
         """Let the inner governor write down what it holds back."""
@@ -221,12 +229,6 @@ def clients_for(
     return ConnectedClients(database, clients)
 
 
-def app_of(settings: Settings, connection: Connection) -> str:
-    """Whose limits a connection's calls count under: its app's, or, that unknown, its own."""
-    app_id = connection.facts.app_id or settings.app_id
-    return app_id or f"connection {connection.label}"
-
-
 def shared_governor(
     settings: Settings, database: Database, connection: Connection
 ) -> PostgresGovernor:
@@ -236,10 +238,7 @@ def shared_governor(
         app=app_of(settings, connection),
         connection_id=connection.connection_id,
         label=connection.label,
-        rules=BudgetRules(
-            ceiling_percent=settings.budget_ceiling_percent,
-            calls_per_hour=settings.calls_per_hour,
-        ),
+        rules=budget_rules(settings),
     )
 
 

@@ -8,77 +8,10 @@ used only where Meta gives nothing else. The first row that matches wins.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from enum import StrEnum
 
+from meta_ads_pipeline.meta_api.error_kinds import Action, ErrorKind, ErrorRule
 
-class ErrorKind(StrEnum):
-    """Six kinds, each with one treatment."""
-
-    AUTH = "auth"  # the connection is dead until a person gives a new credential
-    PERMISSION = "permission"  # this account or object cannot be read; others can
-    RATE_LIMIT = "rate_limit"  # wait, then the same call succeeds
-    INVALID = "invalid"  # the request is wrong; sending it again cannot help
-    TOO_MUCH_DATA = "too_much_data"  # the same question in smaller pieces succeeds
-    TRANSIENT = "transient"  # Meta or the network failed; the same call may succeed
-
-
-class Action(StrEnum):
-    """What the client, or whoever catches the error, does about it."""
-
-    STOP_CONNECTION = "stop_connection"
-    SKIP_ACCOUNT = "skip_account"
-    MARK_UNREACHABLE = "mark_unreachable"
-    WAIT = "wait"
-    RETRY = "retry"
-    SHRINK = "shrink"
-    DROP_FIELD = "drop_field"
-    RESTART_PAGING = "restart_paging"
-    UPGRADE_VERSION = "upgrade_version"
-    PARK = "park"
-    FIX_REQUEST = "fix_request"
-
-
-@dataclass(frozen=True)
-class ErrorRule:
-    """One row of the table. An empty condition matches everything."""
-
-    name: str
-    kind: ErrorKind
-    action: Action
-    explanation: str
-    advice: str
-    codes: tuple[int | range, ...] = ()
-    subcodes: tuple[int, ...] = ()
-    pattern: re.Pattern[str] | None = None
-    statuses: tuple[int | range, ...] = ()
-    flagged_transient: bool = False
-
-    def matches(
-        self,
-        code: int | None,
-        subcode: int | None,
-        message: str,
-        http_status: int | None,
-        is_transient: bool,
-    ) -> bool:
-        """Whether every condition of this row holds."""
-        return (
-            _within(code, self.codes)
-            and (not self.subcodes or subcode in self.subcodes)
-            and (self.pattern is None or self.pattern.search(message) is not None)
-            and _within(http_status, self.statuses)
-            and (not self.flagged_transient or is_transient)
-        )
-
-
-def _within(value: int | None, allowed: tuple[int | range, ...]) -> bool:
-    if not allowed:
-        return True
-    return value is not None and any(
-        value in each if isinstance(each, range) else value == each for each in allowed
-    )
-
+__all__ = ["ERROR_RULES", "FIELD_PATTERNS", "Action", "ErrorKind", "ErrorRule", "rule_for"]
 
 _CONNECT_AGAIN = "Give a new access token: `meta-ads connect`, or META_ACCESS_TOKEN."
 _ASK_ACCESS = "Give its user or system user access to the ad account in Business settings."
@@ -124,6 +57,45 @@ ERROR_RULES: tuple[ErrorRule, ...] = (
         "proof needs META_APP_SECRET to be set.",
         codes=(100,),
         pattern=re.compile(r"(?i)appsecret_proof"),
+    ),
+    ErrorRule(
+        # Code 1 otherwise passes by itself: a wrong secret would be tried again for ever.
+        "app_credentials",
+        ErrorKind.AUTH,
+        Action.STOP_CONNECTION,
+        "Meta refuses the app's id or secret",
+        "Check META_APP_ID and META_APP_SECRET (App dashboard > Settings > Basic).",
+        pattern=re.compile(
+            r"(?i)error validating (client secret|application)|(invalid|missing) client_(id|secret)"
+            r"|invalid (application|app) id"
+        ),
+    ),
+    ErrorRule(
+        "app_credentials_code",
+        ErrorKind.AUTH,
+        Action.STOP_CONNECTION,
+        "Meta refuses the app's id or secret",
+        "Check META_APP_ID and META_APP_SECRET (App dashboard > Settings > Basic).",
+        codes=(101,),
+    ),
+    ErrorRule(
+        "token_dead_text",
+        ErrorKind.AUTH,
+        Action.STOP_CONNECTION,
+        "Meta refuses the access token",
+        _CONNECT_AGAIN,
+        pattern=re.compile(
+            r"(?i)error validating access token|^invalid oauth( 2\.0)? access token"
+        ),
+    ),
+    ErrorRule(
+        "app_blocked",
+        ErrorKind.AUTH,
+        Action.STOP_CONNECTION,
+        "Meta has switched off the app's access to the API",
+        "Look for a notice in the app dashboard.",
+        codes=(10, 200),
+        pattern=re.compile(r"(?i)api access (is )?(blocked|deactivated|disabled)"),
     ),
     ErrorRule(
         "blocked_as_abusive",
@@ -243,6 +215,15 @@ ERROR_RULES: tuple[ErrorRule, ...] = (
         subcodes=(33,),
     ),
     ErrorRule(
+        "not_found_text",
+        ErrorKind.PERMISSION,
+        Action.MARK_UNREACHABLE,
+        "it does not exist, or the token may not see it",
+        "Check the id; if it is right, give the token's user access in Business settings.",
+        codes=(100,),
+        pattern=re.compile(r"(?i)^(\(#100\) )?unsupported get request"),
+    ),
+    ErrorRule(
         "alias_not_found",
         ErrorKind.INVALID,
         Action.MARK_UNREACHABLE,
@@ -273,8 +254,8 @@ ERROR_RULES: tuple[ErrorRule, ...] = (
         Action.STOP_CONNECTION,
         "Meta saw no access token",
         _CONNECT_AGAIN,
-        codes=(104,),
-        pattern=re.compile(r"(?i)access token is required"),
+        codes=(104, 2500),
+        pattern=re.compile(r"(?i)access token (is required|must be used)"),
     ),
     ErrorRule(
         "transient",
@@ -382,6 +363,13 @@ CALLS_HELD = ErrorRule(
     Action.PARK,
     "the budget for calls is spent for longer than this client waits",
     "It is tried again later by itself; `meta-ads status` shows what is blocked.",
+)
+CALLS_HELD_BRIEFLY = ErrorRule(
+    "calls_held_briefly",
+    ErrorKind.RATE_LIMIT,
+    Action.PARK,
+    "the budget for calls is spent, so nothing was asked",
+    "Run the same command again then; `meta-ads status` shows what is blocked.",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -147,8 +148,10 @@ def error_from_envelope(
     """
     if not isinstance(error, Mapping):
         error = {"message": str(error)}
-    code, subcode = _number(error.get("code")), _number(error.get("error_subcode"))
     message = str(error.get("message") or "")
+    code, subcode = _number(error.get("code")), _number(error.get("error_subcode"))
+    if code is None:  # some texts repeat it, and then it is at times only there
+        code = _number((_CODE_IN_TEXT.match(message) or [None, None])[1])
     user_message = str(error.get("error_user_msg") or "")
     rule = rule_for(code, subcode, message, http_status, error.get("is_transient") is True)
     if user_message and user_message not in message:
@@ -165,6 +168,9 @@ def error_from_envelope(
         account_id,
         _blamed(error, message),
     )
+
+
+_CODE_IN_TEXT = re.compile(r"\(#(-?\d+)\)")
 
 
 def _number(value: object) -> int | None:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
 
+from meta_ads_pipeline.attribution import AD_SET_SETTING
 from meta_ads_pipeline.meta_api.error_rules import Action
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 
 Kind = Literal["campaign", "adset", "ad", "creative"]
 Level = Literal["account", "campaign", "adset", "ad"]
-Grain = Literal["hour", "day"]
+Period = Literal["day", "7d", "28d", "month"]
+Grain = Literal["hour"] | Period
 
 ACCOUNT_FIELDS = (
     "id",
@@ -78,6 +80,7 @@ ENTITY_FIELDS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
             "budget_remaining",
             "start_time",
             "end_time",
+            "bid_constraints",
             "targeting",
             "promoted_object",
             "attribution_spec",
@@ -97,6 +100,7 @@ ENTITY_FIELDS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
             "configured_status",
             "effective_status",
             "creative",
+            "conversion_domain",
             "ad_review_feedback",
             "issues_info",
             "tracking_specs",
@@ -186,6 +190,18 @@ INSIGHTS_FIELDS: Mapping[Grain, tuple[str, ...]] = MappingProxyType(
     }
 )
 
+# Asked with the day's actions; hours carry on-Meta actions only, whose clicks and views are known.
+WINDOWS_PARAMETER = "action_attribution_windows"
+
+# People are counted anew for every level and period: none of these can be had by adding.
+REACH_FIELDS = ("spend", "impressions", "clicks", "reach", "frequency")
+UNIQUE_FIELDS = ("unique_clicks", "unique_inline_link_clicks")
+
+# `time_increment`: how many days one row covers.
+TIME_INCREMENTS: Mapping[Grain, int | str] = MappingProxyType(
+    {"hour": 1, "day": 1, "7d": 7, "28d": 28, "month": "monthly"}
+)
+
 # Without these a document or row means nothing: refusing one of them is an error.
 ESSENTIAL_FIELDS = frozenset(
     {"id", "account_id", "campaign_id", "adset_id", "ad_id", "spend", "impressions"}
@@ -193,14 +209,42 @@ ESSENTIAL_FIELDS = frozenset(
 # A word that can be a field of ours: with an underscore, or in parentheses or quotes.
 _FIELD_NAME = re.compile(r"(?<![\w.\[])(?=\w*_|(?<=[(\"'])\w+[)\"'])(\w+)(?![\w\[])")
 
+# "must be one of the following values: 1d_view, 7d_click", or the same list in braces.
+_ALLOWED_WINDOWS = re.compile(r"must be one of[^:{]*[:{]\s*(\w+(?:\s*,\s*\w+)*)")
+_WINDOW_PLACE = re.compile(rf"{WINDOWS_PARAMETER}\[(\d+)\]")
+
 
 def insights_fields(level: Level, grain: Grain) -> tuple[str, ...]:
     """Fields of an insights request: the ids down to the level, then the measures."""
     return LEVEL_IDS[level] + INSIGHTS_FIELDS[grain]
 
 
+def refused_windows(sent: Sequence[str], error: MetaApiError) -> tuple[str, ...]:
+    """Which of the windows sent, the ad set's setting first, this error is about; () if none.
+
+    All of them where it names the parameter alone, or the setting itself: without it `value` would
+    no longer follow the setting.
+    """
+    text = " ".join((error.message, *error.blamed))
+    if error.action is not Action.FIX_REQUEST or not sent:
+        return ()
+    named = WINDOWS_PARAMETER in text
+    allowed = _ALLOWED_WINDOWS.search(text) if named else None
+    if allowed is not None:
+        text = text.replace(allowed[1], " ")
+    words = set(re.findall(r"\w+", text)) - {AD_SET_SETTING}
+    gone = {window for window in sent if window in words}
+    if named and not gone and allowed is not None:
+        gone = set(sent) - set(re.findall(r"\w+", allowed[1]))
+    if named and not gone:
+        gone = {sent[int(place)] for place in _WINDOW_PLACE.findall(text) if int(place) < len(sent)}
+    if named and (not gone or AD_SET_SETTING in gone):
+        gone = set(sent)
+    return tuple(window for window in sent if window in gone)
+
+
 class DroppedFields:
-    """Fields that Meta no longer has, per kind of request; remembered so that it is asked once.
+    """Fields and windows that Meta no longer has, per kind of request; remembered: asked once.
 
     Thread-safe. Keys are entity kinds, "account", or "insights/<level>/<grain>".
     """

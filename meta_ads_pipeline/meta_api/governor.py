@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from meta_ads_pipeline.meta_api.error_rules import CALLS_HELD, ErrorKind
+from meta_ads_pipeline.meta_api.error_kinds import ErrorKind, ErrorRule
+from meta_ads_pipeline.meta_api.error_rules import CALLS_HELD
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.usage import Usage, UseCase
 
@@ -38,6 +39,20 @@ class Governor(Protocol):
     ) -> None:
         """Learn from the answer. Called once for every `before_call` that returned."""
         ...
+
+    def not_made(self, account_id: str | None) -> None:
+        """Called in place of `after_call` where the call was not made after all."""
+        ...
+
+
+def calls_held(account_id: str | None, wait: float, rule: ErrorRule = CALLS_HELD) -> MetaApiError:
+    """The error in place of a call that would have to wait too long; ``wait`` in seconds."""
+    return MetaApiError(
+        rule,
+        f"the next call may go in {wait:.0f} s",
+        regain_seconds=wait,
+        account_id=account_id,
+    )
 
 
 BlockKey = tuple[str, ...]
@@ -101,12 +116,7 @@ class UsageGovernor:
             if wait is None:
                 return
             if self.clock() - started + wait > self.longest_wait:
-                raise MetaApiError(
-                    CALLS_HELD,
-                    f"the next call may go in {wait:.0f} s",
-                    regain_seconds=wait,
-                    account_id=account_id,
-                )
+                raise calls_held(account_id, wait)
             self.sleep(wait)
 
     def after_call(
@@ -139,6 +149,13 @@ class UsageGovernor:
             for key in keys:
                 if key in self._blocks:
                     self._blocks[key].probing = False
+
+    def not_made(self, account_id: str | None) -> None:
+        """Let another call probe the blocks that this one was to probe."""
+        with self._lock:
+            for key, block in self._blocks.items():
+                if account_id is None or key == APP or account_id in key:
+                    block.probing = False
 
     def pause_seconds(self, account_id: str | None, use_case: UseCase) -> float:
         """The pause that the latest reading of this account and use case asks for."""

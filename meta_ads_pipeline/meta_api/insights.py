@@ -1,112 +1,45 @@
 """Insights: the question, the check of the answer, and the synchronous read.
 
-Always `time_increment=1`: without it Meta folds the days of a range into one row, and under the
-hourly breakdown adds each hour up across days. Whatever is too much is asked in smaller pieces:
-fewer rows a page, fewer days, then fewer campaigns, ad sets and ads.
+Always with a `time_increment`: without it Meta folds the days of a range into one row, and under
+the hourly breakdown adds each hour up across days. Whatever is too much is asked in smaller pieces:
+fewer rows a page, fewer days (or periods), fewer campaigns, ad sets and ads, then fewer fields.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
+from meta_ads_pipeline.attribution import AD_SET_SETTING
 from meta_ads_pipeline.meta_api.calls import Call, Caller, Tally
 from meta_ads_pipeline.meta_api.error_rules import UNEXPECTED_ROWS, Action, ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.field_groups import FieldGroups, FieldMemory
 from meta_ads_pipeline.meta_api.fields import (
     DELETED,
     EFFECTIVE_STATUSES,
     HOURLY_BREAKDOWN,
     IDS_PER_FILTER,
+    TIME_INCREMENTS,
+    WINDOWS_PARAMETER,
     DroppedFields,
     Grain,
     Level,
-    insights_fields,
+    refused_windows,
 )
+from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery, check_rows
 from meta_ads_pipeline.meta_api.paging import SMALLEST_PAGE, ListReader, PageSizes, Repair, Row
-from meta_ads_pipeline.meta_api.planner import InsightsPlanner, Mode
+from meta_ads_pipeline.meta_api.planner import InsightsPlanner
 from meta_ads_pipeline.meta_api.usage import UseCase
+
+__all__ = ["InsightsPart", "InsightsQuery", "InsightsReader", "check_rows"]
 
 # From coarse to fine: what a single day's question can be narrowed by.
 _NARROWING: tuple[Level, ...] = ("campaign", "adset", "ad")
-
-
-@dataclass(frozen=True)
-class InsightsQuery:
-    """One question: whole account-local days, both ends included; `only` narrows it to ids."""
-
-    account_id: str
-    level: Level
-    grain: Grain
-    since: date
-    until: date
-    only_level: Level | None = None
-    only_ids: tuple[str, ...] = ()
-
-    @property
-    def days(self) -> int:
-        """How many days it covers."""
-        return (self.until - self.since).days + 1
-
-    @property
-    def key(self) -> str:
-        """What page sizes and dropped fields are remembered under."""
-        return f"insights/{self.level}/{self.grain}"
-
-    def days_apart(self) -> list[InsightsQuery]:
-        """One question per day, newest first."""
-        every = [self.since + timedelta(days=number) for number in range(self.days)]
-        return [replace(self, since=day, until=day) for day in reversed(every)]
-
-    def date_halves(self) -> list[InsightsQuery]:
-        """Two questions of about half the days, newest first; none when it is one day."""
-        if self.days == 1:
-            return []
-        middle = self.since + timedelta(days=self.days // 2)
-        return [
-            replace(self, since=middle),
-            replace(self, until=middle - timedelta(days=1)),
-        ]
-
-
-@dataclass(frozen=True)
-class InsightsPart:
-    """A finished piece of an answer. The rows are complete for every day of the query.
-
-    `pulled_at` is when Meta was asked (UTC): numbers are at least as new as that.
-    """
-
-    query: InsightsQuery
-    rows: list[Row] = field(repr=False)
-    pulled_at: datetime
-    mode: Mode
-
-
-def check_rows(query: InsightsQuery, rows: Sequence[Row]) -> None:
-    """Raise unless each row is one day of the window, with an hour label exactly when asked."""
-    first, last = query.since.isoformat(), query.until.isoformat()
-    hourly = query.grain == "hour"
-    for row in rows:
-        start, stop = row.get("date_start"), row.get("date_stop")
-        if not isinstance(start, str) or start != stop or not first <= start <= last:
-            raise MetaApiError(
-                UNEXPECTED_ROWS,
-                f"asked for {first} to {last} day by day, got a row of {start} to {stop}",
-                what=f"insights of act_{query.account_id}",
-                account_id=query.account_id,
-            )
-        if (HOURLY_BREAKDOWN in row) != hourly:
-            raise MetaApiError(
-                UNEXPECTED_ROWS,
-                f"asked for rows by the {query.grain}, got a row "
-                f"{'without' if hourly else 'with'} an hour label",
-                what=f"insights of act_{query.account_id}",
-                account_id=query.account_id,
-            )
 
 
 @dataclass
@@ -118,8 +51,27 @@ class InsightsReader:
     dropped: DroppedFields
     planner: InsightsPlanner
     page_size: int = 1000
+    attribution_windows: tuple[str, ...] = ()
     _unfiltered: set[tuple[str, Level]] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """Start without knowledge of what fields are too much."""
+        self.fields = FieldMemory(self.dropped, self.planner)
+
+    def with_windows(self, query: InsightsQuery) -> InsightsQuery:
+        """The question with attribution windows, where it is about a day's actions.
+
+        The hours' actions happen on Meta itself, and reach has no windows.
+        """
+        counted = query.grain == "day" and "actions" in query.fields
+        windows = self.attribution_windows if counted else ()
+        return self.without_refused(replace(query, attribution_windows=windows))
+
+    def without_refused(self, query: InsightsQuery) -> InsightsQuery:
+        """The question without the attribution windows that Meta has refused so far."""
+        kept = self.dropped.keep(query.key, query.attribution_windows)
+        return replace(query, attribution_windows=kept)
 
     def params(self, query: InsightsQuery) -> dict[str, Any]:
         """Parameters of the question, without paging.
@@ -131,12 +83,15 @@ class InsightsReader:
         """
         params: dict[str, Any] = {
             "level": query.level,
-            "fields": list(self.dropped.keep(query.key, insights_fields(query.level, query.grain))),
+            "fields": list(self.fields.of(query)),
             "time_range": {"since": query.since.isoformat(), "until": query.until.isoformat()},
-            "time_increment": 1,
+            "time_increment": TIME_INCREMENTS[query.grain],
         }
         if query.grain == "hour":
             params["breakdowns"] = [HOURLY_BREAKDOWN]
+        windows = self.without_refused(query).attribution_windows
+        if windows:
+            params[WINDOWS_PARAMETER] = [AD_SET_SETTING, *windows]
         filters: list[dict[str, Any]] = []
         with self._lock:
             filtered = (query.account_id, query.level) not in self._unfiltered
@@ -160,10 +115,16 @@ class InsightsReader:
             params["filtering"] = filters
         return params
 
-    def refused(self, query: InsightsQuery, error: MetaApiError) -> bool:
-        """Whether the question changes after this error: a field or the status filter goes."""
-        fields = insights_fields(query.level, query.grain)
-        if self.dropped.drop(query.key, fields, error):
+    def refused(self, query: InsightsQuery, error: MetaApiError, sent: Mapping[str, Any]) -> bool:
+        """Whether the question, sent as these parameters, changes after this error.
+
+        An attribution window, a field or the status filter goes.
+        """
+        windows = refused_windows(sent.get(WINDOWS_PARAMETER, ()), error)
+        if windows:
+            self.dropped.record(query.key, windows, error)
+            return True
+        if self.dropped.drop(query.key, query.fields, error):
             return True
         place = (query.account_id, query.level)
         text = f"{error.message} {' '.join(error.blamed)}".lower()
@@ -180,20 +141,23 @@ class InsightsReader:
 
     def read(self, query: InsightsQuery, tally: Tally | None = None) -> list[InsightsPart]:
         """Read synchronously, in as many pieces as it takes; parts cover the query exactly."""
-        todo, parts = [query], []
+        todo, groups = [query], FieldGroups(self.fields)
+        parts: list[InsightsPart] = []
         while todo:
             # What fits may have been learned from an earlier piece, or by another thread.
-            piece, *rest = self.fitting(todo.pop(0), tally)
+            piece, *rest = self.fitting(todo.pop(0), groups, tally)
             todo = rest + todo
             asked_at = datetime.now(UTC)
             try:
                 rows = self._read_whole(piece, tally)
                 check_rows(piece, rows)
             except MetaApiError as error:
-                todo = self.smaller(piece, error, tally) + todo
-                continue
-            self.learn(piece, len(rows))
-            parts.append(InsightsPart(piece, rows, asked_at, "sync"))
+                todo = self.smaller(piece, error, groups, tally) + todo
+            else:
+                self.learn(piece, len(rows))
+                part = InsightsPart(self.without_refused(piece), rows, asked_at, "sync")
+                parts += groups.add(part)
+            parts += groups.finished()
         return parts
 
     def read_report(self, query: InsightsQuery, run_id: str, tally: Tally | None) -> list[Row]:
@@ -212,36 +176,51 @@ class InsightsReader:
         return rows
 
     def smaller(
-        self, query: InsightsQuery, error: MetaApiError, tally: Tally | None = None
+        self,
+        query: InsightsQuery,
+        error: MetaApiError,
+        groups: FieldGroups,
+        tally: Tally | None = None,
     ) -> list[InsightsQuery]:
         """The pieces to ask instead after this error; raises it where nothing helps.
 
-        Too much data: halves by date, then by campaign, ad set and ad. Rows that run over several
-        days: day by day.
+        Too much data: halves by date, then by campaign, ad set and ad, then groups of fields; none
+        for a single field, which is left out. Rows that cover other days than asked: day by day, or
+        period by period.
         """
-        if error.rule is UNEXPECTED_ROWS and query.days > 1:
-            self.planner.too_large(query.account_id, query.level, query.grain, 2)
-            return query.days_apart()
+        spans = query.spans
+        if error.rule is UNEXPECTED_ROWS and len(spans) > 1:
+            longest = max((stop - start).days + 1 for start, stop in spans)
+            self.planner.too_large(query.account_id, query.level, query.grain, 2 * longest)
+            return query.spans_apart()
         if error.kind is not ErrorKind.TOO_MUCH_DATA:
             raise error
+        if groups.holds(query):
+            pieces = groups.split(query, error)
+            if not pieces:  # a field was too much, so it was not the page
+                self.sizes.forget(_size_key(query))
+            return pieces
         if query.only_level is None:
             self.planner.too_large(query.account_id, query.level, query.grain, query.days)
-        if query.days > 1:
+        if len(spans) > 1:
             # A smaller page did not help, so the page was not what is too large.
             self.sizes.forget(_size_key(query))
         pieces = query.date_halves() or self._narrowed(query, tally)
-        if not pieces:
-            raise error
-        return pieces
+        return pieces or groups.split(query, error)
 
-    def fitting(self, query: InsightsQuery, tally: Tally | None = None) -> list[InsightsQuery]:
+    def fitting(
+        self, query: InsightsQuery, groups: FieldGroups, tally: Tally | None = None
+    ) -> list[InsightsQuery]:
         """The question, cut to what is known to fit, so that no failed size is asked again."""
+        if groups.holds(query):
+            return groups.fitting(query)
         longest = self.planner.longest(query.account_id, query.level, query.grain)
         if longest is None or query.days <= longest or query.only_level is not None:
-            return [query]
-        if query.days == 1:
-            return self._narrowed(query, tally) or [query]
-        return [piece for half in query.date_halves() for piece in self.fitting(half, tally)]
+            return groups.fitting(query)
+        halves = query.date_halves()
+        if not halves:
+            return self._narrowed(query, tally) or groups.fitting(query)
+        return [piece for half in halves for piece in self.fitting(half, groups, tally)]
 
     def learn(self, query: InsightsQuery, rows: int) -> None:
         """Tell the planner what a window of days held."""
@@ -257,7 +236,7 @@ class InsightsReader:
             query.account_id,
             UseCase.INSIGHTS,
         )
-        return self._list_reader(query, whole=query.days > 1).read(call, tally)
+        return self._list_reader(query, whole=len(query.spans) > 1).read(call, tally)
 
     def _list_reader(self, query: InsightsQuery, *, whole: bool, fixed: bool = False) -> ListReader:
         """A reader whose page shrinks: briefly where days can be halved instead, else fully.
@@ -267,11 +246,10 @@ class InsightsReader:
         """
 
         def repair(error: MetaApiError, call: Call) -> Repair | None:
-            if not self.refused(query, error):
+            if not self.refused(query, error, call.params):
                 return None
-            return Repair(
-                call.with_params(**{"filtering": None, **_get_params(self.params(query))})
-            )
+            unset = {"filtering": None, WINDOWS_PARAMETER: None}
+            return Repair(call.with_params(**{**unset, **_get_params(self.params(query))}))
 
         return ListReader(
             self.caller,
@@ -301,7 +279,8 @@ class InsightsReader:
         ]
 
     def _ids(self, query: InsightsQuery, level: Level, tally: Tally | None) -> tuple[str, ...]:
-        outline = replace(query, level=level, grain="day")
+        grain: Grain = "day" if query.grain == "hour" else query.grain
+        outline = replace(query, level=level, grain=grain, attribution_windows=())
         name = f"{level}_id"
         params = _get_params({**self.params(outline), "fields": [name]})
         call = Call(

@@ -97,6 +97,12 @@ class JobPace:
 
 def job_key(query: InsightsQuery) -> str:
     """The same for the same question, short, and without anything secret."""
-    only = hashlib.sha256(",".join(query.only_ids).encode()).hexdigest()[:12]
-    narrowed = f"/{query.only_level}:{only}" if query.only_level else ""
-    return f"{query.account_id}/{query.level}/{query.grain}/{query.since}/{query.until}{narrowed}"
+    narrowed = f"/{query.only_level}:{_digest(query.only_ids)}" if query.only_level else ""
+    windows = "".join(f"/{name}" for name in query.attribution_windows)
+    measures = f"/fields:{_digest(query.measures)}" if query.measures else ""
+    days = f"{query.since}/{query.until}"
+    return f"{query.account_id}/{query.level}/{query.grain}/{days}{narrowed}{measures}{windows}"
+
+
+def _digest(names: tuple[str, ...]) -> str:
+    return hashlib.sha256(",".join(names).encode()).hexdigest()[:12]

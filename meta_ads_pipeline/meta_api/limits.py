@@ -91,7 +91,8 @@ class BudgetRules:
     Up to ``slow_from`` (a share of what a priority may use) nothing waits; from there the pause
     between calls grows with the cube of the distance, up to ``longest_pause`` at the end, or less
     for a limit that frees itself sooner than in an hour. ``calls_per_hour`` None: the default for
-    tokens of the development tier, none for others; 0: none at all.
+    tokens of the development tier, none for others; 0: none at all. ``calls_in_flight`` of an app
+    and of an ad account are those of all processes together.
     """
 
     ceiling_percent: float = 90.0
@@ -103,6 +104,8 @@ class BudgetRules:
     longest_wait: float = 3600.0
     first_backoff: float = 30.0
     longest_backoff: float = 600.0
+    calls_in_flight: int = 12
+    calls_in_flight_per_account: int = 6
     seconds_between_reads: float = 1.0
     seconds_between_writes: float = 1.0
 

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from meta_ads_pipeline.meta_api.fields import Grain, Level
+from meta_ads_pipeline.meta_api.priority import days_by_priority
 
 Mode = Literal["sync", "async"]
 
@@ -41,12 +42,14 @@ class PlanLimits:
     """What a plan keeps to; rows are insights rows.
 
     Up to `sync_rows` a range is read synchronously. A report covers at most `job_rows` rows and
-    `job_days` days. Windows are made small enough to use `parallel` readers as long as each still
-    fills `pages_per_window` pages, so that a half-empty last page costs little.
+    `job_days` days. A range of more than `cut_from_rows` is cut by priority. Windows are made small
+    enough to use `parallel` readers as long as each still fills `pages_per_window` pages, so that a
+    half-empty last page costs little.
     """
 
     page_size: int = 1000
     sync_rows: int = 10_000
+    cut_from_rows: int = 10_000
     job_rows: int = 25_000
     job_days: int = 31
     parallel: int = 6
@@ -123,6 +126,11 @@ class InsightsPlanner:
         with self._lock:
             self._longest[key] = min(days // 2, self._longest.get(key, days // 2))
 
+    def fits_after_all(self, account_id: str, level: Level, grain: Grain) -> None:
+        """Forget what was too large: a field was the reason, not the size."""
+        with self._lock:
+            self._longest.pop((account_id, level, grain), None)
+
     def longest(self, account_id: str, level: Level, grain: Grain) -> int | None:
         """The most days to ask for at once; 0 if even a day is too much, None if unknown."""
         with self._lock:
@@ -136,8 +144,14 @@ class InsightsPlanner:
         start: date,
         end: date,
         rows_per_day: float | None = None,
+        today: date | None = None,
     ) -> Plan:
-        """Windows that cover `start` to `end` (both included) exactly once, newest first."""
+        """Windows that cover `start` to `end` (both included) exactly once, newest first.
+
+        With `today` (account-local) a long range is cut where the priority of its days changes, so
+        that its newest days come first and do not wait for the oldest ones' share of the budget.
+        A short range is asked for as one: cutting it would cost more calls than it saves waiting.
+        """
         if end < start:
             raise ValueError(f"the range ends before it starts: {start} to {end}")
         limits = self.limits
@@ -146,10 +160,31 @@ class InsightsPlanner:
         )
         days = (end - start).days + 1
         total = each_day * days
+        spans = [] if today is None else days_by_priority(start, end, today)
+        if total > limits.cut_from_rows and len(spans) > 1:
+            windows: list[Window] = []
+            for first, last in spans:
+                share = ((last - first).days + 1) / days
+                readers = math.ceil(limits.parallel * share)
+                windows += self._windows(account_id, level, grain, first, last, each_day, readers)
+            return Plan(tuple(windows), limits)
+        windows = self._windows(account_id, level, grain, start, end, each_day, limits.parallel)
+        return Plan(tuple(windows), limits)
+
+    def _windows(
+        self,
+        account_id: str,
+        level: Level,
+        grain: Grain,
+        start: date,
+        end: date,
+        each_day: float,
+        readers: int,
+    ) -> list[Window]:
+        limits, days = self.limits, (end - start).days + 1
+        total = each_day * days
         mode: Mode = "sync" if total <= limits.sync_rows else "async"
-        side_by_side = min(
-            limits.parallel, math.ceil(total / (limits.page_size * limits.pages_per_window))
-        )
+        side_by_side = min(readers, math.ceil(total / (limits.page_size * limits.pages_per_window)))
         count = max(1, side_by_side)
         if mode == "async":
             count = max(
@@ -158,7 +193,7 @@ class InsightsPlanner:
         longest = self.longest(account_id, level, grain)
         if longest is not None:
             count = max(count, math.ceil(days / max(longest, 1)))
-        return Plan(tuple(_windows(start, days, min(count, days), mode, each_day)), limits)
+        return _windows(start, days, min(count, days), mode, each_day)
 
 
 def _windows(start: date, days: int, count: int, mode: Mode, rows_per_day: float) -> list[Window]:

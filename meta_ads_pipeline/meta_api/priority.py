@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from datetime import date
+from datetime import date, timedelta
 from enum import Enum
 from typing import TypeVar
 
@@ -26,9 +26,13 @@ class Priority(Enum):
     BACKFILL = 0.7
 
     @classmethod
-    def of_dates(cls, oldest: date, today: date) -> Priority:
-        """The priority of a window that begins with ``oldest``; both account-local."""
-        age = (today - oldest).days
+    def of_dates(cls, newest: date, today: date) -> Priority:
+        """The priority of a question about days up to ``newest``; both account-local.
+
+        Older days that come in the same answer cost nothing of their own: the planner asks for
+        them by themselves where they do.
+        """
+        age = (today - newest).days
         if age <= 0:
             return cls.TODAY
         if age == 1:
@@ -36,12 +40,12 @@ class Priority(Enum):
         return cls.RESTATEMENT if age <= SETTLED_AFTER_DAYS else cls.BACKFILL
 
 
-_current: ContextVar[Priority] = ContextVar("priority", default=Priority.TODAY)
+_current: ContextVar[Priority | None] = ContextVar("priority", default=None)
 
 
 def current_priority() -> Priority:
     """The priority of the calls made here; without any said, the highest."""
-    return _current.get()
+    return _current.get() or Priority.TODAY
 
 
 @contextmanager
@@ -52,6 +56,28 @@ def calls_of_priority(priority: Priority) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def calls_about(newest: date, today: date | None) -> Iterator[None]:
+    """Calls made inside the block have the priority of these days, unless one was said before.
+
+    ``today`` None: not known, so nothing is said.
+    """
+    if today is None or _current.get() is not None:
+        yield
+        return
+    with calls_of_priority(Priority.of_dates(newest, today)):
+        yield
+
+
+def days_by_priority(start: date, end: date, today: date) -> list[tuple[date, date]]:
+    """The days from ``start`` to ``end`` as spans of one priority each, newest first."""
+    ends = (today - timedelta(days=back) for back in (1, 2, SETTLED_AFTER_DAYS + 1))
+    bounds = [day for day in ends if start <= day < end]
+    lasts = [end, *bounds]
+    firsts = [day + timedelta(days=1) for day in bounds] + [start]
+    return list(zip(firsts, lasts, strict=True))
 
 
 def carried(work: Callable[[], Result]) -> Callable[[], Result]:

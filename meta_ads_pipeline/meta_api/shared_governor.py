@@ -18,7 +18,6 @@ from collections.abc import Callable
 
 import psycopg
 
-from meta_ads_pipeline.control.alerts import Alert, Severity, raise_alert, resolve_alerts
 from meta_ads_pipeline.control.call_budget import (
     HOUR,
     Budget,
@@ -27,8 +26,11 @@ from meta_ads_pipeline.control.call_budget import (
     CallCount,
 )
 from meta_ads_pipeline.control.database import Database, DatabaseError
-from meta_ads_pipeline.meta_api.error_rules import CALLS_HELD, ErrorKind
+from meta_ads_pipeline.meta_api.budget_alerts import raise_budget_alert, resolve_budget_alerts
+from meta_ads_pipeline.meta_api.error_kinds import ErrorKind, ErrorRule
+from meta_ads_pipeline.meta_api.error_rules import CALLS_HELD
 from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.governor import calls_held
 from meta_ads_pipeline.meta_api.limits import (
     BudgetRules,
     limits_of_call,
@@ -36,11 +38,11 @@ from meta_ads_pipeline.meta_api.limits import (
     refused_limit,
 )
 from meta_ads_pipeline.meta_api.priority import Priority, current_priority
+from meta_ads_pipeline.meta_api.shared_slots import SharedSlots
 from meta_ads_pipeline.meta_api.usage import Usage, UseCase
 
 logger = logging.getLogger(__name__)
 
-ALERT_KIND = "call_budget"
 PROBE_LEASE = 180.0
 """Longer than any one exchange takes: a killed holder's right to probe ends with it."""
 KEPT_COUNTS = 30 * 86_400.0
@@ -50,7 +52,7 @@ _UNNOTICEABLE = 0.02
 class PostgresGovernor:
     """The budget of one connection's calls; thread-safe. ``app`` names whose limits they share.
 
-    ``label`` is how a person calls the connection.
+    ``label`` is how a person calls the connection, ``held`` the error in place of a long wait.
     ``clock`` gives Unix seconds. ``before_call`` raises ``MetaApiError`` (kind rate limit) when a
     call would have to wait longer than ``rules.longest_wait``, ``DatabaseError`` when the database
     is away.
@@ -64,6 +66,7 @@ class PostgresGovernor:
         connection_id: str,
         label: str = "",
         rules: BudgetRules | None = None,
+        held: ErrorRule = CALLS_HELD,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -72,8 +75,15 @@ class PostgresGovernor:
         self._app = BudgetKey(app)
         self._token = BudgetKey(f"connection {label or connection_id}", use_case="calls per hour")
         self._connection_id = connection_id
-        self.rules = rules or BudgetRules()
+        self.rules, self._held = rules or BudgetRules(), held
         self._clock, self._sleep = clock, sleep
+        self._slots = SharedSlots(
+            self._store,
+            app,
+            per_app=self.rules.calls_in_flight,
+            per_account=self.rules.calls_in_flight_per_account,
+            clock=clock,
+        )
         self._lock = threading.Lock()
         self._budgets: dict[BudgetKey, Budget] = {}
         self._read_at: dict[str, float] = {}
@@ -90,18 +100,23 @@ class PostgresGovernor:
         """Wait until the call may go."""
         priority = current_priority()
         deadline = self._clock() + self.rules.longest_wait
-        while True:
-            wait = self._wait(account_id or "", use_case, calls, priority)
-            if wait <= 0:
-                return
-            if self._clock() + wait > deadline:
-                raise MetaApiError(
-                    CALLS_HELD,
-                    f"the next call may go in {wait:.0f} s",
-                    regain_seconds=wait,
-                    account_id=account_id,
-                )
-            self._sleep(wait)
+        try:
+            while True:
+                wait = self._wait(account_id or "", use_case, calls, priority)
+                if wait <= 0:
+                    return
+                if self._clock() + wait > deadline:
+                    raise calls_held(account_id, wait, self._held)
+                self._sleep(wait)
+        finally:
+            self._slots.leave()
+
+    def not_made(self, account_id: str | None) -> None:
+        """The call that ``before_call`` let go was not made: there is no answer to learn from."""
+        self._slots.give_back(account_id or "")
+        probed: list[BudgetKey] = getattr(self._calls, "probes", [])
+        self._calls.probes = []
+        self._stay_blocked(probed, self._clock())
 
     def after_call(
         self,
@@ -126,6 +141,7 @@ class PostgresGovernor:
             for key, budget in readings_of(self._app.app, account_id, use_case, usage, now).items():
                 self._learn(key, budget)
         try:
+            self._slots.give_back(account_id or "")
             if error is not None and error.kind is ErrorKind.RATE_LIMIT:
                 self._refused(
                     refused_limit(self._app.app, account_id, use_case, error), error, now, started
@@ -176,6 +192,29 @@ class PostgresGovernor:
         remaining = max(blocked.values(), default=now) - now
         if remaining > 0:
             return remaining
+        wait = self._slots.take(account_id)
+        if wait > 0:
+            return wait
+        try:
+            wait = self._allowed(account_id, use_case, calls, priority, now, budgets, list(blocked))
+        except BaseException:
+            self._slots.give_back(account_id)
+            raise
+        if wait > 0:
+            self._slots.give_back(account_id)
+        return wait
+
+    def _allowed(
+        self,
+        account_id: str,
+        use_case: UseCase,
+        calls: int,
+        priority: Priority,
+        now: float,
+        budgets: dict[BudgetKey, Budget],
+        blocked: list[BudgetKey],
+    ) -> float:
+        """0 when probe, distance and cap let the call go, else seconds to wait."""
         if blocked:
             if not self._store.claim_probe(blocked, now, PROBE_LEASE):
                 self._forget(account_id)
@@ -190,7 +229,7 @@ class PostgresGovernor:
                 self._store.release_probe(blocked, now + wait)
                 self._forget(account_id)
             return wait
-        self._calls.probes, self._calls.started = list(blocked), now
+        self._calls.probes, self._calls.started = blocked, now
         return 0.0
 
     def _spacing(
@@ -285,7 +324,8 @@ class PostgresGovernor:
             until = budget.blocked_until
         self._store.block(key, code=error.code, now=now, until=until, regain=regain, is_new=is_new)
         if is_new:
-            self._raise(
+            raise_budget_alert(
+                self._database,
                 key,
                 "blocked",
                 f"Meta refuses calls for {key.subject} (code {error.code}) for {regain:.0f} s",
@@ -297,7 +337,7 @@ class PostgresGovernor:
             return
         self._store.unblock(probed)
         for key in probed:
-            self._resolve(key, "the block is over")
+            resolve_budget_alerts(self._database, key, "the block is over")
         with self._lock:
             for key in probed:
                 budget = self._budgets.setdefault(key, Budget())
@@ -335,28 +375,11 @@ class PostgresGovernor:
         for key, percent, full in crossed:
             if full:
                 what = f"{percent:.0f} % of the limit on calls for {key.subject} is used up"
-                self._raise(key, "full", what)
+                raise_budget_alert(self._database, key, "full", what)
             else:
-                self._resolve(key, "there is room again")
+                resolve_budget_alerts(self._database, key, "there is room again")
         if crossed:
             self.flush()
-
-    def _raise(self, key: BudgetKey, stage: str, message: str) -> None:
-        alert = Alert(
-            kind=ALERT_KIND,
-            subject=key.subject,
-            severity=Severity.WARNING,
-            message=message,
-            what_to_do="Calls wait by themselves, today's data first. If it comes back, sync less "
-            "often (PERFORMANCE_SYNC_INTERVAL_MINUTES), backfill fewer days at once, or ask Meta "
-            "for a higher access tier of the app",
-            stage=stage,
-        )
-        raise_alert(self._database, alert)
-
-    def _resolve(self, key: BudgetKey, why: str) -> None:
-        if resolve_alerts(self._database, key.subject, [ALERT_KIND]):
-            logger.info("%s: %s", key.subject, why)
 
 
 def _close(reference: weakref.ref[PostgresGovernor]) -> None:

@@ -26,8 +26,10 @@ from meta_ads_pipeline.control.connections import (
 )
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.vault import TokenVault, VaultError, fingerprint
+from meta_ads_pipeline.meta_api.brief_budget import brief_budget
 from meta_ads_pipeline.meta_api.error_rules import ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.governor import Governor
 from meta_ads_pipeline.meta_api.token_state import (
     RETRY_RENEWAL_AFTER,
     SYSTEM_USER,
@@ -170,19 +172,15 @@ def _renew(
 ) -> Connection:
     old_token = token_of(database, settings, connection)
     facts = connection.facts
-    with brief_client(settings, old_token, app_id=facts.app_id) as client:
-        new = client.exchange_token(sixty_days=facts.token_type == SYSTEM_USER)
-    new_token = SecretStr(new.access_token)
-    if fingerprint(new_token) == connection.token_fingerprint:
-        raise RenewalRefusedError("Meta gave the same token again; it is asked again later")
-    found = inspect(settings, new_token, now, known=facts)
-    _prove(
-        settings,
-        connection,
-        new_token,
-        found,
-        active_accounts_of(database, connection.connection_id),
-    )
+    with brief_budget(settings, database, connection) as governor:
+        with brief_client(settings, old_token, app_id=facts.app_id, governor=governor) as client:
+            new = client.exchange_token(sixty_days=facts.token_type == SYSTEM_USER)
+        new_token = SecretStr(new.access_token)
+        if fingerprint(new_token) == connection.token_fingerprint:
+            raise RenewalRefusedError("Meta gave the same token again; it is asked again later")
+        found = inspect(settings, new_token, now, known=facts, governor=governor)
+        accounts = active_accounts_of(database, connection.connection_id)
+        _prove(settings, connection, new_token, found, accounts, governor)
     if not replace_token(
         database,
         TokenVault.from_settings(settings),
@@ -204,6 +202,7 @@ def _prove(
     new_token: SecretStr,
     found: Inspection,
     account_ids: list[str],
+    governor: Governor,
 ) -> None:
     """Raises ``RenewalRefusedError`` unless the new token reads what the old one is there for."""
     old = connection.facts
@@ -215,7 +214,7 @@ def _prove(
         raise RenewalRefusedError("the new token does not last longer than the old one")
     listed = {str(row.get("account_id")) for row in found.accounts}
     unread = [account_id for account_id in account_ids if account_id not in listed]
-    with brief_client(settings, new_token, app_id=found.facts.app_id) as client:
+    with brief_client(settings, new_token, app_id=found.facts.app_id, governor=governor) as client:
         for account_id in unread:
             # A token may read accounts that are not assigned to its own user.
             try:

@@ -27,6 +27,9 @@ PAUSED, EXPIRING, DATA_ACCESS = "connection_paused", "token_expiring", "data_acc
 STATE_ALERTS = (PAUSED, EXPIRING, DATA_ACCESS)
 
 _EXPIRED_SUBCODES = (463, 493)
+_OF_THE_APP = frozenset(
+    {"app_secret_proof", "app_credentials", "app_credentials_code", "app_blocked"}
+)
 SYSTEM_USER = "SYSTEM_USER"
 _RENEWABLE_TYPES = (None, "USER", SYSTEM_USER)
 
@@ -43,8 +46,8 @@ ACTIVE = Verdict(ConnectionStatus.ACTIVE)
 
 
 def says_of_token(error: MetaApiError) -> bool:
-    """Whether a refusal is the token's fault; a wrong META_APP_SECRET is not."""
-    return error.kind is ErrorKind.AUTH and error.rule.name != "app_secret_proof"
+    """Whether a refusal is the token's fault; a wrong META_APP_SECRET or a blocked app is not."""
+    return error.kind is ErrorKind.AUTH and error.rule.name not in _OF_THE_APP
 
 
 def verdict_of_error(error: MetaApiError) -> Verdict:

@@ -19,11 +19,12 @@ from meta_ads_pipeline.control.connections import (
 )
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.vault import TokenVault, VaultError
+from meta_ads_pipeline.meta_api.brief_budget import brief_budget
 from meta_ads_pipeline.meta_api.calls import RetryPolicy
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.error_rules import ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.meta_api.governor import UsageGovernor
+from meta_ads_pipeline.meta_api.governor import Governor, UsageGovernor
 from meta_ads_pipeline.meta_api.paging import Row
 from meta_ads_pipeline.meta_api.token_state import (
     STATE_ALERTS,
@@ -97,19 +98,27 @@ def client_with(
         app_secret=secret.get_secret_value() if secret else None,
         graph_url=settings.graph_url,
         api_version=settings.api_version,
-        **options,
+        **{"attribution_windows": settings.attribution_windows, **options},
     )
 
 
 def brief_client(
-    settings: Settings, token: SecretStr, *, app_id: str | None = None, **options: Any
+    settings: Settings,
+    token: SecretStr,
+    *,
+    app_id: str | None = None,
+    governor: Governor | None = None,
+    **options: Any,
 ) -> MetaAdsClient:
-    """The same, for a few questions that somebody waits for."""
+    """The same, for a few questions that somebody waits for.
+
+    ``governor`` is that of ``brief_budget``; without one the calls are not counted anywhere.
+    """
     return client_with(
         settings,
         token,
         app_id=app_id,
-        governor=UsageGovernor(longest_wait=0.0),
+        governor=governor or UsageGovernor(longest_wait=0.0),
         retry_policy=BRIEF_PATIENCE,
         max_concurrency=2,
         **options,
@@ -117,7 +126,12 @@ def brief_client(
 
 
 def inspect(
-    settings: Settings, token: SecretStr, now: datetime, *, known: TokenFacts | None = None
+    settings: Settings,
+    token: SecretStr,
+    now: datetime,
+    *,
+    known: TokenFacts | None = None,
+    governor: Governor | None = None,
 ) -> Inspection:
     """Ask Meta about a token, then read its ad accounts with it.
 
@@ -129,14 +143,14 @@ def inspect(
     known = known or TokenFacts()
     as_app = settings.app_id is not None and settings.app_secret is not None
     as_app = as_app and known.app_id in {None, settings.app_id}
-    with brief_client(settings, token, app_id=known.app_id) as client:
+    with brief_client(settings, token, app_id=known.app_id, governor=governor) as client:
         asked = _ask(client, now, as_app=as_app)
         if not as_app or not _of_other_app(asked, settings):
             found = _concluded(client, asked, known, now)
             return replace(found, of_other_app=known.app_id not in {None, settings.app_id})
     # The other app's secret is not known here: the token is asked about itself.
     bare = settings.model_copy(update={"app_id": None, "app_secret": None})
-    with brief_client(bare, token) as client:
+    with brief_client(bare, token, governor=governor) as client:
         asked = _ask(client, now, as_app=False)
         found = _concluded(client, asked, replace(known, app_id=OTHER_APP), now)
         return replace(found, of_other_app=True)
@@ -201,7 +215,8 @@ def validate_connection(
     answer: then nothing is written.
     """
     token = token_of(database, settings, connection)
-    found = inspect(settings, token, now, known=connection.facts)
+    with brief_budget(settings, database, connection) as governor:
+        found = inspect(settings, token, now, known=connection.facts, governor=governor)
     after = record_state(
         database,
         connection,

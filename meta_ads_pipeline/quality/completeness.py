@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from meta_ads_pipeline.control.check_results import DayResult
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.quality.scope import CheckScope
-from meta_ads_pipeline.quality.violations import MAX_CASES, day_ranges, markdown_table
+from meta_ads_pipeline.quality.violations import MAX_CASES, day_ranges, table_of
 
 _PULLED = ("done", "mismatched")  # mismatched ones are pulled; reconciliation speaks of them
 
@@ -34,6 +35,7 @@ class Completeness:
 
     expected: int
     missing: Sequence[MissingSlice]
+    looked_at: Sequence[tuple[str, date]] = ()
 
     @property
     def passed(self) -> bool:
@@ -53,15 +55,13 @@ class Completeness:
 
     def metadata(self) -> dict[str, Any]:
         """Counts; for a failure the accounts with their dates and reasons, and the bad days."""
-        metadata: dict[str, Any] = {
-            "slices_expected": self.expected,
-            "slices_done": self.expected - len(self.missing),
-        }
+        metadata: dict[str, Any] = {}
         if self.missing:
+            metadata["bad_days"] = day_ranges(s.partition_date for s in self.missing)
             by_reason: dict[tuple[str, str], list[MissingSlice]] = defaultdict(list)
             for slice_ in self.missing:
                 by_reason[slice_.account_id, slice_.reason].append(slice_)
-            metadata["failing_accounts"] = markdown_table(
+            metadata["failing_accounts"] = table_of(
                 {
                     "account": f"act_{account}",
                     "dates": day_ranges(s.partition_date for s in slices),
@@ -70,8 +70,28 @@ class Completeness:
                 }
                 for (account, reason), slices in list(by_reason.items())[:MAX_CASES]
             )
-            metadata["bad_days"] = day_ranges(s.partition_date for s in self.missing)
-        return metadata
+        return {
+            **metadata,
+            "slices_expected": self.expected,
+            "slices_done": self.expected - len(self.missing),
+        }
+
+    def day_results(self) -> list[DayResult]:
+        """One result for each account-day that was expected."""
+        missing = {(s.account_id, s.partition_date): s for s in self.missing}
+        return [
+            DayResult(*account_day, "passed")
+            if account_day not in missing
+            else DayResult(
+                *account_day,
+                "failed",
+                violations=1,
+                observed=missing[account_day].reason,
+                expected="a done slice",
+                message=f"not pulled: {missing[account_day].reason}",
+            )
+            for account_day in self.looked_at
+        ]
 
 
 def check_completeness(database: Database, asset: str, scope: CheckScope) -> Completeness:
@@ -99,7 +119,7 @@ def check_completeness(database: Database, asset: str, scope: CheckScope) -> Com
         MissingSlice(row["account_id"], row["day"], _reason(row), row["attempts"] or 0)
         for row in rows
     ]
-    return Completeness(len(expected), missing)
+    return Completeness(len(expected), missing, expected)
 
 
 def _reason(row: dict[str, Any]) -> str:

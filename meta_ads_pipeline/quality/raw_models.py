@@ -29,14 +29,34 @@ _EFFECTIVE_STATUSES = [
 _WHOLE_UNITS = ["CLP", "COP", "CRC", "HUF", "IDR", "ISK", "JPY", "KRW", "PYG", "TWD", "VND"]
 """Currencies of Meta's offset 1: their amounts have no decimals (not ISO 4217)."""
 
+IMPOSSIBLE = "impossible_values"
+"""The check that rules about impossible values belong to; the others are of ``schema``."""
 
-def fact(sql: str, rule: str, *, warning: bool = False) -> Any:
+
+def fact(sql: str, rule: str, *, check: str = "schema", warning: bool = False) -> Any:
     """A column that must be true: ``sql`` over the row ``t`` and its account ``a`` says so.
 
-    ``rule`` is what a person reads when it is not; a ``warning`` does not make the check an error.
+    ``rule`` is what a person reads when it is not, ``check`` the check that it belongs to; a
+    ``warning`` does not make that an error.
     """
-    metadata = {"sql": f"coalesce({sql}, false)", "warning": warning}
+    metadata = {"sql": f"coalesce({sql}, false)", "check": check, "warning": warning}
     return pa.Field(eq=True, description=rule, metadata=metadata)
+
+
+def measure() -> Any:
+    """A column that is null or not negative."""
+    return pa.Field(nullable=True, ge=0, metadata={"check": IMPOSSIBLE})
+
+
+def each_once(column: str) -> Any:
+    """No action type stands twice in a list of actions."""
+    return fact(
+        f"t.{column} is null or jsonb_typeof(t.{column}) <> 'array'"
+        f" or (select count(*) = count(distinct item ->> 'action_type')"
+        f" from jsonb_array_elements(t.{column}) as item)",
+        f"each action type stands once in {column}",
+        check="duplicates",
+    )
 
 
 def _is_timezone(name: str) -> bool:
@@ -60,12 +80,10 @@ class _Landed(pa.DataFrameModel):
 
 class _Insights(_Landed):
     event_date: str
-    spend: float = pa.Field(nullable=True, ge=0)  # a float: only its sign is looked at
-    impressions: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
-    clicks: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
-    link_clicks: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
-    has_account_timezone: bool = fact("t.timezone = a.timezone", "timezone is the account's")
-    has_account_currency: bool = fact("t.currency = a.currency", "currency is the account's")
+    spend: float = measure()  # a float: only its sign is looked at
+    impressions: pd.Int64Dtype = measure()
+    clicks: pd.Int64Dtype = measure()
+    link_clicks: pd.Int64Dtype = measure()
     spend_is_exact: bool = fact(
         "t.spend is null or t.spend = round(t.spend, 2)",
         "spend has at most two decimals: more are the trace of a binary float",
@@ -78,23 +96,27 @@ class _Insights(_Landed):
     actions_are_list: bool = fact(
         "t.actions is null or jsonb_typeof(t.actions) = 'array'", "actions is a list or absent"
     )
+    actions_differ: bool = each_once("actions")
     clicks_were_seen: bool = fact(
         "t.clicks is null or t.clicks <= coalesce(t.impressions, 0)",
         "clicks are not above impressions",
+        check=IMPOSSIBLE,
         warning=True,
     )
 
 
 class _DailyInsights(_Insights):
-    reach: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
-    frequency: float = pa.Field(nullable=True, ge=0)
+    reach: pd.Int64Dtype = measure()
+    frequency: float = measure()
     values_are_list: bool = fact(
         "t.action_values is null or jsonb_typeof(t.action_values) = 'array'",
         "action_values is a list or absent",
     )
+    values_differ: bool = each_once("action_values")
     has_begun: bool = fact(
         "t.event_date <= (t.pulled_at at time zone t.timezone)::date",
         "the date had begun when it was pulled",
+        check=IMPOSSIBLE,
     )
 
 
@@ -123,7 +145,9 @@ class LandedInsightsHourly(_Insights):
         end""",
         "event_at is the first instant of the date and hour in the account's timezone",
     )
-    has_begun: bool = fact("t.event_at <= t.pulled_at", "the hour had begun when it was pulled")
+    has_begun: bool = fact(
+        "t.event_at <= t.pulled_at", "the hour had begun when it was pulled", check=IMPOSSIBLE
+    )
 
     class Config:
         """One row per ad and hour."""

@@ -17,17 +17,19 @@ from typing import Any
 import pandas as pd
 import pandera.pandas as pa
 
+from meta_ads_pipeline.control.check_results import DayResult, blocked_days
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.quality.scope import CheckScope
 from meta_ads_pipeline.quality.violations import (
     MAX_CASES,
     Violations,
     day_ranges,
-    markdown_table,
+    table_of,
 )
 
 RECONCILED_ASSETS = ("insights_hourly", "insights_daily", "account_totals")
-MEASURES = ("spend", "impressions", "clicks", "link_clicks", "purchases", "revenue", "leads")
+DELIVERY = ("spend", "impressions", "clicks", "link_clicks")
+MEASURES = (*DELIVERY, "purchases", "revenue", "leads")
 FIRST_RETRY = timedelta(minutes=15)
 LONGEST_RETRY = timedelta(days=1)
 _AGREES = ("reconciled", "within_tolerance")
@@ -64,6 +66,7 @@ class Reconciliation:
     agreed: list[AccountDay] = field(default_factory=list)
     absent: list[AccountDay] = field(default_factory=list)
     worst: list[Mapping[str, Any]] = field(default_factory=list)
+    days: dict[AccountDay, DayResult] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -75,26 +78,51 @@ class Reconciliation:
         total = sum(self.statuses.values())
         good = sum(self.statuses[status] for status in _AGREES)
         said = f"{good} of {total} account-days agree across the three pulls"
+        if self.worst:
+            worst = self.worst[0]
+            said += (
+                f"; most off: {worst['account']} on {worst['date']}, {worst['measure']}"
+                f" {worst['off by'] or worst['note']}"
+            )
         return said + (f"; {len(self.absent)} pulled ones are missing" if self.absent else "")
 
     def metadata(self) -> dict[str, Any]:
         """Account-days by status; for a failure also the worst ones, the rules, the bad days."""
-        metadata: dict[str, Any] = {
-            f"account_days_{status}": n for status, n in sorted(self.statuses.items())
-        }
-        metadata |= self.violations.metadata()
+        metadata: dict[str, Any] = {}
+        bad_days = self.violations.days | {day for _, day in self.absent}
+        if bad_days:
+            metadata["bad_days"] = day_ranges(bad_days)
         if self.worst:
-            metadata["worst_account_days"] = markdown_table(self.worst)
+            metadata["worst_account_days"] = table_of(self.worst)
+        metadata |= {f"account_days_{status}": n for status, n in sorted(self.statuses.items())}
+        metadata |= {
+            name: value
+            for name, value in self.violations.metadata().items()
+            # The rules in words say less than the totals side by side; examples repeat them.
+            if name == "rows_checked" or (name == "broken_rules" and not self.worst)
+        }
         if self.absent:
-            metadata["missing_account_days"] = markdown_table(
+            metadata["missing_account_days"] = table_of(
                 {"account": f"act_{account}", "date": day}
                 for account, day in self.absent[:MAX_CASES]
             )
-        bad_days = {date.fromisoformat(day) for day in self.violations.days}
-        bad_days.update(day for _, day in self.absent)
-        if bad_days:
-            metadata["bad_days"] = day_ranges(bad_days)
         return metadata
+
+    def day_results(self) -> list[DayResult]:
+        """One result for each account-day that was compared, or should have been."""
+        missing = [
+            DayResult(
+                *account_day,
+                "failed",
+                1,
+                "nothing, or not every measure",
+                "three pulls side by side",
+                "pulled, but not compared: the marts were not built after it",
+            )
+            for account_day in self.absent
+            if account_day not in self.days
+        ]
+        return [*self.days.values(), *missing]
 
 
 def check_reconciliation(database: Database, scope: CheckScope) -> Reconciliation:
@@ -104,7 +132,11 @@ def check_reconciliation(database: Database, scope: CheckScope) -> Reconciliatio
     """
     rows = _read(database, scope)
     outcome = judge(rows, _pulled(database, scope))
-    update_slices(database, outcome.mismatched, outcome.agreed)
+    window = scope.window
+    held = blocked_days(database, scope.account_ids, window.start, window.end)
+    # What another check holds back has been marked by the gate, and is pulled again all the same.
+    agreed = [account_day for account_day in outcome.agreed if account_day not in held]
+    update_slices(database, outcome.mismatched, agreed)
     return outcome
 
 
@@ -121,6 +153,7 @@ def judge(rows: Sequence[Mapping[str, Any]], pulled: Sequence[AccountDay]) -> Re
     for account_day, measures in by_day.items():
         status = max((row["status"] for row in measures), key=_badness)
         outcome.statuses[status] += 1
+        outcome.days[account_day] = _day_result(account_day, measures)
         if status == "mismatch" or not all(is_honest(row) for row in measures):
             outcome.mismatched[account_day] = "; ".join(
                 f"{row['measure']}: {row['reason'] or row['delta']}"
@@ -155,7 +188,10 @@ def is_honest(row: Mapping[str, Any]) -> bool:
 
 
 def update_slices(
-    database: Database, mismatched: Mapping[AccountDay, str], agreed: Sequence[AccountDay]
+    database: Database,
+    mismatched: Mapping[AccountDay, str],
+    agreed: Sequence[AccountDay],
+    assets: Sequence[str] = RECONCILED_ASSETS,
 ) -> None:
     """Have mismatched account-days pulled again, after a delay that doubles with every attempt.
 
@@ -177,7 +213,7 @@ def update_slices(
                 "accounts": [account for account, _ in mismatched],
                 "days": [day for _, day in mismatched],
                 "reasons": list(mismatched.values()),
-                "assets": list(RECONCILED_ASSETS),
+                "assets": list(assets),
                 "first": FIRST_RETRY,
                 "longest": LONGEST_RETRY,
             },
@@ -191,7 +227,7 @@ def update_slices(
             {
                 "accounts": [account for account, _ in agreed],
                 "days": [day for _, day in agreed],
-                "assets": list(RECONCILED_ASSETS),
+                "assets": list(assets),
             },
         )
 
@@ -224,6 +260,29 @@ def _pulled(database: Database, scope: CheckScope) -> list[AccountDay]:
     return [(row["account_id"], row["partition_date"]) for row in rows]
 
 
+def _day_result(account_day: AccountDay, measures: Sequence[Mapping[str, Any]]) -> DayResult:
+    bad = [row for row in measures if row["status"] not in _AGREES or not is_honest(row)]
+    if not bad:
+        return DayResult(*account_day, "passed")
+    worst = max(bad, key=_relative_delta)
+    return DayResult(
+        *account_day,
+        "failed",
+        violations=len(bad),
+        observed=(
+            f"{worst['measure']}: "
+            + (f"hours {_told(worst['hourly_total'])}, " if worst["measure"] in DELIVERY else "")
+            + f"ad days {_told(worst['ad_daily_total'])}"
+        ),
+        expected=f"account total {_told(worst['account_total'])}",
+        message="; ".join(f"{row['measure']}: {row['reason'] or row['delta']}" for row in bad),
+    )
+
+
+def _told(total: Decimal | None) -> str:
+    return "not there" if total is None else f"{total:,}"
+
+
 def _badness(status: str) -> int:
     order = ("reconciled", "within_tolerance", "incomplete", "mismatch")
     return order.index(status) if status in order else len(order)
@@ -239,10 +298,26 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
         "account": f"act_{row['account_id']}",
         "date": row["event_date"],
         "measure": row["measure"],
-        "hours": row["hourly_total"],
-        "ad days": row["ad_daily_total"],
-        "account total": row["account_total"],
-        "delta": row["delta"],
-        "status": row["status"] if is_honest(row) else f"{row['status']}, but it is not",
-        "reason": row["reason"],
+        # Conversions have no hours: nothing is missing there.
+        "hours": _told(row["hourly_total"]) if row["measure"] in DELIVERY else "",
+        "ad days": _told(row["ad_daily_total"]),
+        "account total": _told(row["account_total"]),
+        "off by": _off_by(row),
+        "note": _note(row),
     }
+
+
+def _note(row: Mapping[str, Any]) -> str:
+    """What the totals side by side do not say."""
+    if not is_honest(row):
+        return f"called {row['status']}, but it is not"
+    parts = (row["reason"] or row["status"]).split("; ")
+    return "; ".join(part for part in parts if "off the account total" not in part)
+
+
+def _off_by(row: Mapping[str, Any]) -> str:
+    if row["delta"] is None:
+        return ""
+    if not row["account_total"]:
+        return f"{row['delta']:+,}"
+    return f"{row['delta']:+,} ({row['delta'] / row['account_total']:+.1%})"

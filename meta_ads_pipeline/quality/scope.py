@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import TypeAlias
 
 import dagster as dg
 
@@ -19,18 +20,21 @@ from meta_ads_pipeline.windows import (
     window_of_keys,
 )
 
+RunContext: TypeAlias = dg.AssetCheckExecutionContext | dg.AssetExecutionContext
+
 
 @dataclass(frozen=True)
 class CheckScope:
     """Account-local dates and ad accounts.
 
     ``started_at`` (UTC) is when the run began: a date that begins while the run is at work was
-    rightly not pulled by it.
+    rightly not pulled by it. ``run_id`` says which look of the checks this is.
     """
 
     window: DateWindow
     accounts: tuple[Account, ...]
     started_at: datetime
+    run_id: str = ""
 
     @property
     def account_ids(self) -> list[str]:
@@ -46,9 +50,7 @@ class CheckScope:
         ]
 
 
-def scope_of(
-    context: dg.AssetCheckExecutionContext, database: DatabaseResource, meta: MetaAdsResource
-) -> CheckScope:
+def scope_of(context: RunContext, database: DatabaseResource, meta: MetaAdsResource) -> CheckScope:
     """The scope of a run: its partitions and the accounts it was limited to.
 
     A check that is started by itself has no partitions: it looks at the days that Meta may still
@@ -60,8 +62,8 @@ def scope_of(
     if context.has_partition_key or context.has_partition_key_range:
         window = window_of_keys(context.partition_keys)
     else:
-        window = open_window(accounts, started_at)
-    return CheckScope(window, tuple(accounts), started_at)
+        window = _since_the_first_pull(open_window(accounts, started_at), database)
+    return CheckScope(window, tuple(accounts), started_at, context.run.run_id)
 
 
 def open_window(accounts: Sequence[Account], now: datetime) -> DateWindow:
@@ -70,7 +72,19 @@ def open_window(accounts: Sequence[Account], now: datetime) -> DateWindow:
     return DateWindow(min(todays) - timedelta(days=SETTLED_AFTER_DAYS), max(todays))
 
 
-def _started_at(context: dg.AssetCheckExecutionContext) -> datetime:
+def _since_the_first_pull(window: DateWindow, database: DatabaseResource) -> DateWindow:
+    """Without the dates before anything was pulled: nobody has asked for them yet."""
+    with database.database.connect() as connection:
+        row = connection.execute(
+            "select min(partition_date) as first from control.slices where pulled_at is not null"
+        ).fetchone()
+    first = row["first"] if row is not None else None
+    if first is None or not window.start < first <= window.end:
+        return window
+    return DateWindow(first, window.end)
+
+
+def _started_at(context: RunContext) -> datetime:
     record = context.instance.get_run_record_by_id(context.run.run_id)
     if record is not None and record.start_time is not None:
         return datetime.fromtimestamp(record.start_time, UTC)

@@ -13,9 +13,10 @@ from typing import Any
 import dagster as dg
 
 from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.control.refresh_decisions import chosen_days, count_calls
 from meta_ads_pipeline.meta_api.fields import Kind
 from meta_ads_pipeline.partitions import daily_partitions, single_run
-from meta_ads_pipeline.raw.context import REFRESH_TAG
+from meta_ads_pipeline.raw.context import REFRESH_CHANGING, REFRESH_TAG
 from meta_ads_pipeline.raw.pull import (
     FanOut,
     PullContext,
@@ -24,8 +25,12 @@ from meta_ads_pipeline.raw.pull import (
     pull_connected_accounts,
     pull_entities,
     pull_insights,
+    pull_reach,
 )
+from meta_ads_pipeline.raw.refused_fields import settle_refused_fields
+from meta_ads_pipeline.raw.tables import INSIGHTS_TABLES
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
+from meta_ads_pipeline.settings import get_settings
 from meta_ads_pipeline.windows import begun, window_of_keys
 
 META_API_POOL = "meta_api"
@@ -97,17 +102,42 @@ def _pull(
     meta: MetaAdsResource,
     database: DatabaseResource,
     pull: Callable[[Account, list[date], PullContext], list[SliceReport]],
+    request: str | None = None,
 ) -> None:
-    """Pull the run's dates for every account, then report per date. Raises when all fail."""
+    """Pull the run's dates for every account, then report per date. Raises when all fail.
+
+    ``request``: the client's name for this kind of request, to tell which fields Meta refused.
+    """
     now = datetime.now(UTC)
     dates = window_of_keys(context.partition_keys).dates
     pull_context = _pull_context(context)
+    chosen = None
+    if pull_context.refresh == REFRESH_CHANGING:
+        with database.database.connect() as connection:
+            chosen = chosen_days(connection, pull_context.sync_id)
 
     def work(account: Account) -> list[SliceReport]:
-        return pull(account, begun(dates, account.timezone, now), pull_context)
+        days = begun(dates, account.timezone, now)
+        if chosen is not None:
+            days = [day for day in days if day in chosen.get(account.account_id, ())]
+        return pull(account, days, pull_context)
 
     accounts = _accounts(context, meta, database)
     fan_out = for_each_account(accounts, work, max_workers=meta.max_parallel_accounts)
+    if chosen is not None:
+        with database.database.connect() as connection:
+            count_calls(connection, pull_context.sync_id)
+    pulled = [a.account_id for a in accounts if a.account_id not in fan_out.failures]
+    if request is not None and pulled:
+        clients = {id(client): client for client in map(meta.client_for, pulled)}
+        refused = settle_refused_fields(
+            database.database,
+            context.asset_key.path[-1],
+            request,
+            [client.dropped_fields for client in clients.values()],
+        )
+        for field, reason in refused.items():
+            context.log.warning(f"Meta refuses the field {field}: {reason}")
     _report(context, fan_out)
 
 
@@ -169,6 +199,8 @@ def ad_accounts(
 def _insights_asset(
     name: str, description: str, deps: Sequence[str] = ("ad_accounts",)
 ) -> dg.AssetsDefinition:
+    table = INSIGHTS_TABLES[name]
+
     @_asset(name, description, deps)
     def insights(
         context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
@@ -185,6 +217,7 @@ def _insights_asset(
                 dates,
                 ctx,
             ),
+            request=f"insights/{table.level}/{table.grain}",
         )
 
     return insights
@@ -209,6 +242,7 @@ def _entity_asset(
                 dates,
                 ctx,
             ),
+            request=kind,
         )
 
     return entities
@@ -238,6 +272,25 @@ campaigns = _entity_asset(
 )
 creatives = _entity_asset("creatives", "creative", "Ad creatives, current state.", ("ads",))
 
+
+@_asset(
+    "insights_reach",
+    "Account, campaign, ad set x day, 7 days, 28 days, month: reach, frequency, unique clicks.",
+)
+def insights_reach(
+    context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
+) -> None:
+    """What cannot be summed, asked for at each level and period."""
+    _pull(
+        context,
+        meta,
+        database,
+        lambda account, dates, ctx: pull_reach(
+            database.database, meta.client_for(account.account_id), account, dates, ctx
+        ),
+    )
+
+
 raw_assets = [
     ad_accounts,
     insights_hourly,
@@ -247,4 +300,7 @@ raw_assets = [
     adsets,
     campaigns,
     creatives,
+    # Without it the table is external to the code location, and the marts are built from what it
+    # holds.
+    *([insights_reach] if get_settings().reach else []),
 ]

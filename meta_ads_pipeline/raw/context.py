@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Protocol, TypeAlias
@@ -14,15 +15,17 @@ from meta_ads_pipeline.meta_api.client import AccountRef
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import Grain, Kind, Level
 from meta_ads_pipeline.meta_api.insights import InsightsPart
-from meta_ads_pipeline.meta_api.priority import Priority
+from meta_ads_pipeline.meta_api.priority import Priority, calls_of_priority
 from meta_ads_pipeline.windows import local_today
 
 Document: TypeAlias = dict[str, Any]
 
 REFRESH_TAG = "meta_ads/refresh"
-"""Run tag: the kind of refresh (``today``, ``recent``, ``entities``, ``retry``)."""
+"""Run tag: the kind of refresh (``today``, ``recent``, ``reach``, ``changing``, ``entities``,
+``retry``)."""
 
-REFRESH_TODAY, REFRESH_RECENT = "today", "recent"
+REFRESH_TODAY, REFRESH_RECENT, REFRESH_REACH = "today", "recent", "reach"
+REFRESH_CHANGING = "changing"
 
 
 class AdsReader(Protocol):
@@ -41,24 +44,29 @@ class AdsReader(Protocol):
         """One ad account."""
         ...
 
-    def get_campaigns(self, account_id: str) -> list[Document]:
+    def get_campaigns(self, account_id: str, *, tally: Tally | None = None) -> list[Document]:
         """All campaigns that lists show."""
         ...
 
-    def get_adsets(self, account_id: str) -> list[Document]:
+    def get_adsets(self, account_id: str, *, tally: Tally | None = None) -> list[Document]:
         """All ad sets that lists show."""
         ...
 
-    def get_ads(self, account_id: str) -> list[Document]:
+    def get_ads(self, account_id: str, *, tally: Tally | None = None) -> list[Document]:
         """All ads that lists show."""
         ...
 
-    def get_creatives(self, account_id: str) -> list[Document]:
+    def get_creatives(self, account_id: str, *, tally: Tally | None = None) -> list[Document]:
         """All creatives that lists show."""
         ...
 
     def get_objects(
-        self, ids: Iterable[str], kind: Kind, *, account_id: str | None = None
+        self,
+        ids: Iterable[str],
+        kind: Kind,
+        *,
+        account_id: str | None = None,
+        tally: Tally | None = None,
     ) -> tuple[list[Document], dict[str, MetaApiError]]:
         """Objects by id, and an error for each that cannot be read."""
         ...
@@ -135,13 +143,20 @@ class PullContext:
     @property
     def days_first(self) -> bool:
         """Whether hours are read only where the days no longer agree with them."""
-        return self.refresh == REFRESH_RECENT
+        return self.refresh in (REFRESH_RECENT, REFRESH_CHANGING)
 
-    def priority(self, oldest: date, account: Account) -> Priority:
-        """Of the calls for a window of account-local dates that begins with ``oldest``."""
+    def priority(self, newest: date, account: Account) -> Priority:
+        """Of the calls about account-local dates up to ``newest``."""
         if self.refresh == REFRESH_TODAY:
-            return Priority.TODAY  # yesterday, too, while its last hours still come in
-        return Priority.of_dates(oldest, local_today(account.timezone, self.now()))
+            return Priority.TODAY
+        return Priority.of_dates(newest, local_today(account.timezone, self.now()))
+
+    def prioritized(self) -> AbstractContextManager[None]:
+        """Inside it a refresh's calls have its priority; else each call that of its newest day."""
+        if self.refresh == REFRESH_TODAY:
+            # Yesterday, too, while its last hours still come in.
+            return calls_of_priority(Priority.TODAY)
+        return nullcontext()
 
     @property
     def attempt(self) -> Attempt:

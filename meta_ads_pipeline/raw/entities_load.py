@@ -91,21 +91,28 @@ def unlisted_references(
     return [Reference(row["id"], row["campaign_id"], row["adset_id"]) for row in rows]
 
 
-def refers_to_unknown(
+def unknown_references(
     connection: Connection,
     table: EntityTable,
     kind: Kind,
     account_id: str,
     dates: Collection[date],
-) -> bool:
-    """Whether the account's facts of these dates, or its children, name one never landed."""
-    row = connection.execute(
+) -> list[Reference]:
+    """What the account's facts of these dates, or its children, refer to and was never landed."""
+    rows = connection.execute(
         f"with facts as ({_FACTS}), referred as ({_REFERENCES[kind]})"
-        " select exists (select from referred as r"
-        f" left join {table.name} as known on known.id = r.id"
-        " where r.id is not null and known.id is null) as found",
+        " select r.id, max(r.campaign_id) as campaign_id, max(r.adset_id) as adset_id"
+        f" from referred as r left join {table.name} as known on known.id = r.id"
+        " where r.id is not null and known.id is null group by 1 order by 1",
         {"account": account_id, "dates": list(dates)},
-    ).fetchone()
+    ).fetchall()
+    return [Reference(row["id"], row["campaign_id"], row["adset_id"]) for row in rows]
+
+
+def is_landed(connection: Connection, table: EntityTable, account_id: str) -> bool:
+    """Whether anything of this kind was ever landed for the account."""
+    query = f"select exists (select from {table.name} where account_id = %s) as found"
+    row = connection.execute(query, [account_id]).fetchone()
     assert row is not None
     return bool(row["found"])
 
@@ -209,7 +216,8 @@ def _copy(connection: Connection, table: EntityTable, pull: EntityPull) -> None:
         f" select id, {', '.join(columns)}, document, document_hash, is_deleted,"
         f" true as is_listed from {table.name} where false"
     )
-    rows = {row.id: (row, False) for row in pull.by_id}
+    # Without a list nothing that lives is missing from it.
+    rows = {row.id: (row, not (pull.is_complete or row.is_deleted)) for row in pull.by_id}
     rows.update({row.id: (row, True) for row in pull.listed})
     with connection.cursor().copy(
         f"copy {_INCOMING} (id, {', '.join(columns)}, document, document_hash, is_deleted,"

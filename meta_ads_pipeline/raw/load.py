@@ -36,6 +36,8 @@ class PulledRows:
     """The complete answer about some dates of one account. No row for a date: it had no activity.
 
     ``rows`` are as the API sent them (numbers as text or ``Decimal``), ``pulled_at`` is UTC.
+    ``periods``, for a table that has them: what was asked for, by the date it ends with. Rows of
+    other periods of these dates stay as they are. ``attribution_windows`` were asked for.
     """
 
     rows: Sequence[Any]
@@ -43,6 +45,8 @@ class PulledRows:
     api_version: str
     pulled_at: datetime
     api_calls: int = 0
+    periods: Sequence[tuple[date, str]] = ()
+    attribution_windows: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -78,9 +82,17 @@ def load_insights(
         loaded = slices.loaded_at(connection, key, pulled.dates)
         changed = _replace(connection, account, table, pulled, valid.frame, loaded)
         counts = _counts(pulled.dates, valid.frame, changed, dates_of_rows, letters)
-        calls = _shared(pulled.api_calls, pulled.dates)
+        calls = shared_calls(pulled.api_calls, pulled.dates)
         dead_letters.record(connection, letters)
-        slices.finish(connection, key, counts, by, pulled_at=pulled.pulled_at, api_calls=calls)
+        slices.finish(
+            connection,
+            key,
+            counts,
+            by,
+            pulled_at=pulled.pulled_at,
+            api_calls=calls,
+            attribution_windows=pulled.attribution_windows,
+        )
         return LoadedSlices(counts, calls)
 
     landed = database.run(land)
@@ -125,6 +137,8 @@ def _replace(
         "asset": table.asset,
         "loaded_dates": list(loaded),
         "loaded_at": list(loaded.values()),
+        "period_ends": [day for day, _ in pulled.periods],
+        "periods": [period for _, period in pulled.periods],
     }
     copy_incoming(connection, table, frame)
     held = connection.execute(load_sql.slices_hold_rows(table), parameters).fetchone()
@@ -138,7 +152,7 @@ def _replace(
         for row in connection.execute(load_sql.count_difference()).fetchall()
     }
     changes = {change for _, change in changed}
-    if changed and loaded:
+    if changed and loaded and not table.has_periods:
         connection.execute(load_sql.record_changes(table), parameters)
     if "deleted" in changes:
         connection.execute(load_sql.delete_vanished(table), parameters)
@@ -177,6 +191,7 @@ def _letter_of(
 ) -> DeadLetter:
     row = pulled.rows[bad.position]
     first, last = min(pulled.dates), max(pulled.dates)
+    what = "reach" if table.has_periods else f"level={table.level} by {table.grain}"
     return dead_letter(
         account_id=account.account_id,
         asset=table.asset,
@@ -186,10 +201,7 @@ def _letter_of(
         partition_date=day if day in pulled.dates else first,
         object_id=row.get(table.entity_column) if isinstance(row, dict) else None,
         field=bad.field,
-        source_call=(
-            f"act_{account.account_id}/insights level={table.level} by {table.grain}"
-            f" {first} to {last}"
-        ),
+        source_call=f"act_{account.account_id}/insights {what} {first} to {last}",
     )
 
 
@@ -197,7 +209,7 @@ def _per_date(dates: pd.Series[Any]) -> dict[date, int]:
     return {day: int(rows) for day, rows in dates.value_counts().items()}  # type: ignore[misc]
 
 
-def _shared(calls: int, dates: Sequence[date]) -> dict[date, int]:
+def shared_calls(calls: int, dates: Sequence[date]) -> dict[date, int]:
     """The calls of a pull, spread over its dates so that they sum to it."""
     each, rest = divmod(calls, len(dates))
     return {day: each + (place < rest) for place, day in enumerate(sorted(dates))}
@@ -205,6 +217,8 @@ def _shared(calls: int, dates: Sequence[date]) -> dict[date, int]:
 
 def _ensure_partitions(database: Database, table: InsightsTable, dates: Sequence[date]) -> None:
     """Months of this table and of the facts made from it. Commits at once: it locks the parents."""
+    if table.has_periods:
+        return
     parents = [table.name] if table.is_partitioned else []
 
     def ensure(connection: Connection) -> None:
@@ -218,5 +232,6 @@ def _ensure_partitions(database: Database, table: InsightsTable, dates: Sequence
 
 
 def _analyze(database: Database, table: InsightsTable) -> None:
-    statement = f"analyze {table.name} ({', '.join(_ANALYZED)})"
+    columns = [name for name in _ANALYZED if name in (*table.columns, "account_id")]
+    statement = f"analyze {table.name} ({', '.join(columns)})"
     database.run(lambda connection: connection.execute(statement), autocommit=True)

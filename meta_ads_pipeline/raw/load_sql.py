@@ -1,7 +1,8 @@
 """The statements that replace slices of an insights table by difference. Text only, no database.
 
 Named parameters: ``account``, ``dates``, ``timezone``, ``currency``, ``api_version``,
-``pulled_at``, and for the ledger ``asset``, ``loaded_dates``, ``loaded_at``.
+``pulled_at``, for the ledger ``asset``, ``loaded_dates``, ``loaded_at``, and for a table with
+periods those that the pull asked for, ``period_ends`` with ``periods``.
 """
 
 from __future__ import annotations
@@ -45,13 +46,13 @@ def create_difference(table: InsightsTable) -> str:
     """
     new = ", ".join(f"i.{name}" for name in table.values)
     old = ", ".join(f"s.{name}" for name in table.values)
-    measures = (*MEASURES, *_ledger_actions(table))
+    measures = () if table.has_periods else (*MEASURES, *_ledger_actions(table))
+    old_and_new = (f"s.{name} as old_{name}, i.{name} as new_{name}" for name in measures)
     return (
         f"create temporary table {DIFFERENCE} on commit drop as select"
         " case when s.account_id is null then 'inserted'"
         f" when i.is_incoming is null then 'deleted' else 'updated' end as change,"
-        f" {', '.join(table.key)},"
-        f" {', '.join(f's.{name} as old_{name}, i.{name} as new_{name}' for name in measures)}"
+        f" {', '.join((*table.key, *old_and_new))}"
         f" from ({_stored('*', table)}) as s"
         f" full join (select *, true as is_incoming from {INCOMING}) as i"
         f" using ({', '.join(table.key)})"
@@ -141,9 +142,14 @@ def record_changes(table: InsightsTable) -> str:
 
 
 def _stored(what: str, table: InsightsTable) -> str:
+    asked = (
+        " and (event_date, period) in"
+        " (select * from unnest(%(period_ends)s::date[], %(periods)s::text[]))"
+    )
     return (
         f"select {what} from {table.name}"
         " where account_id = %(account)s and event_date = any(%(dates)s)"
+        f"{asked if table.has_periods else ''}"
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
+from meta_ads_pipeline.raw.action_items import ActionItems
 from meta_ads_pipeline.raw.clock import HOUR_OF_LABEL, hours_of_day
 from meta_ads_pipeline.raw.json_text import json_text
 from meta_ads_pipeline.raw.tables import InsightsTable
@@ -71,10 +72,13 @@ class _Normalizer:
             "spend": lambda: self._decimals("spend"),
             "frequency": lambda: self._decimals("frequency"),
             "link_clicks": self._link_clicks,
-            "actions": lambda: self._json_lists("actions"),
-            "action_values": lambda: self._json_lists("action_values"),
+            "period_start": lambda: _objects(self._parse("date_start", _parse_date)),
+            "period_end": lambda: _objects(dates),
+            "unique_link_clicks": lambda: self._integers("unique_inline_link_clicks"),
+            "actions": lambda: self._actions("actions", table),
+            "action_values": lambda: self._actions("action_values", table),
         }
-        dates = self._parse("date_start", _parse_date)
+        dates = self._parse("date_stop" if table.has_periods else "date_start", _parse_date)
         columns: dict[str, Any] = {
             "event_date": _objects(dates),
             "account_id": self._texts("account_id"),
@@ -86,8 +90,8 @@ class _Normalizer:
                 continue
             if name in makers:
                 columns[name] = makers[name]()
-            elif name in ("impressions", "clicks", "reach"):
-                columns[name] = _integers(self._parse(name, _parse_integer))
+            elif name in ("impressions", "clicks", "reach", "unique_clicks"):
+                columns[name] = self._integers(name)
             else:
                 columns[name] = self._texts(name)
         return NormalizedRows(pd.DataFrame(columns), sorted(self.problems, key=_by_position))
@@ -137,6 +141,9 @@ class _Normalizer:
     def _decimals(self, field: str) -> pd.Series[Any]:
         return _objects(self._parse(field, parse_decimal))
 
+    def _integers(self, field: str) -> pd.Series[Any]:
+        return _integers(self._parse(field, _parse_integer))
+
     def _texts(self, field: str) -> pd.Series[Any]:
         values = [row.get(field) for row in self.rows]
         if not set(map(type, values)) <= {str, type(None)}:
@@ -153,12 +160,17 @@ class _Normalizer:
             ]
         return _integers(self._parsed(field, values, _parse_integer))
 
-    def _json_lists(self, field: str) -> pd.Series[Any]:
+    def _actions(self, field: str, table: InsightsTable) -> pd.Series[Any]:
+        """As JSON text, unchanged. Days are counted from them, so their numbers must be such."""
         texts: Values = []
+        items = ActionItems(parse_decimal) if table.grain == "day" else None
         for position, row in enumerate(self.rows):
             value = row.get(field)
             if value is not None and not isinstance(value, list):
                 self._report(position, field, value, "a list of action objects")
+                value = None
+            elif value and items and (unusable := items.unusable(value)):
+                self._report(position, field, *unusable)
                 value = None
             texts.append(None if value is None else json_text(value))
         return _objects(texts)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 
 from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.accounts import Account
@@ -15,14 +16,13 @@ from meta_ads_pipeline.meta_api.limits import BudgetRules, hourly_limit
 from meta_ads_pipeline.meta_api.planner import InsightsPlanner, Plan, PlanLimits
 from meta_ads_pipeline.raw.entities import ENTITY_TABLES
 from meta_ads_pipeline.raw.expected_rows import expected_rows_per_day
+from meta_ads_pipeline.raw.measured_speed import Speed, measured_speed
 from meta_ads_pipeline.raw.pull_insights import consecutive_windows
-from meta_ads_pipeline.raw.tables import INSIGHTS_TABLES
-from meta_ads_pipeline.windows import DateWindow, begun
+from meta_ads_pipeline.raw.pull_reach import newest_first, questions
+from meta_ads_pipeline.raw.tables import INSIGHTS_TABLES, REACH_TABLE
+from meta_ads_pipeline.windows import DateWindow, begun, local_today
 
 ENTITY_PAGE = 500
-SECONDS_PER_CALL = 1.5
-SECONDS_PER_REPORT = 30.0
-"""What Meta takes for a page and for a report, by experience; both vary a lot."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class AssetPlan:
 class AccountPlan:
     """What one account would cost, against the calls that Meta lets it have in an hour.
 
-    ``calls_per_hour`` is the lower of Meta's limit for the account and the token's own cap.
+    ``calls_per_hour`` is the lower of Meta's limit for the account and the token's own cap;
+    ``speed`` is that of this database's pulls.
     """
 
     account: Account
@@ -49,6 +50,7 @@ class AccountPlan:
     calls_per_hour: int
     tier: str
     readers: int
+    speed: Speed
 
     @property
     def calls(self) -> int:
@@ -69,8 +71,7 @@ class AccountPlan:
     def seconds(self) -> float:
         """Time expected: the calls side by side, reports in the background, or the budget's."""
         reports = sum(each.reports for each in self.assets)
-        waiting = SECONDS_PER_REPORT * math.ceil(reports / self.readers)
-        working = SECONDS_PER_CALL * math.ceil(self.calls / self.readers) + waiting
+        working = self.speed.seconds(self.calls, self.rows, reports, self.readers)
         return max(working, (self.share - 1) * 3600)
 
 
@@ -82,18 +83,25 @@ def plan_accounts(
     rules: BudgetRules,
     readers: int = 6,
     limits: PlanLimits | None = None,
+    with_reach: bool = True,
 ) -> list[AccountPlan]:
-    """The cost of each account's part of a full sync of ``window``, from what is landed so far."""
+    """The cost of each account's part of a full sync of ``window``, from what is landed so far.
+
+    ``with_reach`` is whether reach is pulled at all.
+    """
     now = datetime.now(UTC)
     planner = InsightsPlanner(limits or PlanLimits())
 
     def plan(connection: Connection) -> list[AccountPlan]:
-        plans = []
+        plans, speed = [], measured_speed(connection)
         for account in accounts:
             dates = begun(window.dates, account.timezone, now)
             insights = [
-                _insights(connection, planner, account, asset, dates) for asset in INSIGHTS_TABLES
+                _insights(connection, planner, account, asset, dates, now)
+                for asset in INSIGHTS_TABLES
             ]
+            if with_reach:
+                insights.append(_reach(connection, account, dates, now))
             tier, active_ads = _tier(connection, account), _active_ads(connection, account)
             cap = rules.cap(tier)
             limit = hourly_limit(tier, active_ads)
@@ -104,6 +112,7 @@ def plan_accounts(
                     min(limit, cap) if cap else limit,
                     tier or "unknown tier",
                     readers,
+                    speed,
                 )
             )
         return plans
@@ -111,10 +120,15 @@ def plan_accounts(
     return database.run(plan)
 
 
-def expected_insights_calls(
-    database: Database, accounts: Sequence[Account], window: DateWindow, sync_id: str
+def expected_calls(
+    database: Database,
+    accounts: Sequence[Account],
+    window: DateWindow,
+    sync_id: str,
+    *,
+    with_reach: bool = True,
 ) -> int:
-    """The calls that the insights which this sync has not done yet are expected to take."""
+    """The calls that what this sync has not done yet is expected to take, entities included."""
     now = datetime.now(UTC)
     planner = InsightsPlanner(PlanLimits())
 
@@ -122,14 +136,22 @@ def expected_insights_calls(
         total = 0
         for account in accounts:
             dates = begun(window.dates, account.timezone, now)
+            todo = partial(_todo, connection, account, dates, sync_id)
             for asset in INSIGHTS_TABLES:
-                key = SliceKey(account.account_id, asset)
-                done = slices.done_under(connection, key, sync_id)
-                todo = [day for day in dates if day not in done]
-                total += _insights(connection, planner, account, asset, todo).calls
+                total += _insights(connection, planner, account, asset, todo(asset), now).calls
+            if with_reach:
+                total += _reach(connection, account, todo(REACH_TABLE.asset), now).calls
+            total += sum(each.calls for each in _entities(connection, account) if todo(each.asset))
         return total
 
     return database.run(calls)
+
+
+def _todo(
+    connection: Connection, account: Account, dates: Collection[date], sync_id: str, asset: str
+) -> list[date]:
+    done = slices.done_under(connection, SliceKey(account.account_id, asset), sync_id)
+    return [day for day in dates if day not in done]
 
 
 def _insights(
@@ -138,11 +160,14 @@ def _insights(
     account: Account,
     asset: str,
     dates: Collection[date],
+    now: datetime,
 ) -> AssetPlan:
-    table = INSIGHTS_TABLES[asset]
+    table, today = INSIGHTS_TABLES[asset], local_today(account.timezone, now)
     per_day = expected_rows_per_day(connection, SliceKey(account.account_id, asset))
     plans: list[Plan] = [
-        planner.plan(account.account_id, table.level, table.grain, part.start, part.end, per_day)
+        planner.plan(
+            account.account_id, table.level, table.grain, part.start, part.end, per_day, today
+        )
         for part in consecutive_windows(list(dates))
     ]
     return AssetPlan(
@@ -153,6 +178,17 @@ def _insights(
         rows=sum(plan.expected_rows for plan in plans),
         reports=sum(window.mode == "async" for plan in plans for window in plan.windows),
     )
+
+
+def _reach(
+    connection: Connection, account: Account, dates: Collection[date], now: datetime
+) -> AssetPlan:
+    """One call for each question: rows are few, and rarely fill a page."""
+    asset = REACH_TABLE.asset
+    today = local_today(account.timezone, now)
+    calls = sum(len(questions(portion, today)) for portion in newest_first(dates))
+    per_day = slices.rows_per_day(connection, SliceKey(account.account_id, asset)) or 0.0
+    return AssetPlan(account.account_id, asset, len(dates), calls, round(per_day * len(dates)))
 
 
 def _entities(connection: Connection, account: Account) -> list[AssetPlan]:

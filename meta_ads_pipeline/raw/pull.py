@@ -8,6 +8,7 @@ from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
 from meta_ads_pipeline.raw.pull_connected import ConnectedAccounts, pull_connected_accounts
 from meta_ads_pipeline.raw.pull_entities import pull_entities
 from meta_ads_pipeline.raw.pull_insights import pull_insights
+from meta_ads_pipeline.raw.pull_reach import pull_reach
 
 __all__ = [
     "AdsReader",
@@ -20,4 +21,5 @@ __all__ = [
     "pull_connected_accounts",
     "pull_entities",
     "pull_insights",
+    "pull_reach",
 ]

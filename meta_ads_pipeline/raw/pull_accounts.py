@@ -16,6 +16,7 @@ from meta_ads_pipeline.control.accounts import (
 )
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.dead_letters import DeadLetter
+from meta_ads_pipeline.control.timezones import record_timezones, settle_timezone_alerts
 from meta_ads_pipeline.meta_api.error_rules import ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.raw.context import AdsReader, Document, PullContext
@@ -70,9 +71,11 @@ def pull_ad_accounts(
         for account in accounts:
             _land(connection, account, documents[account.account_id], pulled_at)
         save_accounts(connection, accounts)
+        record_timezones(connection, accounts, pulled_at)
         dead_letters.record(connection, letters)
 
     database.run(land)
+    settle_timezone_alerts(database, accounts, now=pulled_at)
     return accounts
 
 
@@ -86,6 +89,7 @@ def land_account(
     account = _account(_account_id(document), document, workspace_id)
     _land(connection, account, document, pulled_at)
     save_accounts(connection, [account])
+    record_timezones(connection, [account], pulled_at)
     return None
 
 

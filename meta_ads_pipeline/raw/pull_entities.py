@@ -11,10 +11,17 @@ from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.dead_letters import DeadLetter
 from meta_ads_pipeline.control.slices import SliceCounts, SliceKey
+from meta_ads_pipeline.meta_api.calls import Tally
 from meta_ads_pipeline.meta_api.error_rules import Action, ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import Kind
-from meta_ads_pipeline.raw.context import AdsReader, Document, PullContext, SliceReport
+from meta_ads_pipeline.raw.context import (
+    REFRESH_TODAY,
+    AdsReader,
+    Document,
+    PullContext,
+    SliceReport,
+)
 from meta_ads_pipeline.raw.entities import (
     ENTITY_TABLES,
     BadEntity,
@@ -24,12 +31,14 @@ from meta_ads_pipeline.raw.entities import (
 from meta_ads_pipeline.raw.entities_load import (
     EntityPull,
     Reference,
+    is_landed,
     load_entities,
-    refers_to_unknown,
+    unknown_references,
     unlisted_references,
 )
 from meta_ads_pipeline.raw.failures import describe, mark_failed
 from meta_ads_pipeline.raw.letters import dead_letter
+from meta_ads_pipeline.raw.load import shared_calls
 
 _UNREADABLE_FOR_GOOD = frozenset({ErrorKind.PERMISSION, ErrorKind.INVALID})
 
@@ -48,6 +57,9 @@ def pull_entities(
     newest one. What the facts of ``dates`` or children refer to and the list omits is read by id.
     Dates done under the sync are skipped, unless facts that came since name something unknown.
     Raises the first error after writing the reason on the slices.
+
+    In the refresh of today's numbers nothing is listed, which happens every few minutes and would
+    say what the refresh of entities says: only what nobody has read yet is read, by id.
     """
     table = ENTITY_TABLES[kind]
     key = SliceKey(account.account_id, table.asset)
@@ -55,7 +67,7 @@ def pull_entities(
         return []
 
     def claim(connection: Connection) -> dict[date, int]:
-        if refers_to_unknown(connection, table, kind, account.account_id, dates):
+        if unknown_references(connection, table, kind, account.account_id, dates):
             # Done before the facts came that now refer to something new: not done after all.
             slices.claim(connection, key, dates, ctx.attempt)
             return {}
@@ -89,24 +101,33 @@ def _pull(
 ) -> list[SliceReport]:
     table = ENTITY_TABLES[kind]
     account_id = account.account_id
-    pulled_at = ctx.now()
-    listed, bad = normalize_entities(_list(client, account_id, kind), table, account_id)
+    pulled_at, tally = ctx.now(), Tally()
+    is_complete = ctx.refresh != REFRESH_TODAY or not database.run(
+        lambda connection: is_landed(connection, table, account_id)
+    )
+    listed, bad = (
+        normalize_entities(_list(client, account_id, kind, tally), table, account_id)
+        if is_complete
+        else ([], [])
+    )
     listed_ids = [row.id for row in listed]
     wanted = database.run(
-        lambda connection: unlisted_references(
-            connection, table, kind, account_id, todo, listed_ids
+        lambda connection: (
+            unlisted_references(connection, table, kind, account_id, todo, listed_ids)
+            if is_complete
+            else unknown_references(connection, table, kind, account_id, todo)
         )
     )
+    ids = [reference.id for reference in wanted]
     documents, errors = (
-        client.get_objects([reference.id for reference in wanted], kind, account_id=account_id)
-        if wanted
-        else ([], {})
+        client.get_objects(ids, kind, account_id=account_id, tally=tally) if ids else ([], {})
     )
     by_id, bad_by_id = normalize_entities(documents, table, account_id)
     gone, letters, failure = _sort_errors(wanted, errors, table, account_id)
     letters += [_letter_of(each, table, account_id) for each in (*bad, *bad_by_id)]
     letters = [replace(letter, partition_date=todo[-1]) for letter in letters]
-    pull = EntityPull(listed, by_id, gone, pulled_at)
+    pull = EntityPull(listed, by_id, gone, pulled_at, is_complete)
+    calls = shared_calls(tally.calls, todo)
 
     def land(connection: Connection) -> dict[date, SliceCounts]:
         counts = load_entities(connection, table, account_id, pull)
@@ -120,7 +141,7 @@ def _pull(
                 by_date,
                 ctx.attempt,
                 pulled_at=pulled_at,
-                api_calls={},
+                api_calls=calls,
             )
         return by_date
 
@@ -128,19 +149,19 @@ def _pull(
     if failure is not None:
         raise failure
     return [
-        ctx.tell(SliceReport.of(account_id, day, table.asset, by_date[day], api_calls=0))
+        ctx.tell(SliceReport.of(account_id, day, table.asset, by_date[day], api_calls=calls[day]))
         for day in todo
     ]
 
 
-def _list(client: AdsReader, account_id: str, kind: Kind) -> list[Document]:
+def _list(client: AdsReader, account_id: str, kind: Kind, tally: Tally) -> list[Document]:
     if kind == "campaign":
-        return client.get_campaigns(account_id)
+        return client.get_campaigns(account_id, tally=tally)
     if kind == "adset":
-        return client.get_adsets(account_id)
+        return client.get_adsets(account_id, tally=tally)
     if kind == "ad":
-        return client.get_ads(account_id)
-    return client.get_creatives(account_id)
+        return client.get_ads(account_id, tally=tally)
+    return client.get_creatives(account_id, tally=tally)
 
 
 def _sort_errors(

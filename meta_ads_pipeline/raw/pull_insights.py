@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 
 from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.accounts import Account
@@ -17,8 +17,7 @@ from meta_ads_pipeline.meta_api.calls import Tally
 from meta_ads_pipeline.meta_api.error_rules import ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.insights import InsightsPart
-from meta_ads_pipeline.meta_api.priority import calls_of_priority
-from meta_ads_pipeline.raw.context import AdsReader, Document, PullContext, SliceReport, account_ref
+from meta_ads_pipeline.raw.context import AdsReader, PullContext, SliceReport, account_ref
 from meta_ads_pipeline.raw.expected_rows import expected_rows_per_day
 from meta_ads_pipeline.raw.failures import mark_failed
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
@@ -96,7 +95,7 @@ class _Pull:
         for window in consecutive_windows(todo):
             before = len(self.undone)
             try:
-                with calls_of_priority(self.ctx.priority(window.start, self.account)):
+                with self.ctx.prioritized():
                     self._read(window, tally)
             except MetaApiError as error:
                 failure = failure or error
@@ -120,19 +119,17 @@ class _Pull:
         """
         waiting: deque[Future[None]] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="land") as loader:
-            for days, rows, pulled_at in self._whole_days(window, tally):
+            for answer in self._whole_days(window, tally):
                 calls, self.counted_calls = tally.calls - self.counted_calls, tally.calls
-                pulled = PulledRows(rows, days, self.client.api_version, pulled_at, calls)
+                pulled = replace(answer, api_calls=calls)
                 waiting.append(loader.submit(self._land, pulled))
                 while len(waiting) > _PARTS_WAITING:
                     waiting.popleft().result()
         for landing in waiting:
             landing.result()
 
-    def _whole_days(
-        self, window: DateWindow, tally: Tally
-    ) -> Iterator[tuple[list[date], list[Document], datetime]]:
-        """Account-local days, all their rows, and when they were asked for, as they come."""
+    def _whole_days(self, window: DateWindow, tally: Tally) -> Iterator[PulledRows]:
+        """Account-local days with all their rows, as they come; their calls are not counted yet."""
         pieces: dict[date, list[InsightsPart]] = {}
         parts = self.client.iter_insights(
             account_ref(self.account),
@@ -149,10 +146,20 @@ class _Pull:
                 pieces.setdefault(part.query.since, []).append(part)
             else:
                 days = DateWindow(part.query.since, part.query.until).dates
-                yield days, part.rows, part.pulled_at
+                yield self._pulled(days, [part])
         for day, parts_of_day in pieces.items():
-            rows = [row for part in parts_of_day for row in part.rows]
-            yield [day], rows, min(part.pulled_at for part in parts_of_day)
+            yield self._pulled([day], parts_of_day)
+
+    def _pulled(self, days: Sequence[date], parts: Sequence[InsightsPart]) -> PulledRows:
+        asked = [part.query.attribution_windows for part in parts]
+        return PulledRows(
+            [row for part in parts for row in part.rows],
+            days,
+            self.client.api_version,
+            min(part.pulled_at for part in parts),
+            # Refused between the pieces of a day, a window is not known for all of its rows.
+            attribution_windows=[name for name in asked[0] if all(name in each for each in asked)],
+        )
 
     def _land(self, pulled: PulledRows) -> None:
         loaded = load_insights(self.database, self.account, self.table, pulled, self.ctx.attempt)

@@ -26,17 +26,19 @@ _DAY_VALUES = ", ".join(f"coalesce(d.{name}, 0)" for name in MEASURES)
 _DIFFERING = f"""
 select distinct event_date
 from (
-    select event_date, ad_id, {_SUMS}
+    select event_date, ad_id, max(timezone) as timezone, {_SUMS}
     from raw.{HOURS}
     where account_id = %(account)s and event_date = any(%(dates)s)
     group by event_date, ad_id
 ) as h
 full join (
-    select event_date, ad_id, {", ".join(MEASURES)}
+    select event_date, ad_id, timezone, {", ".join(MEASURES)}
     from raw.{DAYS}
     where account_id = %(account)s and event_date = any(%(dates)s)
 ) as d using (event_date, ad_id)
 where ({_HOUR_VALUES}) is distinct from ({_DAY_VALUES})
+    -- Days read after a change of the account's timezone: the same sums, but other hours.
+    or h.timezone <> d.timezone
 """
 
 

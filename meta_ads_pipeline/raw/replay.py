@@ -26,9 +26,10 @@ from meta_ads_pipeline.raw import load_sql
 from meta_ads_pipeline.raw.entities import ENTITY_TABLES
 from meta_ads_pipeline.raw.load import copy_incoming, lock_loads
 from meta_ads_pipeline.raw.normalize import normalize
+from meta_ads_pipeline.raw.periods import PERIODS
 from meta_ads_pipeline.raw.replay_entities import replay_account, replay_entities
 from meta_ads_pipeline.raw.schemas import validate
-from meta_ads_pipeline.raw.tables import INSIGHTS_TABLES, InsightsTable
+from meta_ads_pipeline.raw.tables import ALL_INSIGHTS_TABLES, InsightsTable
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ def replay(database: Database, ids: Sequence[int], *, api_version: str) -> list[
             groups[letter.account_id, letter.asset].append(letter)
     results: list[Replay] = []
     for (account_id, asset), group in groups.items():
-        if asset in INSIGHTS_TABLES:
-            table = INSIGHTS_TABLES[asset]
+        if asset in ALL_INSIGHTS_TABLES:
+            table = ALL_INSIGHTS_TABLES[asset]
             results += _replay_insights(database, account_id, table, group, api_version)
         else:
             results += _replay_other(database, account_id, asset, group)
@@ -172,9 +173,10 @@ def _land(
     }
     connection.execute(load_sql.keep_new_only())
     inserted = sum(row["rows"] for row in connection.execute(load_sql.count_difference()))
-    connection.execute(
-        load_sql.record_changes(table), {**parameters, "pulled_at": datetime.now(UTC)}
-    )
+    if not table.has_periods:
+        connection.execute(
+            load_sql.record_changes(table), {**parameters, "pulled_at": datetime.now(UTC)}
+        )
     connection.execute(load_sql.insert_new(table), parameters)
     landed: dict[int, str] = {}
     for row in fresh:
@@ -216,6 +218,8 @@ def _parameters(
         "asset": table.asset,
         "loaded_dates": [day],
         "loaded_at": [pulled_at],
+        "period_ends": [day] * len(PERIODS),
+        "periods": list(PERIODS),
     }
 
 

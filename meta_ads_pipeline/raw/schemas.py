@@ -24,6 +24,9 @@ META_FIELDS = {
     "event_hour": HOUR_KEY,
     "event_at": HOUR_KEY,
     "link_clicks": "inline_link_clicks",
+    "unique_link_clicks": "unique_inline_link_clicks",
+    "period_start": "date_start",
+    "period_end": "date_stop",
 }
 """Columns that Meta calls otherwise: reasons name Meta's field."""
 
@@ -105,10 +108,43 @@ class AccountTotals(_Insights):
         unique = ["event_date", "account_id"]  # noqa: RUF012 - Pandera's own form
 
 
-INSIGHTS_SCHEMAS: Mapping[str, type[_Insights]] = {
+class InsightsReach(pa.DataFrameModel):
+    """``raw.insights_reach``: account, campaign or ad set x period, by the period's last day."""
+
+    event_date: object
+    account_id: object
+    level: object = pa.Field(isin=["account", "campaign", "adset"])
+    entity_id: object
+    period: object = pa.Field(isin=["day", "7d", "28d", "month"])
+    period_start: object
+    period_end: object
+    spend: object = pa.Field(nullable=True, ge=0)
+    impressions: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
+    clicks: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
+    reach: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
+    frequency: object = pa.Field(nullable=True, ge=0)
+    unique_clicks: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
+    unique_link_clicks: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
+    omitted: object = pa.Field(nullable=True)
+
+    @pa.check("^(account|entity)_id$", regex=True, error="an id of digits")
+    @classmethod
+    def ids_are_digits(cls, series: pd.Series[Any]) -> pd.Series[Any]:
+        """Meta ids are text of digits (beyond 2^53, so never numbers)."""
+        return _are_ids(series)
+
+    class Config:
+        """One row per object and period; no column beyond the declared ones."""
+
+        strict = True
+        unique = ["event_date", "level", "entity_id", "period"]  # noqa: RUF012 - Pandera's own form
+
+
+INSIGHTS_SCHEMAS: Mapping[str, type[pa.DataFrameModel]] = {
     "insights_hourly": InsightsHourly,
     "insights_daily": InsightsDaily,
     "account_totals": AccountTotals,
+    "insights_reach": InsightsReach,
 }
 
 

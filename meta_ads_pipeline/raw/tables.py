@@ -16,6 +16,9 @@ class InsightsTable:
 
     ``columns`` come from the rows; the account, its timezone and currency, the API version and
     the time of the pull are the same for all rows of a slice and are added by the loader.
+    A table that ``has_periods`` holds several levels and grains, its own being the coarsest level
+    and the finest grain: a row belongs to the date that its period ends with, a pull speaks for
+    the periods that it asked for, and nothing in it can be summed.
     """
 
     asset: str
@@ -23,6 +26,7 @@ class InsightsTable:
     grain: Literal["hour", "day"]
     key: tuple[str, ...]
     columns: tuple[str, ...]
+    has_periods: bool = False
 
     @property
     def name(self) -> str:
@@ -37,6 +41,8 @@ class InsightsTable:
     @property
     def entity_column(self) -> str:
         """The column with the id of what a row is about."""
+        if self.has_periods:
+            return "entity_id"
         return "ad_id" if self.level == "ad" else "account_id"
 
     @property
@@ -78,4 +84,23 @@ INSIGHTS_TABLES: Mapping[str, InsightsTable] = {
             ("event_date", *MEASURES, "reach", "frequency", "actions", "action_values"),
         ),
     )
+}
+
+REACH_TABLE = InsightsTable(
+    "insights_reach",
+    "account",
+    "day",
+    ("event_date", "level", "entity_id", "period"),
+    (
+        *("event_date", "level", "entity_id", "period", "period_start", "period_end"),
+        *("spend", "impressions", "clicks", "reach", "frequency"),
+        *("unique_clicks", "unique_link_clicks", "omitted"),
+    ),
+    has_periods=True,
+)
+"""What Meta counts anew for each level and period."""
+
+ALL_INSIGHTS_TABLES: Mapping[str, InsightsTable] = {
+    **INSIGHTS_TABLES,
+    REACH_TABLE.asset: REACH_TABLE,
 }

@@ -55,7 +55,8 @@ class SimulatorConfig(BaseModel):
         default=date(2025, 7, 1), description="First account-local date with delivery"
     )
     restating: bool = Field(
-        default=False, description="Conversions of the last 28 days still grow from day to day"
+        default=False,
+        description="The last 28 days still ripen: late conversions, corrected delivery",
     )
     markets: tuple[tuple[str, str], ...] | None = Field(
         default=None, description="Currency and IANA timezone of each account; None: a mixture"

@@ -34,7 +34,9 @@ FaultKind = Literal[
     "truncate",  # fraction of the JSON sent, with status 200 and a fitting Content-Length
     "token",  # subcode of code 190
     "invalid_cursor",  # 2642 on calls that carry a cursor
-    "reduce_data",  # max_rows of the result, max_limit of the page; neither: always. variant
+    # max_rows of the result, max_limit of the page, max_cells: rows x fields; none: always.
+    # field: only with that field. variant
+    "reduce_data",
     "unfetchable_field",  # field; code, subcode, message, http_status
     "inaccessible_ad",  # ad_id: level=ad insights that cover it fail with 100/33
     "empty_page",  # no rows though `next` is there
@@ -210,20 +212,29 @@ class FaultBook:
         return _generic(params)
 
     def too_much_data(
-        self, call: GraphCall, *, limit: int | None = None, rows: int | None = None
+        self,
+        call: GraphCall,
+        *,
+        fields: Collection[str] = (),
+        limit: int | None = None,
+        rows: int | None = None,
     ) -> GraphError | None:
-        """The "reduce the amount of data" error, by page size, by rows of the result, or always.
+        """The "reduce the amount of data" error, by size of page or result, by field, or always.
 
         Called with ``rows`` once these are known, with ``limit`` before.
         """
 
         def condition(fault: Fault) -> bool:
-            max_rows, max_limit = fault.params.get("max_rows"), fault.params.get("max_limit")
+            params = fault.params
+            if "field" in params and params["field"] not in fields:
+                return False
             if rows is not None:
-                return max_rows is not None and rows > int(max_rows)
-            if max_limit is not None:
-                return limit is not None and limit > int(max_limit)
-            return max_rows is None
+                by_rows = "max_rows" in params and rows > int(params["max_rows"])
+                cells = rows * len(fields)
+                return by_rows or ("max_cells" in params and cells > int(params["max_cells"]))
+            if "max_limit" in params:
+                return limit is not None and limit > int(params["max_limit"])
+            return "max_rows" not in params and "max_cells" not in params
 
         fault = self.first({"reduce_data"}, call, condition)
         return None if fault is None else too_much_data(str(fault.params.get("variant", "1")))
@@ -231,7 +242,8 @@ class FaultBook:
     def has_row_limit(self) -> bool:
         """Whether a fault needs to know how many rows a result has."""
         return any(
-            f.kind == "reduce_data" and "max_rows" in f.params for f in self._faults.values()
+            fault.kind == "reduce_data" and not {"max_rows", "max_cells"}.isdisjoint(fault.params)
+            for fault in self._faults.values()
         )
 
 

@@ -17,6 +17,7 @@ from meta_ads_pipeline.simulator.generator_markets import MARKETS, Market, actio
 from meta_ads_pipeline.simulator.generator_plan import AccountPlan, Planner
 from meta_ads_pipeline.simulator.hashing import Draws
 from meta_ads_pipeline.simulator.local_time import local_date, meta_datetime, midnight
+from meta_ads_pipeline.simulator.ripening import ripening_hour
 from meta_ads_pipeline.simulator.source import (
     ActionTypes,
     Clock,
@@ -31,7 +32,6 @@ from meta_ads_pipeline.simulator.source import (
 DEFAULT_FROM_DATE = date(2025, 7, 1)
 _REFRESH_MINUTES = 15  # Meta refreshes insights about every quarter of an hour
 _PLAN_AHEAD = timedelta(days=60)
-_SETTLED = timedelta(days=28)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,8 @@ class FleetConfig:
     `ads` counts the ads that run side by side in one account; ended ones come on top. `markets`
     sets the currency and IANA timezone of each account; without it the accounts differ in both
     (EUR Berlin, USD New York, JPY Tokyo, ...). `from_date` is the first date with delivery. With
-    `restating`, conversions of the last 28 days still grow from one day to the next.
+    `restating`, the last 28 days still ripen (see `ripening`): conversions come late, and delivery
+    is corrected.
     """
 
     accounts: int = 3
@@ -77,7 +78,7 @@ class GeneratedAccount:
         self._model: DeliveryModel | None = None
         self._entities: Entities | None = None
         self._entities_span = (datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC))
-        self._days: OrderedDict[tuple[date, datetime | date | None], DayDelivery] = OrderedDict()
+        self._days: OrderedDict[tuple[date, datetime | None], DayDelivery] = OrderedDict()
         self._held = 0
         self._cache_bytes = cache_bytes
 
@@ -185,12 +186,13 @@ class GeneratedAccount:
             f"{self._market.name} {self._market.countries[0]}{f' {number + 1}' if number else ''}"
         )
 
-    def _as_of(self, day: date, now: datetime) -> datetime | date | None:
+    def _as_of(self, day: date, now: datetime) -> datetime | None:
         """What a day's numbers depend on besides the day: nothing once it is over and settled."""
-        if midnight(day, self._market.timezone) + timedelta(hours=27) > now:
+        begun = midnight(day, self._market.timezone)
+        if begun + timedelta(hours=27) > now:
             return now
-        today = local_date(now, self._market.timezone)
-        return today if self._config.restating and today - day <= _SETTLED else None
+        hour = ripening_hour(day, self._market.timezone, now) if self._config.restating else None
+        return None if hour is None else begun + timedelta(hours=hour)
 
     def _planned(self, day: date) -> tuple[AccountPlan, DeliveryModel]:
         """The plan and model up to at least `day`; later plans extend earlier ones."""

@@ -12,6 +12,7 @@ from datetime import date, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from meta_ads_pipeline.simulator.generator_entities import attribution_setting
 from meta_ads_pipeline.simulator.generator_markets import (
     DAY_FACTS,
     DAY_TYPES_OF,
@@ -28,6 +29,7 @@ from meta_ads_pipeline.simulator.local_time import (
     local_date,
     reported_share,
 )
+from meta_ads_pipeline.simulator.ripening import Ripening, ripening_hour
 from meta_ads_pipeline.simulator.source import (
     CLICKS,
     HOURS_PER_DAY,
@@ -47,7 +49,6 @@ _MONTHS = (0.9, 0.92, 0.96, 0.98, 1.0, 0.97, 0.93, 0.94, 1.0, 1.05, 1.28, 1.2)
 _TREND_DAYS = 21
 _TAIL_DAYS = 7  # conversions after an ad ended
 _CAP = 1.75  # Meta may spend up to 75 % over a daily budget on one day
-_SETTLED_DAYS = 28
 # Hash counters: one block of 64 per purpose, so that no two purposes share a number.
 _GAP, _PAUSE, _NOISE, _TREND, _QUIET, _PRICE, _HOURS = (1000 + 64 * block for block in range(7))
 _FACT, _DAY_FACT, _BASKET, _REACH = 4000, 8000, 9000, 9064
@@ -87,6 +88,8 @@ class DeliveryModel:
         far = date.max.toordinal()
         self._last = np.array([day.toordinal() if day else far for day in last], dtype=np.int64)
         self._base = np.array([ad.base for ad in ads], dtype=np.float64)
+        settings = [attribution_setting(ad.adset.id) for ad in ads]
+        self._click_days = np.array([int(name.split("d_")[0]) for name in settings], np.int64)
         self._rates = {
             name: np.array([getattr(ad.adset.campaign.objective, name) for ad in ads], np.float64)
             for name in (
@@ -99,7 +102,7 @@ class DeliveryModel:
         self._rates["order"] *= market.scale
 
     def day(self, day: date, now: datetime, *, restating: bool = False) -> DayDelivery:
-        """Delivery on a local date as reported at `now`; `restating` lets recent days mature."""
+        """Delivery on a local date as reported at `now`; `restating` lets recent days ripen."""
         ordinal = day.toordinal()
         rows = np.flatnonzero((self._start <= ordinal) & (ordinal <= self._last + _TAIL_DAYS))
         if day > local_date(now, self._timezone) or not rows.size:
@@ -120,10 +123,17 @@ class DeliveryModel:
             facts *= shown[:, :, None]
             part, whole = metrics[:, :, IMPRESSIONS].sum(axis=1), np.maximum(seen, 1)
             day_facts, values = _scaled(day_facts, values, part[:, None], whole[:, None])
-        if restating:
-            age = (local_date(now, self._timezone) - day).days
-            matured = np.array([[_maturity(age)]], np.int64)
-            day_facts, values = _scaled(day_facts, values, matured, np.array([[1000]], np.int64))
+        hour = ripening_hour(day, self._timezone, now) if restating else None
+        if hour is not None:
+            ripening = Ripening(
+                hour,
+                keys,
+                self._click_days[rows],
+                ordinal <= self._last[rows],
+                self._rates["cpm"][rows],
+            )
+            metrics, facts = ripening.delivery(metrics, facts, day, self._timezone, share)
+            day_facts, values = ripening.conversions(day_facts, values)
         return self._assembled(day, rows, keys, metrics, facts, day_facts, values)
 
     def _hours(self, rows: NDArray[np.int64], keys: U64, day: date) -> tuple[Ints, Ints]:
@@ -253,9 +263,3 @@ def _scaled(facts: Ints, values: Ints, part: Ints, whole: Ints) -> tuple[Ints, I
     columns = [DAY_FACTS.index(name) for name in VALUE_FACTS]
     before = np.maximum(facts[:, columns], 1)
     return fewer, values * fewer[:, columns] // before
-
-
-def _maturity(age: int) -> int:
-    """Permille of a day's conversions known so many days later: 70 % at once, all after 28 days."""
-    left = max(0, _SETTLED_DAYS - age)
-    return 1000 - 300 * left * left // (_SETTLED_DAYS * _SETTLED_DAYS)

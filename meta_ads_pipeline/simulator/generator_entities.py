@@ -212,6 +212,8 @@ class Documents:
                 {"action.type": ["post_engagement"], "page": [page_id(self._market)]},
             ],
         }
+        if "pixel_id" in self._promoted_object(plan.adset.campaign):
+            document["conversion_domain"] = self._market.site
         if effective != "ACTIVE":
             return document
         if self._now < plan.life.created_at + REVIEW_TIME:

@@ -75,7 +75,11 @@ def _rows(
     old = query.since < months_before(today, HOURLY_RETENTION_MONTHS)
     columns = columns_for(query, source.types, _countries(source, query))
     writer = RowWriter(
-        scope, columns, (*fields, *extra), with_people=not (old and query.breakdowns)
+        scope,
+        columns,
+        (*fields, *extra),
+        with_reach=not (old and query.breakdowns),
+        with_unique_counts=not old,
     )
     if filters.action_types:
         names = {*columns.types, *columns.valued}

@@ -130,9 +130,11 @@ class InsightsEdge:
         config = self._simulator.config
         page = PageRequest.from_params(call.params, config.default_limit, config.max_limit)
         faults = self._simulator.faults
-        error = faults.too_much_data(call, limit=page.limit)
+        fields = results.request.queries[0].fields or ()
+        error = faults.too_much_data(call, fields=fields, limit=page.limit)
         if error is None and faults.has_row_limit():
-            error = faults.too_much_data(call, rows=await results.compute_all())
+            total = await results.compute_all()
+            error = faults.too_much_data(call, fields=fields, rows=total)
         if error is not None:
             raise error
         after, before = _row_number(page.after), _row_number(page.before)

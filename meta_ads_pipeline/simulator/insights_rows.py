@@ -41,7 +41,7 @@ _FROM_DOCUMENTS: dict[str, tuple[Level, str]] = {
     "ad_name": ("ad", "name"),
 }
 _RANKINGS = ("quality_ranking", "engagement_rate_ranking", "conversion_rate_ranking")
-_REACH_SHARED = 8  # tenths of the other ads' and days' people that were not reached before
+_NEW_PEOPLE = 8  # tenths of the other ads' and days' people that were not counted before
 
 
 class Money(dict[int, str]):
@@ -60,13 +60,19 @@ class RowWriter:
     """Writes the rows of one request."""
 
     def __init__(
-        self, scope: Scope, columns: Columns, fields: Sequence[str], *, with_people: bool
+        self,
+        scope: Scope,
+        columns: Columns,
+        fields: Sequence[str],
+        *,
+        with_reach: bool,
+        with_unique_counts: bool,
     ) -> None:
         self._scope = scope
         self._columns = columns
         self._depth = _LEVELS.index(scope.level)
         self._money = Money(str(scope.account["currency"]))
-        self._with_people = with_people
+        self._with_reach, self._with_unique_counts = with_reach, with_unique_counts
         self._lists = ListFields(columns, self._money)
         self._fields = [name for name in dict.fromkeys(fields) if self._exists(name)]
 
@@ -83,17 +89,19 @@ class RowWriter:
         objects, places = np.nonzero(active)
         groups = objects.tolist()
         metrics = cells.metrics[active]
-        reach = self._reach(cells.reach, table.largest_reach)[active][:, 0]
+        people = _people(cells.people, table.most_people)[active]
         self._lists.load(cells, active, metrics)
         ready: dict[str, Sequence[str]] = {}
         optional: dict[str, Sequence[Any]] = {}
         for name in self._fields:
             if name in _METRICS:
                 ready[name] = self._metric(name, metrics)
+            elif name in _PEOPLE:
+                ready[name] = list(map(str, people[:, _PEOPLE[name]].tolist()))
             elif name in self._lists.names:
                 optional[name] = self._lists.column(name)
-            elif name in _RATIOS or name in {"reach", "frequency", "cpp"}:
-                optional[name] = self._ratio(name, metrics, reach)
+            elif name in _RATIOS:
+                optional[name] = self._ratio(name, metrics, people)
             else:
                 texts = [self._text(name, ids) for ids in table.members]
                 optional[name] = [texts[group] for group in groups]
@@ -123,9 +131,11 @@ class RowWriter:
             return _LEVELS.index(owner[0]) <= self._depth
         if name in _RANKINGS:
             return self._scope.level == "ad" and not any(self._columns.labels[0])
-        if name in {"reach", "frequency", "cpp"} or "unique_" in name:
-            return self._with_people and (name in _RATIOS or name in _METRICS or name == "reach")
-        known = name in _METRICS or name in _RATIOS or name in self._lists.names
+        if name in {"reach", "frequency", "cpp"} and not self._with_reach:
+            return False
+        if "unique_" in name and not self._with_unique_counts:
+            return False
+        known = name in {*_METRICS, *_PEOPLE, *_RATIOS} or name in self._lists.names
         return known or name in _TEXTS
 
     def _text(self, name: str, ad_ids: Sequence[str]) -> str | None:
@@ -155,13 +165,9 @@ class RowWriter:
         values = metrics[:, _METRICS[name]].tolist()
         if name == "spend":
             return list(map(self._money.__getitem__, values))
-        if name.startswith("unique_"):  # an estimate, as Meta's own
-            values = [-(-value * 93 // 100) for value in values]
         return list(map(str, values))
 
-    def _ratio(self, name: str, metrics: Ints, reach: Ints) -> list[str | None]:
-        if name == "reach":
-            return list(map(str, reach.tolist()))
+    def _ratio(self, name: str, metrics: Ints, people: Ints) -> list[str | None]:
         if self._columns.hourly and name == "frequency":
             return ["0"] * len(metrics)
         facts = {
@@ -169,7 +175,7 @@ class RowWriter:
             "impressions": metrics[:, IMPRESSIONS].tolist(),
             "clicks": metrics[:, CLICKS].tolist(),
             "links": metrics[:, LINK_CLICKS].tolist(),
-            "reach": reach.tolist(),
+            **{each: people[:, place].tolist() for each, place in _PEOPLE.items()},
         }
         above, below, factor = _RATIOS[name]
         divisor = self._money.offset if above == "spend" else 1
@@ -178,10 +184,13 @@ class RowWriter:
         )
         return list(map(compute, facts[above], facts[below]))
 
-    @staticmethod
-    def _reach(summed: Ints, largest: Ints) -> Ints:
-        """People reached: more than by any one ad and day, fewer than the sum over them."""
-        return largest + (summed - largest) * _REACH_SHARED // 10
+
+def _people(summed: Ints, most: Ints) -> Ints:
+    """Different people: more than of any one ad and day, fewer than the sum over them.
+
+    Rounded up, so that parts of any size together never have fewer than the whole.
+    """
+    return most - (most - summed) * _NEW_PEOPLE // 10
 
 
 _METRICS = {
@@ -190,9 +199,8 @@ _METRICS = {
     "impressions": IMPRESSIONS,
     "clicks": CLICKS,
     "inline_link_clicks": LINK_CLICKS,
-    "unique_clicks": CLICKS,
-    "unique_inline_link_clicks": LINK_CLICKS,
 }
+_PEOPLE = {"reach": 0, "unique_clicks": 1, "unique_inline_link_clicks": 2}
 _RATIOS = {
     "ctr": ("clicks", "impressions", 100),
     "cpc": ("spend", "clicks", 1),
@@ -201,10 +209,10 @@ _RATIOS = {
     "frequency": ("impressions", "reach", 1),
     "inline_link_click_ctr": ("links", "impressions", 100),
     "cost_per_inline_link_click": ("spend", "links", 1),
-    "unique_ctr": ("clicks", "reach", 100),
-    "unique_inline_link_click_ctr": ("links", "reach", 100),
-    "cost_per_unique_click": ("spend", "clicks", 1),
-    "cost_per_unique_inline_link_click": ("spend", "links", 1),
+    "unique_ctr": ("unique_clicks", "reach", 100),
+    "unique_inline_link_click_ctr": ("unique_inline_link_clicks", "reach", 100),
+    "cost_per_unique_click": ("spend", "unique_clicks", 1),
+    "cost_per_unique_inline_link_click": ("spend", "unique_inline_link_clicks", 1),
 }
 _TEXTS = {
     "account_id": "account_id",

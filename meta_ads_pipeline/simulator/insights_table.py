@@ -25,8 +25,10 @@ from meta_ads_pipeline.simulator.insights_windows import (
     live,
 )
 from meta_ads_pipeline.simulator.source import (
+    CLICKS,
     HOURS_PER_DAY,
     IMPRESSIONS,
+    LINK_CLICKS,
     ActionTypes,
     DayDelivery,
     Ints,
@@ -61,6 +63,7 @@ SEGMENTS: dict[str, dict[str, int]] = {
     },
     "device_platform": {"mobile_app": 820, "mobile_web": 60, "desktop": 120},
 }
+_UNIQUE_CLICKS = 93  # percent of an ad's clicks of a day
 HOUR_LABELS = tuple(f"{hour:02d}:00:00 - {hour:02d}:59:59" for hour in range(HOURS_PER_DAY))
 
 
@@ -117,14 +120,14 @@ class Cells:
     metrics: Ints
     actions: Ints
     values: Ints
-    reach: Ints
+    people: Ints  # different ones: reached, who clicked, who clicked a link
     window_actions: dict[str, Ints]
     window_values: dict[str, Ints]
 
     def arrays(self) -> list[Ints]:
         """All arrays in a fixed order."""
         windows = [*self.window_actions.values(), *self.window_values.values()]
-        return [self.metrics, self.actions, self.values, self.reach, *windows]
+        return [self.metrics, self.actions, self.values, self.people, *windows]
 
     def map(self, arrays: Sequence[Ints]) -> Cells:
         """Cells with the same windows and other arrays."""
@@ -146,7 +149,7 @@ class Table:
     groups: list[str]
     members: list[list[str]]  # ad ids of each row object, first seen first
     cells: Cells
-    largest_reach: Ints  # of any one ad on any one day: reach is not additive
+    most_people: Ints  # of any one ad on any one day: people are not additive
 
 
 def day_cells(day: DayDelivery, columns: Columns, scope: Scope) -> Cells:
@@ -175,13 +178,20 @@ def day_cells(day: DayDelivery, columns: Columns, scope: Scope) -> Cells:
         for window, counts, amounts in _day_windows(day, columns, scope):
             window_actions[window][:, :, place] += _over_hours(day, counts, columns)
             window_values[window] += _over_hours(day, amounts, columns)
-    reach = np.zeros_like(metrics[:, :, :1])
+    people = np.zeros((*metrics.shape[:2], 3), np.int64)
     if not columns.hourly:
-        reach[:, 0, 0] = day.reach
-    cells = Cells(metrics, actions, values, reach, window_actions, window_values)
+        people[:, 0] = _people(day, metrics[:, 0])
+    cells = Cells(metrics, actions, values, people, window_actions, window_values)
     if not columns.hourly and columns.labels[0]:
         return cells.map([_by_segment(array, day, columns) for array in cells.arrays()])
     return cells
+
+
+def _people(day: DayDelivery, metrics: Ints) -> Ints:
+    """Of each ad on its day: people reached, and those of them who clicked, and on a link."""
+    clicking = -(-metrics[:, [CLICKS, LINK_CLICKS]] * _UNIQUE_CLICKS // 100)
+    reached = day.reach[:, None]
+    return np.concatenate([reached, np.minimum(clicking, np.maximum(reached, 1))], axis=1)
 
 
 def _over_hours(day: DayDelivery, totals: Ints, columns: Columns) -> Ints:
@@ -261,9 +271,9 @@ def build_table(days: Iterable[DayDelivery], columns: Columns, scope: Scope) -> 
             cells = day_cells(day, columns, scope)
             kept = np.array(rows, np.int64)
             sums.add(cells.map([array[kept] for array in cells.arrays()]), target, len(members))
-    if sums.cells is None or sums.largest_reach is None:
+    if sums.cells is None or sums.most_people is None:
         return None
-    return Table(list(positions), [list(ids) for ids in members], sums.cells, sums.largest_reach)
+    return Table(list(positions), [list(ids) for ids in members], sums.cells, sums.most_people)
 
 
 class _Sums:
@@ -271,22 +281,22 @@ class _Sums:
 
     def __init__(self) -> None:
         self.cells: Cells | None = None
-        self.largest_reach: Ints | None = None
+        self.most_people: Ints | None = None
 
     def add(self, cells: Cells, target: Sequence[int], size: int) -> None:
         """Add each row of `cells` to the row object that `target` names, of `size` known so far."""
-        if self.cells is None or self.largest_reach is None:
+        if self.cells is None or self.most_people is None:
             if list(target) == list(range(size)):  # one ad each: nothing to sum
-                self.cells, self.largest_reach = cells, cells.reach
+                self.cells, self.most_people = cells, cells.people
                 return
             nothing = [np.zeros((0, *array.shape[1:]), np.int64) for array in cells.arrays()]
-            self.cells, self.largest_reach = cells.map(nothing), nothing[3]
+            self.cells, self.most_people = cells.map(nothing), nothing[3]
         known = [_grown(array, size) for array in self.cells.arrays()]
         for array, more in zip(known, cells.arrays(), strict=True):
             np.add.at(array, target, more)
         self.cells = self.cells.map(known)
-        self.largest_reach = _grown(self.largest_reach, size)
-        np.maximum.at(self.largest_reach, target, cells.reach)
+        self.most_people = _grown(self.most_people, size)
+        np.maximum.at(self.most_people, target, cells.people)
 
 
 def _grown(array: Ints, size: int) -> Ints:

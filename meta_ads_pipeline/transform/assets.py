@@ -4,14 +4,16 @@ One dbt invocation per run builds, tests and gates the marts of the run's dates.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DbtCliResource, build_dbt_asset_specs, dbt_assets
+from dagster_dbt import build_dbt_asset_specs, dbt_assets
 
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.partitions import daily_partitions, single_run
 from meta_ads_pipeline.resources import DatabaseResource
+from meta_ads_pipeline.transform.dbt_cli import DbtCli
 from meta_ads_pipeline.transform.project import dbt_project
 from meta_ads_pipeline.transform.translator import MartsTranslator
 from meta_ads_pipeline.transform.views import TABLES, VIEWS_AND_SEEDS, ensure_views
@@ -49,6 +51,21 @@ def facts_by_date(database: Database, window: DateWindow) -> dict[str, dict[str,
     }
 
 
+@contextmanager
+def again_after_a_restart(database: Database) -> Iterator[None]:
+    """Have Dagster repeat the step, once, when it failed under a restart of the database.
+
+    dbt replaces windows: what it had built already, it builds again without a change.
+    """
+    started_at = database.started_at()
+    try:
+        yield
+    except Exception as error:
+        if database.started_at() == started_at:  # waits for a server that is away
+            raise
+        raise dg.RetryRequested(max_retries=1) from error
+
+
 def build_dbt_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """The assets of the dbt project. A function, because reading the manifest may parse first."""
     project = dbt_project()
@@ -72,15 +89,19 @@ def build_dbt_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
         backfill_policy=single_run,
     )
     def dbt_marts(
-        context: dg.AssetExecutionContext, dbt: DbtCliResource, database: DatabaseResource
+        context: dg.AssetExecutionContext, dbt: DbtCli, database: DatabaseResource
     ) -> Iterator[Any]:
         window = window_of_keys(context.partition_keys)
         dates = window_arguments(window)
-        with database.database.exclusive("marts") as waited:
+        with (
+            again_after_a_restart(database.database),
+            database.database.exclusive("marts") as waited,
+        ):
             if waited:
                 context.log.info("waited for another run that was writing the marts")
             ensure_views(dbt, database.database, dates)
-            yield from dbt.cli(["build", *dates, *_NO_UNIT_TESTS], context=context).stream()
+            with dbt.running(["build", *dates, *_NO_UNIT_TESTS], context=context) as build:
+                yield from build.stream()
         facts = dg.AssetKey(["marts", "metric_facts"])
         if facts in context.selected_asset_keys:
             by_date = facts_by_date(database.database, window)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import sys
 from functools import lru_cache
-from pathlib import Path
 
-from dagster_dbt import DbtCliResource, DbtProject
+from dagster_dbt import DbtProject
 
 from meta_ads_pipeline.settings import PROJECT_ROOT
+from meta_ads_pipeline.transform.dbt_cli import dbt_cli
 
 DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 _SOURCES = ("*.sql", "*.yml", "*.csv")
@@ -33,13 +32,6 @@ def dbt_project() -> DbtProject:
             parse.wait()
             stamp.write_text(digest)
     return project
-
-
-def dbt_cli(project: DbtProject) -> DbtCliResource:
-    """The dbt of this environment, wherever PATH points."""
-    return DbtCliResource(
-        project_dir=project, dbt_executable=str(Path(sys.executable).parent / "dbt")
-    )
 
 
 def project_digest() -> str:

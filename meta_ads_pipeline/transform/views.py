@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from dagster_dbt import DbtCliResource
 from psycopg import sql
 
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.transform.dbt_cli import DbtCli
 from meta_ads_pipeline.transform.project import project_digest
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ both."""
 _NO_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
 
 
-def ensure_views(dbt: DbtCliResource, database: Database, window: Sequence[str]) -> bool:
+def ensure_views(dbt: DbtCli, database: Database, window: Sequence[str]) -> bool:
     """Build views and seeds if the project is not the one they were built from.
 
     Tables that views read are built first, for the run's dates: dbt's event-time arguments.
@@ -42,7 +42,8 @@ def ensure_views(dbt: DbtCliResource, database: Database, window: Sequence[str])
         return False
     logger.info("the dbt project changed: building its views and seeds")
     selection = f"+{VIEWS_AND_SEEDS}"  # a view may read a table
-    dbt.cli(["build", "--select", selection, *window, *_NO_TESTS]).wait()
+    with dbt.running(["build", "--select", selection, *window, *_NO_TESTS]) as build:
+        build.wait()
     with database.connect() as connection:
         connection.execute(sql.SQL("comment on schema staging is {}").format(sql.Literal(claim)))
     return True

@@ -12,7 +12,7 @@ from dagster import DagsterRunStatus, RunRequest, SkipReason
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meta_ads_pipeline.automation.jobs import entities_job, sync_job
+from meta_ads_pipeline.automation.jobs import entities_job, refresh_job
 from meta_ads_pipeline.automation.refresh import (
     REFRESH_TAG,
     cron_for,
@@ -123,7 +123,7 @@ def test_intervals_come_from_the_settings():
     crons = {schedule.name: schedule.cron_schedule for schedule in built}
     assert crons["refresh_today"] == "*/20 * * * *"
     assert crons["refresh_entities"] == "0 * * * *"
-    assert {schedule.job_name for schedule in built} == {sync_job.name, entities_job.name}
+    assert {schedule.job_name for schedule in built} == {refresh_job.name, entities_job.name}
 
 
 def test_a_tick_between_two_intervals_is_skipped(instance, resources):

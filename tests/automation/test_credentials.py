@@ -41,6 +41,23 @@ def test_the_schedule_is_on_by_itself() -> None:
     assert schedule.job_name == "credentials"
 
 
+@pytest.mark.usefixtures("_environment")
+def test_a_tick_asks_for_a_run_only_where_there_is_a_connection(
+    meta: MetaApp, database: Database
+) -> None:
+    (schedule,) = credential_schedules
+
+    def tick() -> dg.ScheduleExecutionData:
+        context = dg.build_schedule_context(resources={"database": DatabaseResource()})
+        return schedule.evaluate_tick(context)
+
+    assert tick().run_requests == []
+    assert "no connection" in str(tick().skip_message)
+    stored(database, meta.settings(), meta.token())
+    (request,) = tick().run_requests or []
+    assert request.run_key is None
+
+
 @pytest.fixture
 def _environment(meta: MetaApp, database: Database):  # type: ignore[no-untyped-def]
     before = dict(os.environ)

@@ -9,6 +9,7 @@ import pytest
 from meta_ads_pipeline.control.accounts import Account, save_accounts
 from meta_ads_pipeline.control.gaps import (
     INSIGHTS,
+    REACH,
     SLICED_ASSETS,
     Gap,
     GapBatch,
@@ -59,6 +60,19 @@ def test_a_whole_history_has_no_gap_up_to_the_local_yesterday(database, add):
     add("2", FIRST, day(9))
     assert find_gaps(database, NOW) == []
     assert {gap.account_id for gap in find_gaps(database, NOW + timedelta(hours=6))} == {"1"}
+
+
+@pytest.mark.usefixtures("accounts")
+def test_reach_has_a_history_of_its_own(database, add):
+    """It may have been turned on later, and yesterday's is asked for in the morning."""
+    add("1", FIRST, day(8))
+    add("1", day(4), day(4), [REACH])
+    add("1", day(6), day(6), [REACH])
+    assert find_gaps(database, NOW) == [
+        Gap("1", REACH, day(7), day(7), "missing"),
+        Gap("1", REACH, day(5), day(5), "missing"),
+    ]
+    assert find_gaps(database, NOW, with_reach=False) == []
 
 
 @pytest.mark.usefixtures("accounts")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from .warehouse import Warehouse
@@ -43,6 +44,7 @@ def test_targeting_learning_and_promoted_object(warehouse: Warehouse) -> None:
                 "publisher_platforms": ["instagram", "facebook"],
                 "targeting_automation": {"advantage_audience": 0},
             },
+            "bid_constraints": {"roas_average_floor": 15250},
             "promoted_object": {"pixel_id": "7", "custom_event_type": "PURCHASE"},
             "attribution_spec": [
                 {"event_type": "CLICK_THROUGH", "window_days": 7},
@@ -62,6 +64,8 @@ def test_targeting_learning_and_promoted_object(warehouse: Warehouse) -> None:
     adset = _one(warehouse, "dim_adsets", "adset_id", "32")
     expected = {
         "configured_status": "PAUSED",
+        "minimum_roas": Decimal("1.5250"),
+        "bid_constraints": {"roas_average_floor": 15250},
         "targeting_age_min": 25,
         "targeting_age_max": 54,
         "targeting_genders": ["female"],
@@ -99,13 +103,18 @@ def test_review_feedback_of_an_ad(warehouse: Warehouse) -> None:
         "global": {"UNREALISTIC_OUTCOMES": "Your ad makes claims that cannot be verified."},
         "placement_specific": {"instagram": {"LOW_QUALITY": "Too much text."}},
     }
-    document = {"configured_status": "ACTIVE", "ad_review_feedback": feedback}
+    document = {
+        "configured_status": "ACTIVE",
+        "ad_review_feedback": feedback,
+        "conversion_domain": "shop.example",
+    }
     ids = {"campaign_id": "21", "adset_id": "31"}
     warehouse.entity("ads", "1", "1", document, **ids)
     warehouse.build()
     ad = _one(warehouse, "dim_ads", "ad_id", "1")
     assert ad["review_reasons"] == ["LOW_QUALITY", "UNREALISTIC_OUTCOMES"]
     assert ad["review_feedback"] == feedback
+    assert ad["conversion_domain"] == "shop.example"
     assert ad["configured_status"] == "ACTIVE"
     assert _one(warehouse, "dim_ads", "ad_id", "2")["review_reasons"] is None
 

@@ -9,7 +9,7 @@ import pytest
 from meta_ads_pipeline.meta_api.calls import RetryPolicy
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.errors import ErrorKind, MetaApiError
-from tests.meta_api.conftest import VirtualClock
+from tests.meta_api.clock import VirtualClock
 from tests.meta_api.scripted_graph import Reply, Request, ScriptedGraph, error, page
 
 OK = Reply({"id": "act_1"})

@@ -54,6 +54,29 @@ CASES = [
         A,
         Action.STOP_CONNECTION,
     ),
+    *(
+        ((code, None, text, 400, False), "app_credentials", A, Action.STOP_CONNECTION)
+        for code, text in (
+            (1, "Error validating client secret."),
+            (101, "Error validating application. Invalid application ID."),
+            (100, "Invalid client_id: 123"),
+            (101, "Missing client_id parameter."),
+        )
+    ),
+    ((101, None, "odd", 400, False), "app_credentials_code", A, Action.STOP_CONNECTION),
+    (
+        (1, None, "Error validating access token: Session has expired on ..", 400, False),
+        "token_dead_text",
+        A,
+        Action.STOP_CONNECTION,
+    ),
+    (
+        (None, None, "Invalid OAuth 2.0 Access Token", 400, False),
+        "token_dead_text",
+        A,
+        Action.STOP_CONNECTION,
+    ),
+    ((200, None, "API access blocked.", 400, False), "app_blocked", A, Action.STOP_CONNECTION),
     ((368, 1390008, "", 400, False), "blocked_as_abusive", A, Action.STOP_CONNECTION),
     (
         (1, None, "Please reduce the amount of data you're asking for", 500, False),
@@ -102,6 +125,7 @@ CASES = [
     ((100, 2446211, "", 400, False), "creative_story", V, Action.DROP_FIELD),
     ((100, 1443048, "", 400, False), "creative_story", V, Action.DROP_FIELD),
     ((100, 33, UNSUPPORTED, 400, False), "not_found", P, Action.MARK_UNREACHABLE),
+    ((100, None, UNSUPPORTED, 400, False), "not_found_text", P, Action.MARK_UNREACHABLE),
     ((803, None, "", 404, False), "alias_not_found", V, Action.MARK_UNREACHABLE),
     (
         (100, None, "(#100) Cannot include impressions in summary param", 400, False),
@@ -112,6 +136,12 @@ CASES = [
     ((2601, 1815107, "", 400, True), "report_not_ready", T, Action.RETRY),
     (
         (104, None, "An access token is required to request this resource.", 401, False),
+        "token_missing",
+        A,
+        Action.STOP_CONNECTION,
+    ),
+    (
+        (2500, None, "An active access token must be used to query information", 400, False),
         "token_missing",
         A,
         Action.STOP_CONNECTION,
@@ -197,6 +227,13 @@ def test_numbers_as_text_and_missing_members_are_read() -> None:
     assert (error.kind, error.code, error.subcode) == (R, 17, 2446079)
     assert error_from_envelope("broken", http_status=400).kind is V
     assert error_from_envelope({}, http_status=500).kind is T
+
+
+def test_a_code_that_is_only_in_the_text_counts() -> None:
+    error = error_from_envelope({"message": "(#17) User request limit reached"}, http_status=400)
+    assert (error.kind, error.code) == (R, 17)
+    told = error_from_envelope({"message": "(#17) odd", "code": 190}, http_status=400)
+    assert (told.kind, told.code) == (A, 190)
 
 
 def test_blamed_names() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from meta_ads_pipeline.meta_api.errors import ErrorKind, MetaApiError, error_from_envelope
 from meta_ads_pipeline.meta_api.governor import UsageGovernor
 from meta_ads_pipeline.meta_api.usage import Usage, UseCase, UseCaseUsage
-from tests.meta_api.conftest import VirtualClock
+from tests.meta_api.clock import VirtualClock
 
 INSIGHTS, MANAGEMENT = UseCase.INSIGHTS, UseCase.MANAGEMENT
 

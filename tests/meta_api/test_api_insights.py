@@ -182,7 +182,8 @@ def test_what_cannot_be_made_smaller_fails_as_too_much_data(
     with pytest.raises(MetaApiError) as caught:
         client.get_insights(account, DAY, DAY, level="account", grain="hour")
     assert caught.value.kind is ErrorKind.TOO_MUCH_DATA
-    assert len(insights.requests) == 1
+    # All fields, then the one that rows mean nothing without.
+    assert [len(each.params["fields"].split(",")) for each in insights.requests] == [6, 2]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from meta_ads_pipeline.meta_api.job_memory import (
     StoredJob,
     job_key,
 )
-from tests.meta_api.conftest import VirtualClock
+from tests.meta_api.clock import VirtualClock
 from tests.meta_api.insights_graph import (
     DAY,
     ONE_JOB,

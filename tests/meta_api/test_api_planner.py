@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meta_ads_pipeline.meta_api.planner import InsightsPlanner, PlanLimits
+from meta_ads_pipeline.meta_api.priority import Priority, days_by_priority
 
 DAY = date(2026, 11, 20)
+ONE = timedelta(days=1)
 
 
 @given(
@@ -17,14 +19,16 @@ DAY = date(2026, 11, 20)
     st.floats(0, 20_000),
     st.integers(1, 10),
     st.one_of(st.none(), st.integers(0, 40)),
+    st.one_of(st.none(), st.integers(-3, 400)),
 )
 def test_every_day_is_covered_exactly_once_newest_first(
-    days: int, rows: float, parallel: int, longest: int | None
+    days: int, rows: float, parallel: int, longest: int | None, ago: int | None
 ) -> None:
     planner = InsightsPlanner(PlanLimits(parallel=parallel))
     if longest is not None:
         planner.too_large("1", "ad", "hour", longest * 2)
-    plan = planner.plan("1", "ad", "hour", DAY - timedelta(days=days - 1), DAY, rows)
+    today = None if ago is None else DAY + timedelta(days=ago)
+    plan = planner.plan("1", "ad", "hour", DAY - timedelta(days=days - 1), DAY, rows, today)
     covered = [
         window.since + timedelta(days=each)
         for window in plan.windows
@@ -35,13 +39,14 @@ def test_every_day_is_covered_exactly_once_newest_first(
         (window.since for window in plan.windows), reverse=True
     )
     modes = {window.mode for window in plan.windows}
-    assert modes == {"sync" if rows * days <= 10_000 else "async"}
+    cut = today is not None and rows * days > 10_000
+    if not cut:
+        assert modes == {"sync" if rows * days <= 10_000 else "async"}
     if longest is not None:
         assert all(window.days <= max(longest, 1) for window in plan.windows)
-    if modes == {"async"}:
-        assert all(window.days <= 31 for window in plan.windows)
+    assert all(window.days <= 31 for window in plan.windows if window.mode == "async")
     sizes = [window.days for window in plan.windows]
-    assert max(sizes) - min(sizes) <= 1
+    assert cut or max(sizes) - min(sizes) <= 1
 
 
 @pytest.mark.parametrize(
@@ -84,3 +89,38 @@ def test_a_size_that_failed_stays_forbidden() -> None:
     planner.too_large("1", "ad", "hour", 1)
     assert planner.longest("1", "ad", "hour") == 0
     assert planner.longest("1", "account", "day") is None
+
+
+def test_the_newest_days_of_a_long_range_are_asked_by_themselves_at_their_own_priority() -> None:
+    start = DAY - timedelta(days=59)
+    windows = InsightsPlanner().plan("1", "ad", "hour", start, DAY, 1200, DAY).windows
+    priorities = [Priority.of_dates(window.until, DAY) for window in windows]
+    assert [(w.since, w.until) for w in windows[:2]] == [(DAY, DAY), (DAY - ONE, DAY - ONE)]
+    assert priorities[:2] == [Priority.TODAY, Priority.YESTERDAY]
+    assert priorities == sorted(priorities, key=lambda each: -each.value)
+    for window, priority in zip(windows, priorities, strict=True):
+        assert Priority.of_dates(window.since, DAY) is priority
+    # So much more for that: no window shares the pages of another, and each is a report at most.
+    whole = InsightsPlanner().plan("1", "ad", "hour", start, DAY, 1200)
+    cut = InsightsPlanner().plan("1", "ad", "hour", start, DAY, 1200, DAY)
+    assert cut.expected_calls <= whole.expected_calls * 1.1
+
+
+def test_a_short_range_is_not_cut() -> None:
+    start = DAY - timedelta(days=59)
+    assert len(InsightsPlanner().plan("1", "ad", "day", start, DAY, 30, DAY).windows) == 1
+
+
+@given(st.integers(0, 80), st.integers(-2, 80))
+def test_spans_of_one_priority_cover_the_days_once(days: int, ago: int) -> None:
+    today = DAY + timedelta(days=ago)
+    spans = days_by_priority(DAY - timedelta(days=days), DAY, today)
+    covered = [
+        first + timedelta(days=each)
+        for first, last in spans
+        for each in range((last - first).days, -1, -1)
+    ]
+    assert covered == [DAY - timedelta(days=each) for each in range(days + 1)]
+    for first, last in spans:
+        assert Priority.of_dates(first, today) is Priority.of_dates(last, today)
+    assert len({Priority.of_dates(last, today) for _, last in spans}) == len(spans)

@@ -12,7 +12,7 @@ from meta_ads_pipeline.meta_api.job_memory import (
     JobLimits,
 )
 from meta_ads_pipeline.meta_api.planner import PlanLimits
-from tests.meta_api.conftest import VirtualClock
+from tests.meta_api.clock import VirtualClock
 from tests.meta_api.insights_graph import (
     DAY,
     FOUR_JOBS,

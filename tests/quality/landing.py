@@ -15,7 +15,11 @@ from meta_ads_pipeline.control.accounts import DEFAULT_WORKSPACE_ID, Account, sa
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.raw.clock import hours_of_day
 
-TRUST_MODELS = Path(__file__).parents[2] / "dbt_project" / "models" / "marts" / "trust"
+MARTS = Path(__file__).parents[2] / "dbt_project" / "models" / "marts"
+ROLLUPS = (
+    *("account_hourly", "campaign_hourly", "account_daily", "campaign_daily"),
+    *("adset_daily", "ad_daily"),
+)
 PULLED = (
     *("insights_hourly", "insights_daily", "account_totals"),
     *("campaigns", "adsets", "ads", "creatives"),
@@ -117,30 +121,36 @@ class Landing:
             )
 
     def fact(self, account: Account, day: date, ad_id: str) -> None:
+        """The ad's landed hours as facts, and as every rollup has them."""
         self.execute(
             "select control.ensure_month_partitions('marts.metric_facts', %s, %s)", [day, day]
         )
-        at = hours_of_day(day, account.timezone)[9].event_at
-        self.insert(
-            "marts.metric_facts",
-            [
-                {
-                    **{"natural_key": f"{ad_id}-{at.isoformat()}", "provider": "meta"},
-                    **{"workspace_id": DEFAULT_WORKSPACE_ID, "entity_id": DEFAULT_WORKSPACE_ID},
-                    **{"account_id": account.account_id, "level": "ad"},
-                    **{"external_entity_id": ad_id, "ad_id": ad_id, **_parents(ad_id)},
-                    **{"grain": "hour", "event_at": at, "event_date": day, "event_hour": 9},
-                    **{"timezone": account.timezone, "currency": account.currency, "spend": "1.00"},
-                    **{"is_settled": False, "source": "insights", "pulled_at": PULLED_AT},
-                }
-            ],
+        where = "where account_id = %s and event_date = %s and ad_id = %s"
+        self.execute(
+            "insert into marts.metric_facts (natural_key, workspace_id, provider, account_id,"
+            "   level, external_entity_id, entity_id, campaign_id, adset_id, ad_id, grain,"
+            "   event_at, event_date, event_hour, timezone, currency, spend, impressions, clicks,"
+            "   link_clicks, is_settled, source, pulled_at)"
+            " select ad_id || '-' || event_at, %s::uuid, 'meta', account_id, 'ad', ad_id,"
+            "   %s::uuid, campaign_id, adset_id, ad_id, 'hour', event_at, event_date, event_hour,"
+            "   timezone, currency, spend, impressions, clicks, link_clicks, false, 'insights',"
+            f"   pulled_at from raw.insights_hourly {where}",
+            [DEFAULT_WORKSPACE_ID, DEFAULT_WORKSPACE_ID, account.account_id, day, ad_id],
         )
+        for rollup in ROLLUPS:
+            self.execute(
+                f"insert into marts.{rollup} (provider, account_id, event_date, spend,"
+                "   impressions, clicks, link_clicks)"
+                " select 'meta', account_id, event_date, sum(spend), sum(impressions),"
+                f"   sum(clicks), sum(link_clicks) from marts.metric_facts {where} group by 2, 3",
+                [account.account_id, day, ad_id],
+            )
 
-    def trust_tables(self) -> None:
-        """``marts.reconciliation`` and ``marts.anomalies`` with the columns of dbt's contracts."""
-        for path in sorted(TRUST_MODELS.glob("_*.yml")):
+    def mart_tables(self) -> None:
+        """The marts that checks read, with the columns of dbt's contracts."""
+        for path in sorted([*MARTS.glob("trust/_*.yml"), *MARTS.glob("rollups/_*.yml")]):
             for model in yaml.safe_load(path.read_text()).get("models", []):
-                if model["name"] in ("reconciliation", "anomalies"):
+                if model["name"] in ("reconciliation", "anomalies", *ROLLUPS):
                     columns = ", ".join(f"{c['name']} {c['data_type']}" for c in model["columns"])
                     self.execute(f"create table marts.{model['name']} ({columns})")
 
@@ -161,7 +171,7 @@ class Landing:
 
     def everything(self, days: Sequence[date] = DAYS) -> None:
         """Two accounts with an ad each, pulled, reconciled, in the facts."""
-        self.trust_tables()
+        self.mart_tables()
         for account, ad_id in ((NEW_YORK, "11"), (TOKYO, "21")):
             self.account(account)
             self.entities(account, ad_id)

@@ -38,8 +38,13 @@ def test_a_failing_account_is_named_with_dates_reason_and_attempts(
     assert not found.passed
     assert found.description() == "2 of 6 slices are not done: act_2"
     metadata = found.metadata()
-    assert metadata["failing_accounts"].value.splitlines()[2:] == [
-        "| act_2 | 2026-03-03..2026-03-04 | failed: auth: expired | 4 |"
+    assert [record.data for record in metadata["failing_accounts"].records] == [
+        {
+            "account": "act_2",
+            "dates": "2026-03-03..2026-03-04",
+            "reason": "failed: auth: expired",
+            "attempts": "4",
+        }
     ]
     assert metadata["bad_days"] == "2026-03-03..2026-03-04"
     assert metadata["slices_done"] == 4

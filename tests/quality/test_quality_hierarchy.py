@@ -14,7 +14,11 @@ from tests.quality.landing import DAYS, NEW_YORK, Landing
 def test_facts_with_all_their_parents_pass(world: Landing, scope: CheckScope):
     world.execute("update raw.ads set is_deleted = true")  # deleted is known, not gone
     found = check_hierarchy(world.database, scope)
-    assert (found.passed, found.rows) == (True, 2)
+    assert found.passed
+    assert found.description == "no rule is broken by 2 ads with facts"
+    assert found.metadata["ads"] == 2
+    assert {r.status for r in found.days} == {"passed"}
+    assert len(found.days) == 6
 
 
 @pytest.mark.parametrize(
@@ -35,9 +39,14 @@ def test_a_fact_without_a_parent_is_named_with_its_days(
 ):
     world.execute(change)
     found = check_hierarchy(world.database, scope)
-    assert dict(found.errors) == {rule: 1}
-    assert found.cases[0]["ad_id"] == "11"
-    assert dict(found.days) == {str(day): 1 for day in DAYS}
+    assert found.description == f'of 2 ads with facts, 1 break the rule "{rule}"'
+    assert found.metadata["examples"].records[0].data["ad_id"] == "11"
+    assert found.metadata["bad_days"] == "2026-03-02..2026-03-04"
+    failed = [result for result in found.days if result.status == "failed"]
+    assert [(r.account_id, r.event_date, r.violations) for r in failed] == [
+        ("1", day, 1) for day in DAYS
+    ]
+    assert failed[0].expected == rule
 
 
 def test_an_ad_under_two_ad_sets_is_found(world: Landing, scope: CheckScope):
@@ -46,8 +55,8 @@ def test_an_ad_under_two_ad_sets_is_found(world: Landing, scope: CheckScope):
         [DAYS[0]],
     )
     found = check_hierarchy(world.database, scope)
-    assert found.errors["one row per ad_id"] == 2
-    assert found.errors["the ad set is in raw.adsets"] == 1
+    assert '2 break the rule "one row per ad_id"' in found.description
+    assert '1 break the rule "the ad set is in raw.adsets"' in found.description
 
 
 def test_other_dates_and_other_providers_are_left_alone(world: Landing, scope: CheckScope):
@@ -55,8 +64,8 @@ def test_other_dates_and_other_providers_are_left_alone(world: Landing, scope: C
     world.execute("update marts.metric_facts set provider = 'tiktok' where account_id = '2'")
     early = CheckScope(DateWindow(DAYS[0], DAYS[0]), (NEW_YORK,), scope.started_at)
     found = check_hierarchy(world.database, early)
-    assert dict(found.days) == {str(DAYS[0]): 1}
-    assert check_hierarchy(world.database, scope).rows == 1
+    assert found.metadata["bad_days"] == "2026-03-02"
+    assert check_hierarchy(world.database, scope).metadata["ads"] == 1
 
 
 def test_anomalies_are_told_most_unusual_first(world: Landing, scope: CheckScope):

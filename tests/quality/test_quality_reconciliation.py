@@ -54,7 +54,10 @@ def test_a_mismatch_fails_and_only_its_pulls_are_made_again(world: Landing, scop
     assert dict(found.statuses) == {"reconciled": 5, "mismatch": 1}
     metadata = found.metadata()
     assert metadata["bad_days"] == "2026-03-03"
-    assert "act_1 | 2026-03-03 | spend | 8 |" in metadata["worst_account_days"].value
+    (worst,) = metadata["worst_account_days"].records
+    assert worst.data["off by"] == "-2 (-20.0%)"
+    assert (worst.data["hours"], worst.data["account total"]) == ("8", "10.00")
+    assert found.description().endswith("most off: act_1 on 2026-03-03, spend -2 (-20.0%)")
     marked = slices(world, "status = 'mismatched'")
     assert [(s["account_id"], s["partition_date"], s["asset"]) for s in marked] == [
         ("1", DAYS[1], asset) for asset in sorted(RECONCILED_ASSETS)

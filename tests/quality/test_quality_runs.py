@@ -5,19 +5,38 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import pytest
 
 from meta_ads_pipeline.quality.scope import open_window
 from meta_ads_pipeline.raw.assets import ACCOUNTS_TAG
 from tests.quality.landing import DAYS, NEW_YORK, PULLED, Landing
 
-SCHEMA_ASSETS = ("ad_accounts", *PULLED)
+INSIGHTS = ("insights_hourly", "insights_daily", "account_totals")
+ENTITIES = ("campaigns", "adsets", "ads", "creatives")
+ROW_CHECKS = ("schema", "duplicates", "impossible_values", "row_counts", "currency_and_timezone")
 EXPECTED_CHECKS = {
-    *(f"raw/{asset}: schema" for asset in SCHEMA_ASSETS),
+    *(f"raw/{asset}: {check}" for asset in INSIGHTS for check in ROW_CHECKS),
+    *(f"raw/{asset}: schema" for asset in ("ad_accounts", *ENTITIES)),
+    *(f"raw/{asset}: fields" for asset in ("ad_accounts", *ENTITIES)),
     *(f"raw/{asset}: completeness" for asset in PULLED),
+    *(f"raw/{asset}: read_daily" for asset in ("campaigns", "adsets", "ads")),
+    "raw/insights_daily: action_types",
+    "raw/insights_daily: spend_while_stopped",
+    "raw/ads: new_entities",
     "marts/reconciliation: reconciliation",
     "marts/metric_facts: hierarchy",
+    "marts/metric_facts: levels",
     "marts/anomalies: anomalies",
 }
+
+
+@pytest.fixture
+def world(world: Landing) -> Landing:
+    """Its entities were read just now: runs have the present time."""
+    world.execute(
+        "update control.slices set pulled_at = now() where asset = any(%s)", [list(ENTITIES)]
+    )
+    return world
 
 
 def failed(results: dict[str, dg.AssetCheckEvaluation]) -> set[str]:
@@ -33,24 +52,38 @@ def test_a_sound_range_passes_every_check_once(world, run_checks, whole_range):
     assert hourly["dates"].value == "2026-03-02..2026-03-04"
 
 
+EARLY_HOURS = {"raw/insights_hourly: impossible_values"}
+
+
 def test_one_bad_day_fails_the_range_and_its_own_date_but_no_other(
     world: Landing, run_checks, whole_range
 ):
-    world.execute("update raw.insights_hourly set spend = -1 where event_date = %s", [DAYS[1]])
+    world.execute(
+        "update raw.insights_hourly set pulled_at = event_at - interval '1 s'"
+        " where event_date = %s",
+        [DAYS[1]],
+    )
     ranged = run_checks(tags=whole_range)
-    assert failed(ranged) == {"raw/insights_hourly: schema"}
-    result = ranged["raw/insights_hourly: schema"]
-    assert result.description == "of 144 rows: not so: spend is not negative (48)"
+    assert failed(ranged) == EARLY_HOURS
+    result = ranged["raw/insights_hourly: impossible_values"]
+    assert result.description == (
+        'of 144 rows, 48 break the rule "the hour had begun when it was pulled"'
+    )
     assert result.metadata["bad_days"].value == "2026-03-03"
-    assert failed(run_checks(partition_key="2026-03-03")) == {"raw/insights_hourly: schema"}
+    assert failed(run_checks(partition_key="2026-03-03")) == EARLY_HOURS
     assert failed(run_checks(partition_key="2026-03-04")) == set()
 
 
 def test_every_kind_of_check_fails_for_its_own_reason(world: Landing, run_checks, whole_range):
     world.execute("update raw.account_totals set currency = 'EUR'")
-    world.execute("delete from control.slices where asset = 'ads' and account_id = '2'")
+    world.execute(
+        "delete from control.slices where asset = 'ads' and account_id = '2'"
+        " and partition_date = %s",
+        [DAYS[0]],
+    )
     world.execute("update marts.reconciliation set status = 'mismatch' where measure = 'spend'")
     world.execute("delete from raw.adsets where account_id = '1'")
+    world.execute("update marts.ad_daily set clicks = clicks + 1 where account_id = '2'")
     world.execute(
         "insert into marts.anomalies (anomaly_key, account_id, event_date, kind, sentence, score)"
         " values ('k', '1', %s, 'spike', 'Spend was 9', 8)",
@@ -58,10 +91,12 @@ def test_every_kind_of_check_fails_for_its_own_reason(world: Landing, run_checks
     )
     results = run_checks(tags=whole_range)
     assert failed(results) == {
-        "raw/account_totals: schema",
+        "raw/account_totals: currency_and_timezone",
         "raw/ads: completeness",
         "marts/reconciliation: reconciliation",
+        "raw/ads: new_entities",
         "marts/metric_facts: hierarchy",
+        "marts/metric_facts: levels",
         "marts/anomalies: anomalies",
     }
     anomalies = results["marts/anomalies: anomalies"]
@@ -81,7 +116,7 @@ def test_a_run_for_one_account_is_not_blamed_for_another(world: Landing, run_che
 def test_a_run_of_some_assets_evaluates_their_checks_only(world, run_checks, whole_range):
     selection = dg.AssetSelection.assets(["raw", "ads"])
     results = run_checks(tags=whole_range, selection=selection)
-    assert set(results) == {"raw/ads: schema", "raw/ads: completeness"}
+    assert set(results) == {name for name in EXPECTED_CHECKS if name.startswith("raw/ads: ")}
 
 
 def test_a_check_started_by_itself_looks_at_the_open_days(landing: Landing, run_checks):
@@ -91,7 +126,7 @@ def test_a_check_started_by_itself_looks_at_the_open_days(landing: Landing, run_
     landing.hours(NEW_YORK, today - timedelta(days=60), "11", [9])
     landing.execute("update raw.insights_hourly set spend = -1, pulled_at = now()")
     selection = dg.AssetSelection.checks_for_assets(["raw", "insights_hourly"])
-    result = run_checks(selection=selection)["raw/insights_hourly: schema"]
+    result = run_checks(selection=selection)["raw/insights_hourly: impossible_values"]
     assert not result.passed
     assert result.metadata["rows_checked"].value == 1
 

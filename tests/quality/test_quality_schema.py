@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-import dagster as dg
 import psycopg
 import pytest
 from hypothesis import given
@@ -18,7 +18,7 @@ from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.quality.raw_models import LANDED_TABLES
 from meta_ads_pipeline.quality.schema_checks import check_landed_table, packed
 from meta_ads_pipeline.quality.scope import CheckScope
-from meta_ads_pipeline.quality.violations import MAX_CASES, day_ranges
+from meta_ads_pipeline.quality.violations import MAX_CASES, day_ranges, table_of
 from meta_ads_pipeline.windows import DateWindow
 from tests.quality.landing import DAYS, FIRST_DAY, NEW_YORK, Landing
 
@@ -52,6 +52,7 @@ def world(shared_world: Landing) -> Iterator[Landing]:
 
 HOURLY, DAILY, TOTALS = "insights_hourly", "insights_daily", "account_totals"
 ONE_ROW = "where account_id = '1' and event_date = '2026-03-03'"
+TWICE_LIKED = json.dumps([{"action_type": "like", "value": "1"}] * 2)
 ONE_HOUR = f"{ONE_ROW} and event_hour = 9"
 
 BROKEN = [
@@ -66,7 +67,11 @@ BROKEN = [
     (HOURLY, f"set clicks = -1 {ONE_HOUR}", "clicks is not negative"),
     (HOURLY, f"set ad_id = 'act_1' {ONE_HOUR}", "ad_id is digits"),
     (HOURLY, f"set campaign_id = '' {ONE_HOUR}", "campaign_id is present"),
-    (HOURLY, f"set currency = 'EUR' {ONE_HOUR}", "currency is the account's"),
+    (
+        DAILY,
+        f"set actions = '{TWICE_LIKED}' {ONE_ROW}",
+        "each action type stands once in actions",
+    ),
     (
         HOURLY,
         f"set event_at = event_at + interval '1 hour' {ONE_HOUR}",
@@ -92,7 +97,6 @@ BROKEN = [
         f"set pulled_at = '2026-03-03T04:59Z' {ONE_ROW}",  # 23:59 on the 2nd in New York
         "the date had begun when it was pulled",
     ),
-    (TOTALS, f"set timezone = 'UTC' {ONE_ROW}", "timezone is the account's"),
     (TOTALS, f"set impressions = -5, clicks = null {ONE_ROW}", "impressions is not negative"),
 ]
 
@@ -104,10 +108,11 @@ def test_a_broken_insights_rule_is_named_with_its_day(
     world.execute(f"update raw.{asset} {change}")
     found = check_landed_table(world.database, LANDED_TABLES[asset], scope)
     assert dict(found.errors) == {rule: 1}
-    assert found.severity is dg.AssetCheckSeverity.ERROR
-    assert dict(found.days) == {"2026-03-03": 1}
+    assert not found.is_warning
+    assert found.days == {DAYS[1]}
     assert found.cases[0]["account_id"] == "1"
-    assert rule in found.metadata()["rows_by_rule"].value
+    (counted,) = found.metadata()["broken_rules"].records
+    assert counted.data["should be so"] == rule
 
 
 ENTITY_BROKEN = [
@@ -132,7 +137,7 @@ def test_a_broken_entity_rule_is_named(
     world.execute(f"update raw.{asset} {change} where account_id = '1'")
     found = check_landed_table(world.database, LANDED_TABLES[asset], scope)
     assert found.errors[rule] == 1
-    assert found.severity is dg.AssetCheckSeverity.ERROR
+    assert not found.is_warning
 
 
 @pytest.mark.parametrize(
@@ -159,7 +164,7 @@ def test_what_meta_may_do_is_a_warning(
     assert dict(found.warnings) == {rule: 1}
     assert not found.errors
     assert not found.passed
-    assert found.severity is dg.AssetCheckSeverity.WARN
+    assert found.is_warning
 
 
 def test_absent_metrics_and_more_link_clicks_than_clicks_are_sound(world, scope: CheckScope):
@@ -187,7 +192,7 @@ def test_doubled_rows_are_found_even_without_the_primary_key(landing: Landing, s
     landing.execute("insert into raw.account_totals table raw.account_totals")
     found = check_landed_table(landing.database, LANDED_TABLES[TOTALS], scope)
     assert dict(found.errors) == {"one row per event_date, account_id": 2}
-    assert dict(found.days) == {"2026-03-03": 2}
+    assert found.days == {DAYS[1]}
 
 
 def test_rows_outside_the_scope_are_left_alone(world: Landing, scope: CheckScope):
@@ -205,7 +210,9 @@ def test_chunks_change_nothing_and_examples_stay_few(world: Landing, scope: Chec
     pieces = check_landed_table(world.database, table, scope, chunk_rows=1)
     assert whole.errors == pieces.errors == {"spend is not negative": 144}
     assert whole.warnings == pieces.warnings == {"clicks are not above impressions": 144}
-    assert whole.days == pieces.days == dict.fromkeys(map(str, DAYS), 48)
+    assert whole.broken == pieces.broken
+    assert {n for days in whole.broken.values() for n in days.values()} == {24}  # an account-day
+    assert whole.days == set(DAYS)
     assert len(whole.cases) == len(pieces.cases) == MAX_CASES
 
 
@@ -266,6 +273,15 @@ def test_day_ranges_name_exactly_the_days(offsets: set[int]):
         start, end = date.fromisoformat(first), date.fromisoformat(last or first)
         named |= set(range((start - FIRST_DAY).days, (end - FIRST_DAY).days + 1))
     assert named == offsets
+
+
+def test_a_table_leaves_out_columns_that_are_empty_in_every_row():
+    table = table_of([{"a": 1, "b": None, "c": ""}, {"a": 20000, "b": "", "c": "said"}])
+    assert [record.data for record in table.records] == [
+        {"a": "1", "c": ""},
+        {"a": "20,000", "c": "said"},
+    ]
+    assert table_of([]).value == "none"
 
 
 def test_many_ranges_are_cut_short():

@@ -48,6 +48,7 @@ class FakeReader:
         self.asked_rows_per_day: list[float | None] = []
         self.asked_ids: list[list[str]] = []
         self.list_calls = 0
+        self.pages = 1
 
     def get_accounts(self) -> list[dict[str, Any]]:
         return self.accounts
@@ -57,28 +58,37 @@ class FakeReader:
             raise self.node_errors[account_id]
         return self.nodes[account_id]
 
-    def get_campaigns(self, account_id: str) -> list[dict[str, Any]]:
-        return self._list("campaign")
+    def get_campaigns(self, account_id: str, *, tally: Tally | None = None) -> list[dict[str, Any]]:
+        return self._list("campaign", tally)
 
-    def get_adsets(self, account_id: str) -> list[dict[str, Any]]:
-        return self._list("adset")
+    def get_adsets(self, account_id: str, *, tally: Tally | None = None) -> list[dict[str, Any]]:
+        return self._list("adset", tally)
 
-    def get_ads(self, account_id: str) -> list[dict[str, Any]]:
-        return self._list("ad")
+    def get_ads(self, account_id: str, *, tally: Tally | None = None) -> list[dict[str, Any]]:
+        return self._list("ad", tally)
 
-    def get_creatives(self, account_id: str) -> list[dict[str, Any]]:
-        return self._list("creative")
+    def get_creatives(self, account_id: str, *, tally: Tally | None = None) -> list[dict[str, Any]]:
+        return self._list("creative", tally)
 
-    def _list(self, kind: str) -> list[dict[str, Any]]:
+    def _list(self, kind: str, tally: Tally | None) -> list[dict[str, Any]]:
         self.list_calls += 1
+        if tally is not None:
+            tally.add(self.pages, failed=False)
         if self.list_error is not None:
             raise self.list_error
         return self.lists.get(kind, [])
 
     def get_objects(
-        self, ids: Iterable[str], kind: str, *, account_id: str | None = None
+        self,
+        ids: Iterable[str],
+        kind: str,
+        *,
+        account_id: str | None = None,
+        tally: Tally | None = None,
     ) -> tuple[list[dict[str, Any]], dict[str, MetaApiError]]:
         wanted = list(ids)
+        if tally is not None:
+            tally.add(len(wanted), failed=False)
         self.asked_ids.append(wanted)
         found = [self.nodes[each] for each in wanted if each in self.nodes]
         errors = {

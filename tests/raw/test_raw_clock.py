@@ -1,10 +1,7 @@
 """The fold rule, against an oracle that walks through every minute of the surrounding days."""
 
 import json
-from collections import defaultdict
-from datetime import UTC, date, datetime, timedelta
-from functools import cache
-from itertools import pairwise
+from datetime import UTC, date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meta_ads_pipeline.raw.clock import HOUR_OF_LABEL, hours_of_day
+from tests.wall_clock import minutes_by_hour, transition_days
 
 ZONES = (
     "America/New_York",
@@ -23,30 +21,6 @@ ZONES = (
     "America/Santiago",  # changes at midnight
     "Africa/Cairo",
 )
-
-
-@cache
-def minutes_by_hour(day: date, timezone: str) -> dict[tuple[date, int], list[datetime]]:
-    """Which UTC minutes each local hour label consists of, by looking at the wall clock."""
-    zone = ZoneInfo(timezone)
-    minute = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=16)
-    hours = defaultdict(list)
-    for _ in range(60 * 60):
-        local = minute.astimezone(zone)
-        hours[(local.date(), local.hour)].append(minute)
-        minute += timedelta(minutes=1)
-    return hours
-
-
-def transition_days(timezone: str) -> list[date]:
-    """The days on which the clocks change."""
-    zone = ZoneInfo(timezone)
-    midnights = [datetime(2018, 1, 1, tzinfo=zone) + timedelta(days=day) for day in range(14 * 365)]
-    return [
-        before.date()
-        for before, after in pairwise(midnights)
-        if before.utcoffset() != after.utcoffset()
-    ]
 
 
 TRANSITION_DAYS = {zone: transition_days(zone) for zone in ZONES}

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.raw.context import PullContext
+from meta_ads_pipeline.raw.context import REFRESH_RECENT, REFRESH_TODAY, PullContext
 from meta_ads_pipeline.raw.pull import pull_entities, pull_insights
 from tests.raw.fake_reader import (
     NO_PERMISSION,
@@ -51,10 +51,10 @@ def pull(database, reader, account):
     """Pull one kind under a sync of its own, an hour after the last."""
     pulls = iter(range(1, 1000))
 
-    def pull(kind="ad", dates=(DAY,)):
+    def pull(kind="ad", dates=(DAY,), refresh=None):
         number = next(pulls)
         now = START + timedelta(hours=number)
-        context = PullContext(f"sync-{number}", f"run-{number}", now=lambda: now)
+        context = PullContext(f"sync-{number}", f"run-{number}", now=lambda: now, refresh=refresh)
         return pull_entities(database, reader, account, kind, list(dates), context)
 
     return pull
@@ -295,3 +295,49 @@ def test_a_list_that_fails_is_on_the_slices(database, reader, account, query):
     assert query("select distinct status, error_kind from control.slices") == [
         {"status": "failed", "error_kind": "permission"}
     ]
+
+
+@pytest.mark.usefixtures("facts")
+def test_calls_are_shared_over_the_dates_of_the_pull(reader, pull, query):
+    """Pages of the list, and each object that is read by id."""
+    reader.lists["ad"], reader.nodes["1202"], reader.pages = [ad(1)], ad(2), 4
+    reports = pull(dates=days(3))
+    assert [report.api_calls for report in reports] == [2, 2, 1]
+    rows = query("select api_calls from control.slices where asset = 'ads' order by partition_date")
+    assert [row["api_calls"] for row in rows] == [2, 2, 1]
+
+
+@pytest.mark.usefixtures("facts")
+def test_the_refresh_of_today_reads_only_what_is_new(reader, pull, ads):
+    reader.lists["ad"] = [ad(1)]
+    reader.nodes["1202"] = ad(2)
+    pull(refresh=REFRESH_RECENT)  # its list leaves out the one that the facts name
+    assert (reader.list_calls, ads()["1202"]["missing_since"]) == (1, START + timedelta(hours=1))
+    (report,) = pull(refresh=REFRESH_TODAY)
+    assert (reader.list_calls, reader.asked_ids) == (1, [["1202"]])
+    assert (counts(report), report.api_calls) == ((0, 0, 0, 0), 0)
+
+
+def test_a_new_ad_of_today_is_read_by_id_and_not_taken_for_missing(
+    database, reader, account, pull, ads, query
+):
+    reader.lists["ad"] = [ad(1)]
+    pull()
+    reader.insights = {DAY: [ad_row(1), ad_row(2), ad_row(3)]}
+    pull_insights(database, reader, account, "insights_daily", [DAY], PullContext("f", "f"))
+    reader.nodes = {"1202": ad(2), "1203": ad(3, status="DELETED"), "502": {"id": "502"}}
+    (report,) = pull(refresh=REFRESH_TODAY)
+    assert (reader.list_calls, reader.asked_ids) == (1, [["1202", "1203"]])
+    assert (counts(report), report.api_calls) == ((2, 0, 0, 0), 2)
+    assert ads()["1202"]["missing_since"] is None
+    assert ads()["1202"]["is_deleted"] is False
+    assert (ads()["1203"]["is_deleted"], ads()["1203"]["missing_since"] is None) == (True, False)
+    assert ads()["1201"]["missing_since"] is None  # it was not looked for
+    assert versions(query, "1202") == ["Ad 2"]
+
+
+def test_before_the_first_list_the_refresh_of_today_lists(reader, pull, ads):
+    reader.lists["ad"] = [ad(1), ad(2)]
+    (report,) = pull(refresh=REFRESH_TODAY)
+    assert (reader.list_calls, report.api_calls) == (1, 1)
+    assert set(ads()) == {"1201", "1202"}

@@ -1,6 +1,6 @@
 """The refresh that reads days first: unchanged hours cost no call, changed ones are read again."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -8,7 +8,7 @@ import pytest
 
 from meta_ads_pipeline.control.slices import SliceKey, rows_per_day
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.meta_api.priority import Priority, current_priority
+from meta_ads_pipeline.meta_api.priority import Priority, calls_about, current_priority
 from meta_ads_pipeline.raw.context import REFRESH_RECENT, REFRESH_TODAY
 from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts, pull_insights
 from tests.raw.fake_reader import FakeReader
@@ -178,25 +178,22 @@ def test_confirmed_slices_do_not_mislead_the_planner(database, client, landed):
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "kind", "priority"),
-    [
-        (0, 0, None, Priority.TODAY),
-        (1, 1, None, Priority.YESTERDAY),
-        (1, 0, REFRESH_TODAY, Priority.TODAY),
-        (1, 0, None, Priority.YESTERDAY),
-        (28, 1, REFRESH_RECENT, Priority.RESTATEMENT),
-        (29, 0, None, Priority.BACKFILL),
-    ],
+    ("kind", "priority"),
+    [(REFRESH_TODAY, Priority.TODAY), (REFRESH_RECENT, Priority.YESTERDAY)],
 )
-def test_a_pull_s_calls_have_the_priority_of_its_oldest_day(
-    database, account, first, last, kind, priority
+def test_a_refresh_of_today_says_its_priority_the_others_leave_it_to_their_days(
+    database, account, kind, priority
 ):
-    """At 03:00 UTC it is still the day before in New York."""
-    today = date(2026, 11, 19)
-    reader, seen = FakeReader(), set()
-    reader.before_part = lambda _day: seen.add(current_priority())
-    dates = [today - timedelta(days=back) for back in range(first, last - 1, -1)]
-    ctx = PullContext("s", "r", refresh=kind, now=lambda: datetime(2026, 11, 20, 3, tzinfo=UTC))
-    pull_insights(database, reader, account, "insights_hourly", dates, ctx)
+    """Yesterday's last hours come in today; else a call has the priority of its newest day."""
+    yesterday, seen = date(2026, 11, 18), set()
+    reader = FakeReader()
+
+    def look(_day):
+        with calls_about(yesterday, date(2026, 11, 19)):
+            seen.add(current_priority())
+
+    reader.before_part = look
+    ctx = PullContext("s", "r", refresh=kind)
+    pull_insights(database, reader, account, "insights_hourly", [yesterday], ctx)
     assert seen == {priority}
     assert current_priority() is Priority.TODAY

@@ -201,19 +201,6 @@ def test_within_a_quarter_of_an_hour_pulls_agree() -> None:
     assert found.delivery(date(2026, 11, 21)) is first
 
 
-def test_conversions_mature_only_when_asked() -> None:
-    def pull(age: int, *, restating: bool) -> DayDelivery:
-        now = datetime(2026, 10, 1, 12, tzinfo=UTC) + timedelta(days=age)
-        return account(now=now, ads=40, restating=restating).delivery(date(2026, 9, 30))
-
-    assert same(pull(0, restating=False), pull(40, restating=False))
-    counts = [int(pull(age, restating=True).day_actions.sum()) for age in (0, 3, 10, 28, 40)]
-    assert counts[0] < counts[1] < counts[2] < counts[3] == counts[4]
-    assert counts[4] == int(pull(40, restating=False).day_actions.sum())
-    settled, early = pull(28, restating=True), pull(0, restating=True)
-    assert settled.total("spend") == early.total("spend")
-
-
 def test_shape_of_a_month() -> None:
     found = account(ads=40)
     days = [found.delivery(date(2026, 9, 1) + timedelta(days=n)) for n in range(28)]

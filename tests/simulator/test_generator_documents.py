@@ -97,6 +97,10 @@ def test_documents_have_metas_types(fleet: list[GeneratedAccount]) -> None:
             bids += isinstance(adset.get("bid_amount"), int)
             assert isinstance(adset["attribution_spec"][0]["window_days"], int)
             assert adset["targeting"]["geo_locations"]["countries"]
+        adsets = found.entities().by_id["adset"]
+        for ad in found.objects("ad"):
+            to_pixel = "pixel_id" in adsets[ad["adset_id"]].get("promoted_object", {})
+            assert ("conversion_domain" in ad) == to_pixel
         for creative in found.objects("creative"):
             assert "utm_source" in creative["url_tags"]
             assert "oe=" in creative["thumbnail_url"]
@@ -105,6 +109,14 @@ def test_documents_have_metas_types(fleet: list[GeneratedAccount]) -> None:
     assert bids
     assert "None" not in json.dumps([f.entities().documents["ad"] for f in fleet])
     assert "null" not in json.dumps([f.objects(k) for f in fleet for k in KINDS])
+
+
+def test_a_return_to_keep_comes_with_its_bid_strategy_only() -> None:
+    adsets = [doc for a in generate(FleetConfig(ads=150), Clock()) for doc in a.objects("adset")]
+    floored = [doc for doc in adsets if doc.get("bid_strategy") == "LOWEST_COST_WITH_MIN_ROAS"]
+    assert floored
+    assert [doc for doc in adsets if "bid_constraints" in doc] == floored
+    assert {doc["bid_constraints"]["roas_average_floor"] for doc in floored} == {15_000}
 
 
 def test_times_are_consistent_and_have_a_colonless_offset(fleet: list[GeneratedAccount]) -> None:

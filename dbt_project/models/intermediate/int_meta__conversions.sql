@@ -9,23 +9,30 @@
     post_hook='{{ analyze_after_bulk() }}'
 ) }}
 
+-- Windows of a conversion are those of the action type that was chosen for it.
 -- Counts and values are exploded side by side and never joined: a value that came without its
 -- count is kept.
 with reports as (
-    {% for level, model, entity in [
-        ('ad', 'stg_meta__insights_daily', 'ad_id'),
-        ('account', 'stg_meta__account_totals', 'account_id'),
+    {% for level, model, asset, entity in [
+        ('ad', 'stg_meta__insights_daily', 'insights_daily', 'ad_id'),
+        ('account', 'stg_meta__account_totals', 'account_totals', 'account_id'),
     ] %}
         {% for field in ['actions', 'action_values'] %}
             select
                 '{{ level }}' as level,
-                account_id,
-                {{ entity }} as external_entity_id,
-                event_date,
+                rows.account_id,
+                rows.{{ entity }} as external_entity_id,
+                rows.event_date,
                 '{{ field }}' as source_field,
-                {{ field }} as items
-            from {{ ref(model) }}
-            where {{ in_window('event_date') }} and {{ field }} is not null
+                rows.{{ field }} as items,
+                pulls.attribution_windows as windows_asked
+            from {{ ref(model) }} as rows
+            left join {{ ref('stg_meta__slices') }} as pulls
+                on
+                    rows.account_id = pulls.account_id
+                    and rows.event_date = pulls.event_date
+                    and pulls.asset = '{{ asset }}'
+            where {{ in_window('rows.event_date') }} and rows.{{ field }} is not null
             {{ 'union all' if not loop.last }}
         {% endfor %}
         {{ 'union all' if not loop.last }}
@@ -40,17 +47,32 @@ reported as (
         reports.event_date,
         reports.source_field,
         item.action_type,
-        sum(item.value) as value
+        -- Counted in a window only: nothing under the ad set's own setting.
+        coalesce(sum(item.value), 0) as value,
+        {{ summed_windows('item', 'reports.windows_asked') }}
     from reports
     cross join
-        lateral jsonb_to_recordset(reports.items) as item (action_type text, value numeric)
-    where item.value is not null
+        lateral jsonb_to_recordset(reports.items) as item (
+            action_type text,
+            {% for window in attribution_window_names() -%}
+                "{{ window }}" numeric,
+            {% endfor -%}
+            value numeric
+        )
+    where
+        coalesce(
+            {% for window in attribution_window_names() -%}
+                item."{{ window }}",
+            {% endfor -%}
+            item.value
+        ) is not null
     group by
         reports.level,
         reports.account_id,
         reports.external_entity_id,
         reports.event_date,
         reports.source_field,
+        reports.windows_asked,
         item.action_type
 ),
 
@@ -67,6 +89,7 @@ standard as (
         reported.source_field,
         reported.action_type,
         reported.value,
+        {{ window_columns('reported') }},
         count(*) over conversion as types_present,
         min(reported.value) over conversion as lowest_value,
         max(reported.value) over conversion as highest_value
@@ -101,7 +124,8 @@ custom as (
         || substr(action_type, length('offsite_conversion.custom.') + 1) as conversion,
         source_field,
         action_type,
-        value
+        value,
+        {{ window_columns('reported') }}
     from reported
     where action_type like 'offsite\_conversion.custom.%'
 )
@@ -115,6 +139,7 @@ select
     source_field,
     action_type,
     value,
+    {{ window_columns('standard') }},
     types_present,
     lowest_value,
     highest_value
@@ -129,6 +154,7 @@ select
     source_field,
     action_type,
     value,
+    {{ window_columns('custom') }},
     1 as types_present,
     value as lowest_value,
     value as highest_value

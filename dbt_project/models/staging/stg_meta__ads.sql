@@ -21,5 +21,6 @@ select
     is_deleted,
     missing_since,
     first_seen_at,
-    changed_at
+    changed_at,
+    document ->> 'conversion_domain' as conversion_domain
 from {{ source('raw', 'ads') }}

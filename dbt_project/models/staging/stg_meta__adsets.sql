@@ -73,5 +73,8 @@ select
     is_deleted,
     missing_since,
     first_seen_at,
-    changed_at
+    changed_at,
+    document -> 'bid_constraints' as bid_constraints,
+    -- Meta's unit: 10,000 stands for a return of 1.
+    (document #>> '{bid_constraints,roas_average_floor}')::numeric / 10000 as minimum_roas
 from {{ source('raw', 'adsets') }}

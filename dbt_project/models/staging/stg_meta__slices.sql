@@ -7,6 +7,7 @@ select
     next_attempt_at,
     error_kind,
     -- A failed attempt leaves what an earlier one landed: that is still a whole pull.
-    status = 'done' or pulled_at is not null as is_pulled
+    status = 'done' or pulled_at is not null as is_pulled,
+    attribution_windows
 from {{ source('control', 'slices') }}
 where asset in ('insights_hourly', 'insights_daily', 'account_totals')

@@ -13,6 +13,7 @@ select
     ads.adset_id,
     ads.creative_id,
     ads.ad_name as name,
+    ads.conversion_domain,
     coalesce(goals.goal, campaign_goals.goal) as goal,
     ads.status,
     ads.configured_status,

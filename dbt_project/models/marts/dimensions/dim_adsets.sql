@@ -23,6 +23,8 @@ select
     adsets.bid_strategy,
     accounts.currency,
     {{ major_units('adsets.bid_amount_minor') }} as bid_amount,
+    round(adsets.minimum_roas, 4) as minimum_roas,
+    adsets.bid_constraints,
     {{ limit_in_major_units('adsets.daily_budget_minor') }} as daily_budget,
     {{ limit_in_major_units('adsets.lifetime_budget_minor') }} as lifetime_budget,
     {{ major_units('adsets.budget_remaining_minor') }} as budget_remaining,

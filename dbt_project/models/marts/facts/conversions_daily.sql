@@ -39,6 +39,7 @@ select
     case conversions.source_field when 'actions' then 'count' else 'amount' end as unit,
     conversions.action_type,
     conversions.value,
+    {{ window_columns('conversions') }},
     conversions.types_present::integer as types_present,
     conversions.highest_value - conversions.lowest_value as disagreement,
     case

@@ -73,6 +73,7 @@ account_days as (
     select
         account_id,
         event_date,
+        timezone,
         {{ delivery | join(', ') }},
         pulled_at
     from {{ ref('stg_meta__account_totals') }}
@@ -118,10 +119,15 @@ days as (
         coalesce(pulls.has_hourly, false) as has_hourly,
         coalesce(pulls.has_daily, false) as has_daily,
         coalesce(pulls.has_account, false) as has_account,
-        {{ is_settled('spine.event_date', 'accounts.timezone') }} as is_settled,
+        -- A date keeps the timezone that it was pulled under, whatever the account's is now.
+        {{ is_settled('spine.event_date', 'coalesce(account_days.timezone, accounts.timezone)') }}
+            as is_settled,
         greatest(
             coalesce(
-                (pulls.last_pulled_at at time zone accounts.timezone)::date,
+                (
+                    pulls.last_pulled_at
+                    at time zone coalesce(account_days.timezone, accounts.timezone)
+                )::date,
                 {{ today_in('accounts.timezone') }}
             ) - spine.event_date,
             0
@@ -131,6 +137,10 @@ days as (
         on spine.account_id = accounts.account_id
     left join pulls
         on spine.account_id = pulls.account_id and spine.event_date = pulls.event_date
+    left join account_days
+        on
+            spine.account_id = account_days.account_id
+            and spine.event_date = account_days.event_date
 ),
 
 measured as (

@@ -1,0 +1,294 @@
+"""What Meta's restatement costs to follow, whether the curve is right, and what choosing days buys.
+
+Three generated accounts ripen for forty simulated days under one refresh of 28 days a day. The
+table is the curve against the simulator's own truth, and the calls. Then the same state goes on for
+three days under different rules for the hours between the daily refreshes. Counted is what each
+rule's own reads found changed of spend, purchases and leads, in usual days of each account.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import psycopg
+from dbt.cli.main import dbtRunner
+from sqlalchemy.engine import make_url
+
+from benchmarks.replay import Replay, dbt_at, instants
+from meta_ads_pipeline.control.database import Database, export_environment
+from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
+from meta_ads_pipeline.meta_api.client import MetaAdsClient
+from meta_ads_pipeline.meta_api.limits import BudgetRules
+from meta_ads_pipeline.raw.context import REFRESH_CHANGING, REFRESH_RECENT
+from meta_ads_pipeline.simulator.config import DEFAULT_TOKEN, SimulatorConfig
+from meta_ads_pipeline.simulator.server import SimulatorServer
+from meta_ads_pipeline.windows import SETTLED_AFTER_DAYS, local_today
+
+PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
+FIRST = date(2026, 9, 20)
+DAYS, MORE_DAYS, ADS = 40, 3, 20
+AGES = (1, 3, 7, 14, 28)
+DAILY_HOUR = 5
+TICKS = tuple(hour for hour in range(2, 24, 3) if hour != DAILY_HOUR)
+COUNTED = ("spend", "actions:purchase", "actions:lead")
+TOLERANCE = Decimal("0.000001")
+
+
+def day_at(day: date, hour: int) -> datetime:
+    """An hour of a UTC date."""
+    return datetime(day.year, day.month, day.day, hour, 20, tzinfo=UTC)
+
+
+@dataclass
+class Truth:
+    """Purchases and spend of each account's dates at the daily refreshes, as the simulator said."""
+
+    seen: dict[tuple[str, date, int], dict[str, Decimal]]
+
+    @classmethod
+    def nothing(cls) -> Truth:
+        """Before the first refresh."""
+        return cls({})
+
+    def note(self, replay: Replay) -> None:
+        """What was just pulled of each account, by days after the date."""
+        for account in replay.accounts:
+            today = local_today(account.timezone, replay.now)
+            oldest = max(FIRST, today - timedelta(days=SETTLED_AFTER_DAYS))
+            rows = replay.simulator.control.truth(account.account_id, oldest, today)
+            for row in rows:
+                day = date.fromisoformat(row["date"])
+                purchases = row["actions"].get("purchase", 0)  # the same as its omni type
+                self.seen[account.account_id, day, (today - day).days] = {
+                    "spend": Decimal(row["spend"]),
+                    "purchases": Decimal(purchases),
+                }
+
+    def share(self, account_id: str, measure: str, age: int, settled: list[date]) -> Decimal | None:
+        """Of the final value after so many days."""
+        value = final = Decimal(0)
+        for day in settled:
+            then = self.seen.get((account_id, day, age))
+            last = self.seen.get((account_id, day, SETTLED_AFTER_DAYS))
+            if then is not None and last is not None:
+                value, final = value + then[measure], final + last[measure]
+        return round(value / final, 6) if final else None
+
+
+def learn(replay: Replay, truth: Truth) -> None:
+    """Forty days of daily refreshes; today's numbers once an evening."""
+    for number in range(DAYS):
+        day = FIRST + timedelta(days=number)
+        if number:
+            replay.set_clock(day_at(day, DAILY_HOUR))
+            replay.refresh_recent(FIRST)
+            truth.note(replay)
+        replay.set_clock(day_at(day, 22))
+        replay.refresh_today()
+
+
+def build(replay: Replay, target: Path) -> None:
+    """The curve and what it needs. Raises RuntimeError: dbt failed."""
+    export_environment(replay.database)
+    places = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
+    paths = ["--target-path", str(target), "--log-path", str(target / "logs")]
+    kinds = ["--exclude-resource-type", "unit_test", "test"]
+    environment = os.environ
+    with dbt_at(replay.now, environment):
+        result = dbtRunner().invoke(
+            ["build", "--select", "+restatement_curve", *kinds, *places, *paths, "--quiet"]
+        )
+    if not result.success:
+        raise RuntimeError(f"dbt failed: {result.exception or result.result}")
+
+
+def curve(replay: Replay, truth: Truth) -> bool:
+    """Print the curve at some ages beside the truth; whether all of it is the same."""
+    rows = {
+        (row["account_id"], row["measure"], row["days_after"]): row["share_of_final"]
+        for row in replay.rows("select * from marts.restatement_curve")
+    }
+    right = True
+    heads = " ".join(f"{f'day {age}':>9}" for age in AGES)
+    print(f"{'share of the final value':30} {heads}  as the simulator's truth")
+    for account in replay.accounts:
+        today = local_today(account.timezone, replay.now)
+        settled = [
+            day
+            for day in (FIRST + timedelta(days=n) for n in range(DAYS))
+            if (today - day).days > SETTLED_AFTER_DAYS
+        ]
+        for measure in ("spend", "purchases"):
+            found = [rows.get((account.account_id, measure, age)) for age in AGES]
+            expected = [truth.share(account.account_id, measure, age, settled) for age in AGES]
+            same = all(
+                (a is None and b is None)
+                or (a is not None and b is not None and abs(a - b) <= TOLERANCE)
+                for a, b in zip(found, expected, strict=True)
+            )
+            right &= same
+            shares = " ".join(f"{share:9.4f}" if share is not None else " " * 9 for share in found)
+            name = f"{account.currency} {measure}"
+            print(f"{name:30} {shares}  {'yes' if same else f'NO: {expected}'}")
+    return right
+
+
+Rule = Callable[[Replay], object]
+
+
+def last_days(days: int, *hours: int) -> Rule:
+    """A fixed rule: the last so many days at these hours."""
+
+    def read(replay: Replay) -> object:
+        if replay.now.hour not in hours:
+            return None
+        chosen = {}
+        for account in replay.accounts:
+            now = replay.now - timedelta(hours=6)
+            yesterday = now.astimezone(ZoneInfo(account.timezone)).date() - timedelta(days=1)
+            chosen[account.account_id] = [yesterday - timedelta(days=n) for n in range(days)]
+        return replay.pull(REFRESH_CHANGING, chosen)
+
+    return read
+
+
+def adaptive(replay: Replay) -> object:
+    """The project's rule."""
+    return replay.refresh_changing(BudgetRules(calls_per_hour=0))
+
+
+RULES: dict[str, Rule] = {
+    "last 3 days, twice a day": last_days(3, 14, 23),
+    "last 7 days, twice a day": last_days(7, 14, 23),
+    "last 28 days, twice a day": last_days(28, 14, 23),
+    "adaptive": adaptive,
+}
+
+
+def go_on(replay: Replay, rule: Rule) -> tuple[int, int, float]:
+    """Calls and passes of a rule between daily refreshes, and what its reads found changed."""
+    start = day_at(FIRST + timedelta(days=DAYS), 0)
+    before = replay.calls.copy()
+    for now in instants(start, MORE_DAYS, *sorted({*TICKS, DAILY_HOUR})):
+        replay.set_clock(now)
+        if now.hour == DAILY_HOUR:
+            replay.refresh_recent(FIRST)
+        else:
+            rule(replay)
+    spent = Counter(replay.calls)
+    spent.subtract(before)
+    calls = sum(count for (_, kind), count in spent.items() if kind == REFRESH_CHANGING)
+    (row,) = replay.rows(_CAUGHT, list(COUNTED), list(COUNTED), start, DAILY_HOUR)
+    return calls, int(row["passes"]), float(row["caught"])
+
+
+_CAUGHT = """
+with usual as (
+    select t.account_id, m.measure, avg(m.value) as value
+    from raw.account_totals as t
+    cross join lateral (
+        select 'spend', t.spend
+        union all
+        select 'actions:' || action_type, value
+        from jsonb_to_recordset(t.actions) as item (action_type text, value numeric)
+    ) as m (measure, value)
+    where m.measure = any(%s) group by 1, 2
+),
+changes as (
+    select c.account_id, c.measure, c.detected_at,
+        abs(coalesce(c.new_value::numeric, 0) - coalesce(c.old_value::numeric, 0)) as change
+    from raw.insights_changes as c
+    where c.asset = 'account_totals' and c.measure = any(%s) and c.detected_at >= %s
+        and extract(hour from c.detected_at at time zone 'UTC') <> %s
+)
+select coalesce(sum(change / usual.value), 0) as caught,
+    count(distinct detected_at) as passes
+from changes inner join usual using (account_id, measure)
+"""
+
+
+@contextmanager
+def copy_of(database: Database, name: str) -> Iterator[Database]:
+    """Another database with the same contents, dropped afterwards."""
+    database.dispose()
+    url = make_url(database.url)
+    admin = url.set(database="postgres").render_as_string(hide_password=False)
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"create database {name} template {url.database}".encode())
+    copy = Database(url.set(database=name).render_as_string(hide_password=False))
+    yield copy
+    copy.dispose()
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)".encode())
+
+
+def compare_rules(replay: Replay) -> dict[str, tuple[int, int, float]]:
+    """Every rule from the same state on."""
+    found = {}
+    last = replay.now
+    for number, (name, rule) in enumerate(RULES.items()):
+        with copy_of(replay.database, f"rule_{number}") as database:
+            going_on = Replay(database, replay.simulator, replay.client, last)
+            going_on.set_clock(last)
+            going_on.accounts = replay.accounts
+            found[name] = go_on(going_on, rule)
+    return found
+
+
+def run(replay: Replay, home: Path) -> bool:
+    """Measure and print; whether the curve is the truth's. The rules are for readers to compare."""
+    truth = Truth.nothing()
+    learn(replay, truth)
+    build(replay, home / "target")
+    daily = [count for (_, kind), count in sorted(replay.calls.items()) if kind == REFRESH_RECENT]
+    (ledger,) = replay.rows(
+        "select count(*) as rows, count(distinct (account_id, event_date, asset, detected_at))"
+        " as slices from raw.insights_changes"
+    )
+    print(
+        f"{len(replay.accounts)} accounts x {DAYS} days: {sum(daily) / len(daily):.1f} calls a"
+        f" daily refresh ({min(daily)} to {max(daily)}), {ledger['slices']} changed slices,"
+        f" {ledger['rows']} ledger rows"
+    )
+    right = curve(replay, truth)
+    results = compare_rules(replay)
+    print(f"{'between daily refreshes':30} {'calls/day':>9} {'caught/day':>10} {'per call':>9}")
+    for name, (calls, _, caught) in results.items():
+        per_call = caught / calls if calls else 0.0
+        print(f"{name:30} {calls / MORE_DAYS:9.1f} {caught / MORE_DAYS:10.2f} {per_call:9.4f}")
+    print("caught: usual days of spend, purchases and leads, all accounts")
+    return right
+
+
+def main() -> bool:
+    """On a throw-away database and simulator."""
+    config = SimulatorConfig(
+        accounts=3, ads=ADS, restating=True, from_date=FIRST - timedelta(days=60)
+    )
+    with tempfile.TemporaryDirectory(prefix="meta-ads-restatement-") as home:
+        server = EmbeddedPostgres(Path(home) / "server")
+        database = Database(server.start())
+        try:
+            database.migrate()
+            with (
+                SimulatorServer(config) as simulator,
+                MetaAdsClient(access_token=DEFAULT_TOKEN, graph_url=simulator.url) as client,
+            ):
+                replay = Replay.begin(database, simulator, client, day_at(FIRST, 22))
+                return run(replay, Path(home))
+        finally:
+            database.dispose()
+            server.release()
+
+
+if __name__ == "__main__":
+    raise SystemExit(0 if main() else 1)

@@ -1,0 +1,281 @@
+{%- set entity = ['level', 'account_id', 'external_entity_id'] -%}
+{%- set ratios = text_list(['ctr', 'cpc', 'cpm']) -%}
+{%- set volume = text_list(['spend', 'impressions', 'clicks']) %}
+
+-- One story per entity, cause and stretch of time, from all that is far from usual.
+with points as (
+    select
+        'day' as grain,
+        {{ entity | join(', ') }},
+        event_date,
+        null::smallint as event_hour,
+        starts_at,
+        ends_at,
+        measure,
+        kind,
+        null::text as period,
+        value,
+        expected,
+        expected_low,
+        expected_high,
+        null::numeric as weight,
+        score,
+        log_ratio,
+        null::numeric as surprise,
+        evidence_weeks
+    from {{ ref('int_meta__anomaly_days') }}
+    union all
+    select
+        'day' as grain,
+        {{ entity | join(', ') }},
+        event_date,
+        null::smallint as event_hour,
+        starts_at,
+        ends_at,
+        'spend' as measure,
+        'over_budget' as kind,
+        period,
+        value,
+        budget as expected,
+        null as expected_low,
+        allowed as expected_high,
+        null as weight,
+        null as score,
+        log_ratio,
+        null as surprise,
+        null as evidence_weeks
+    from {{ ref('int_meta__anomaly_budgets') }}
+    union all
+    select
+        'hour' as grain,
+        {{ entity | join(', ') }},
+        event_date,
+        event_hour,
+        starts_at,
+        ends_at,
+        measure,
+        kind,
+        null as period,
+        value,
+        expected,
+        expected_low,
+        expected_high,
+        weight,
+        score,
+        log_ratio,
+        surprise,
+        evidence_weeks
+    from {{ ref('int_meta__anomaly_hours') }} as hours
+    -- Hours of a day that is unusual as a whole are part of that.
+    where
+        not exists (
+            select 1
+            from {{ ref('int_meta__anomaly_days') }} as days
+            where
+                days.level = hours.level
+                and days.external_entity_id = hours.external_entity_id
+                and days.event_date = hours.event_date
+        )
+        and not exists (
+            select 1
+            from {{ ref('int_meta__anomaly_budgets') }} as budgets
+            where
+                budgets.level = hours.level
+                and budgets.external_entity_id = hours.external_entity_id
+                and budgets.event_date = hours.event_date
+                and budgets.period = 'day'
+        )
+),
+
+-- Consecutive hours that are off in the same way are strong evidence together, one alone is not.
+measure_runs as (
+    select
+        points.*,
+        sum(is_first) over measure_in_time as measure_run
+    from (
+        select
+            points.*,
+            (
+                lag(ends_at) over (
+                    partition by grain, {{ entity | join(', ') }}, measure, kind, period
+                    order by starts_at
+                ) is distinct from starts_at
+            )::int as is_first
+        from points
+    ) as points
+    window
+        measure_in_time as (
+            partition by grain, {{ entity | join(', ') }}, measure, kind, period
+            order by starts_at
+        )
+),
+
+evident as (
+    select judged.*
+    from (
+        select
+            measure_runs.*,
+            count(*) over whole_run as run_length,
+            sum(surprise) over whole_run as run_surprise,
+            max(abs(score)) over whole_run as run_score
+        from measure_runs
+        window
+            whole_run as (
+                partition by
+                    grain, {{ entity | join(', ') }}, measure, kind, period, measure_run
+            )
+    ) as judged
+    where
+        grain = 'day'
+        or case
+            when kind = 'stopped'
+                then coalesce(run_surprise, 0) >= {{ var('anomaly_minimum_surprise') }}
+            -- An ad that pauses for an hour or two is no news.
+            when kind = 'drop' and measure in ({{ volume }}) then run_length > 2
+            else run_length > 1 or run_score >= {{ var('anomaly_hour_single_score') }}
+        end
+),
+
+-- Of each moment the cause leads, what follows from it is named beside it.
+ranked as (
+    select
+        evident.*,
+        row_number() over causes as position,
+        string_agg(measure, ', ') over related as related_measures,
+        string_agg(
+            {{ measure_label('measure') }} || ' (' || {{ change_text('value', 'expected') }} || ')',
+            ', '
+        ) over related as related_text
+    from evident
+    window
+        causes as (
+            partition by grain, {{ entity | join(', ') }}, nullif(period, 'day'), starts_at
+            order by {{ cause_rank('measure', 'kind') }}
+        ),
+        related as (causes rows between 1 following and unbounded following)
+),
+
+leads as (
+    select
+        ranked.*,
+        sum(is_new) over (
+            partition by grain, {{ entity | join(', ') }}, measure, kind, period
+            order by starts_at
+        ) as story
+    from (
+        select
+            ranked.*,
+            (
+                lag(ends_at) over (
+                    partition by grain, {{ entity | join(', ') }}, measure, kind, period
+                    order by starts_at
+                ) is distinct from starts_at
+            )::int as is_new
+        from ranked
+        where position = 1
+    ) as ranked
+),
+
+-- A story of days tells its first day, one of hours all of them together.
+stories as (
+    select
+        grain,
+        {{ entity | join(', ') }},
+        measure,
+        kind,
+        period,
+        min(starts_at) as starts_at,
+        max(ends_at) as ends_at,
+        min(event_date) as event_date,
+        max(event_date) as last_date,
+        {{ first_of('event_hour') }} as event_hour,
+        (array_agg(event_hour order by starts_at desc))[1] as last_hour,
+        count(*) as stretch,
+        {% for amount in ['value', 'expected', 'expected_low', 'expected_high'] %}
+            case
+                when grain = 'day' then {{ first_of(amount) }}
+                when measure in ({{ ratios }}) then sum({{ amount }} * weight) / sum(weight)
+                else sum({{ amount }})
+            end as {{ amount }},
+        {% endfor %}
+        case
+            when grain = 'day' then {{ first_of('score') }}
+            when kind = 'stopped' then -round(sqrt(2 * sum(surprise)), 2)
+            else (array_agg(score order by abs(score) desc))[1]
+        end as score,
+        (array_agg(log_ratio order by abs(log_ratio) desc))[1] as furthest,
+        {{ first_of('log_ratio') }} as log_ratio,
+        min(evidence_weeks) as evidence_weeks,
+        {{ first_of('related_measures') }} as related_measures,
+        {{ first_of('related_text') }} as related_text
+    from leads
+    group by grain, {{ entity | join(', ') }}, measure, kind, period, story
+)
+
+select
+    'meta:' || stories.level || ':' || stories.external_entity_id || ':' || stories.event_date
+    || coalesce(
+        'T' || to_char(stories.event_hour, 'FM00'), ':' || nullif(stories.period, 'day'), ''
+    ) as anomaly_key,
+    stories.grain,
+    stories.level,
+    stories.account_id,
+    stories.external_entity_id,
+    stories.measure,
+    stories.kind,
+    stories.period as budget_period,
+    stories.starts_at,
+    stories.ends_at,
+    stories.event_date,
+    stories.last_date,
+    stories.event_hour,
+    stories.last_hour,
+    stories.stretch,
+    round(stories.value, 6) as value,
+    round(stories.expected, 6) as expected,
+    round(stories.expected_low, 6) as expected_low,
+    round(stories.expected_high, 6) as expected_high,
+    stories.score,
+    stories.log_ratio,
+    stories.evidence_weeks,
+    stories.related_measures,
+    stories.related_text
+from stories
+where
+    -- A fall of clicks in the hour after a fall of spend is the same fall.
+    not exists (
+        select 1
+        from stories as cause
+        where
+            stories.grain = 'hour'
+            and cause.grain = 'hour'
+            and cause.level = stories.level
+            and cause.external_entity_id = stories.external_entity_id
+            and cause.starts_at <= stories.ends_at
+            and cause.ends_at >= stories.starts_at
+            and sign(cause.log_ratio) = sign(stories.log_ratio)
+            and {{ cause_rank('cause.measure', 'cause.kind') }}
+            < {{ cause_rank('stories.measure', 'stories.kind') }}
+    )
+    -- A campaign that does what its whole account does adds nothing; one that does more does.
+    and not exists (
+        select 1
+        from stories as whole
+        where
+            stories.level = 'campaign'
+            and whole.level = 'account'
+            and whole.account_id = stories.account_id
+            and whole.grain in (stories.grain, 'day')
+            and whole.starts_at < stories.ends_at
+            and whole.ends_at > stories.starts_at
+            and whole.kind = stories.kind
+            and (
+                whole.measure = stories.measure
+                or (
+                    stories.grain = 'hour'
+                    and whole.measure in ({{ volume }})
+                    and stories.measure in ({{ volume }})
+                )
+            )
+            and abs(stories.log_ratio) <= 1.25 * abs(whole.furthest)
+    )

@@ -1,0 +1,3 @@
+{{ config(materialized='view') }}
+
+{{ display_days(ref('account_hourly'), []) }}

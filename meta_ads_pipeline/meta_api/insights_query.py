@@ -1,0 +1,123 @@
+"""An insights question, a finished piece of its answer, and the check that the two fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+
+from meta_ads_pipeline.meta_api.error_rules import UNEXPECTED_ROWS
+from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.fields import (
+    HOURLY_BREAKDOWN,
+    INSIGHTS_FIELDS,
+    LEVEL_IDS,
+    TIME_INCREMENTS,
+    Grain,
+    Level,
+)
+from meta_ads_pipeline.meta_api.paging import Row
+from meta_ads_pipeline.meta_api.planner import Mode
+
+
+@dataclass(frozen=True)
+class InsightsQuery:
+    """One question: whole account-local days, both ends included; `only` narrows it to ids.
+
+    The grain is what a row covers. Rows of more than a day follow each other from `since` on; a
+    month is a calendar month, cut to the question's days. `measures` are asked for in place of
+    those of the grain, `attribution_windows` beside the ad sets' own setting.
+    """
+
+    account_id: str
+    level: Level
+    grain: Grain
+    since: date
+    until: date
+    only_level: Level | None = None
+    only_ids: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
+    attribution_windows: tuple[str, ...] = ()
+
+    @property
+    def days(self) -> int:
+        """How many days it covers."""
+        return (self.until - self.since).days + 1
+
+    @property
+    def key(self) -> str:
+        """What page sizes and dropped fields are remembered under."""
+        return f"insights/{self.level}/{self.grain}"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Fields of the request: the ids down to the level, then the measures."""
+        return LEVEL_IDS[self.level] + (self.measures or INSIGHTS_FIELDS[self.grain])
+
+    @property
+    def spans(self) -> list[tuple[date, date]]:
+        """First and last day of what each row may cover, oldest first."""
+        found, start = [], self.since
+        while start <= self.until:
+            increment = TIME_INCREMENTS[self.grain]
+            if isinstance(increment, int):
+                following = start + timedelta(days=increment)
+            else:
+                following = (start.replace(day=1) + timedelta(days=31)).replace(day=1)
+            found.append((start, min(following - timedelta(days=1), self.until)))
+            start = following
+        return found
+
+    def spans_apart(self) -> list[InsightsQuery]:
+        """One question per day (or period), newest first."""
+        return [replace(self, since=start, until=end) for start, end in reversed(self.spans)]
+
+    def date_halves(self) -> list[InsightsQuery]:
+        """Two questions of about half the days, newest first; none when it is one day or period."""
+        spans = self.spans
+        if len(spans) == 1:
+            return []
+        middle, _ = spans[len(spans) // 2]
+        return [
+            replace(self, since=middle),
+            replace(self, until=middle - timedelta(days=1)),
+        ]
+
+
+@dataclass(frozen=True)
+class InsightsPart:
+    """A finished piece of an answer. The rows are complete for every day of the query.
+
+    `pulled_at` is when Meta was asked (UTC): numbers are at least as new as that. Attribution
+    windows that Meta refused are no longer in the query.
+    """
+
+    query: InsightsQuery
+    rows: list[Row] = field(repr=False)
+    pulled_at: datetime
+    mode: Mode
+
+
+def check_rows(query: InsightsQuery, rows: Sequence[Row]) -> None:
+    """Raise unless each row is one day (or period) of the window, with an hour label when asked."""
+    expected = {(start.isoformat(), stop.isoformat()) for start, stop in query.spans}
+    hourly = query.grain == "hour"
+    by = "day" if hourly else query.grain
+    for row in rows:
+        start, stop = row.get("date_start"), row.get("date_stop")
+        if (start, stop) not in expected:
+            raise MetaApiError(
+                UNEXPECTED_ROWS,
+                f"asked for {query.since} to {query.until} {by} by {by}, "
+                f"got a row of {start} to {stop}",
+                what=f"insights of act_{query.account_id}",
+                account_id=query.account_id,
+            )
+        if (HOURLY_BREAKDOWN in row) != hourly:
+            raise MetaApiError(
+                UNEXPECTED_ROWS,
+                f"asked for rows by the {query.grain}, got a row "
+                f"{'without' if hourly else 'with'} an hour label",
+                what=f"insights of act_{query.account_id}",
+                account_id=query.account_id,
+            )

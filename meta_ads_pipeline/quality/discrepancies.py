@@ -1,0 +1,63 @@
+"""Discrepancies that persist become alerts: one for each account and check, until it passes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from meta_ads_pipeline.control.alerts import (
+    Alert,
+    Severity,
+    open_alerts,
+    raise_alert,
+    resolve_alerts,
+)
+from meta_ads_pipeline.control.check_results import FailingCheck, failing_checks
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.quality.rulebook import PERSISTS_AFTER, PERSISTS_AFTER_LOOKS, rule_of
+from meta_ads_pipeline.quality.violations import day_ranges
+
+KIND = "discrepancy_persists"
+
+
+def settle_discrepancies(database: Database, now: datetime | None = None) -> list[Alert]:
+    """Raise what has failed on enough runs for long enough; close what passes again.
+
+    Returns what stands. Raises ``DatabaseError`` when the server cannot be reached.
+    """
+    persisting = failing_checks(database, looks=PERSISTS_AFTER_LOOKS, span=PERSISTS_AFTER)
+    standing = [discrepancy_alert(failing) for failing in persisting]
+    for alert in standing:
+        raise_alert(database, alert, now=now)
+    subjects = {alert.subject for alert in standing}
+    for raised in open_alerts(database):
+        if raised.alert.kind == KIND and raised.alert.subject not in subjects:
+            resolve_alerts(database, raised.alert.subject, [KIND], now=now)
+    return standing
+
+
+def discrepancy_alert(failing: FailingCheck) -> Alert:
+    """The alert for one account's check: where, what, since when, what to do.
+
+    Its stage is the number of runs that saw it, by powers of two: news less and less often.
+    """
+    rule = rule_of(failing.asset, failing.check)
+    account = f"act_{failing.account_id}"
+    dates = f" on {day_ranges(failing.days, limit=5)}" if failing.days else ""
+    window = (
+        f"`meta-ads sync --start {failing.days[0]} --end {failing.days[-1]}"
+        f" --account {failing.account_id}` pulls and checks at once. "
+        if failing.days
+        else ""
+    )
+    return Alert(
+        kind=KIND,
+        subject=f"ad account {failing.account_id}: {failing.check} of {failing.asset}",
+        severity=Severity.CRITICAL if rule.severity == "block" else Severity.WARNING,
+        message=(
+            f"{account}: {failing.check} of {failing.asset} fails{dates} since "
+            f"{failing.first_failed_at:%Y-%m-%d %H:%M} UTC, in {failing.times_failed} runs: "
+            f"{failing.message}"
+        ),
+        what_to_do=window + rule.what_to_do,
+        stage=f"{1 << (failing.times_failed.bit_length() - 1)} runs",
+    )

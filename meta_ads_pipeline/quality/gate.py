@@ -1,0 +1,75 @@
+"""The gate between the landed rows and the marts.
+
+Dagster starts dbt when the raw assets are there, whatever their checks have said so far. So the
+checks of the landed insights are evaluated by an asset of its own between both: what it writes to
+``control.check_results``, dbt reads, and what failed stays out of the facts. It holds back single
+account-days, where a blocking check of Dagster's would have stopped all of them.
+"""
+
+from collections import Counter, defaultdict
+from datetime import date
+
+import dagster as dg
+
+from meta_ads_pipeline.control.check_results import blocked_days, record_results
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.partitions import daily_partitions, single_run
+from meta_ads_pipeline.quality.discrepancies import settle_discrepancies
+from meta_ads_pipeline.quality.landed_rows import landed_outcomes
+from meta_ads_pipeline.quality.reconciliation import RECONCILED_ASSETS, update_slices
+from meta_ads_pipeline.quality.rulebook import rule_of
+from meta_ads_pipeline.quality.scope import CheckScope, scope_of
+from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
+
+GATE = dg.AssetKey(["control", "check_results"])
+
+
+def close_gate(database: Database, scope: CheckScope) -> dict[tuple[str, date], str]:
+    """Judge the scope's landed insights; returns the account-days that stay out of the facts.
+
+    With the reason in words. The slices at fault are marked, so that they are pulled again after
+    a delay that grows. Raises ``DatabaseError`` when the server cannot be reached.
+    """
+    for asset in RECONCILED_ASSETS:
+        reasons: dict[tuple[str, date], list[str]] = defaultdict(list)
+        for name, outcome in landed_outcomes(database, asset, scope).items():
+            rule = rule_of(f"raw/{asset}", name)
+            record_results(
+                database,
+                (f"raw/{asset}", name),
+                rule.severity,
+                outcome.days,
+                run_id=scope.run_id,
+            )
+            for result in outcome.days:
+                if result.status == "failed" and rule.severity == "block" and result.event_date:
+                    reasons[result.account_id, result.event_date].append(
+                        f"{name}: {result.message}"
+                    )
+        mismatched = {day: "; ".join(said) for day, said in reasons.items()}
+        update_slices(database, mismatched, (), assets=(asset,))
+    settle_discrepancies(database)
+    return blocked_days(database, scope.account_ids, scope.window.start, scope.window.end)
+
+
+@dg.asset(
+    key=GATE,
+    deps=[dg.AssetKey(["raw", name]) for name in ("ad_accounts", *RECONCILED_ASSETS)],
+    partitions_def=daily_partitions,
+    backfill_policy=single_run,
+    group_name="quality",
+    kinds={"python", "postgres"},
+    description="The gate: which account-days of the landed insights may move into the facts. "
+    "What fails a blocking check stays out until a re-pull passes.",
+    metadata={"dagster/relation_identifier": "control.check_results"},
+)
+def check_results(
+    context: dg.AssetExecutionContext, database: DatabaseResource, meta: MetaAdsResource
+) -> None:
+    """Evaluate and keep the checks of the run's landed insights, before dbt reads them."""
+    held = close_gate(database.database, scope_of(context, database, meta))
+    by_date = Counter(day.isoformat() for _, day in held)
+    for key in context.partition_keys:
+        context.add_asset_metadata({"account_days_held_back": by_date[key]}, partition_key=key)
+    for (account_id, day), reason in sorted(held.items()):
+        context.log.warning(f"act_{account_id} {day} stays out of the facts: {reason}")

@@ -1,0 +1,213 @@
+"""Pull reach, frequency and unique counts of one account: few questions, landed date by date.
+
+They cannot be had by adding, so Meta is asked at every level and for every period that people read:
+account, campaign and ad set by day, 7 days, 28 days and calendar month (see ``raw.periods``). A
+refresh of one date is about 12 calls, 90 days are about 25.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import partial
+from typing import Protocol
+
+from meta_ads_pipeline.control import slices
+from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.slices import SliceKey
+from meta_ads_pipeline.meta_api.calls import Tally
+from meta_ads_pipeline.meta_api.client import AccountRef
+from meta_ads_pipeline.meta_api.fields import Level, Period
+from meta_ads_pipeline.meta_api.insights import InsightsPart
+from meta_ads_pipeline.meta_api.priority import calls_of_priority, carried
+from meta_ads_pipeline.raw.context import Document, PullContext, SliceReport, account_ref
+from meta_ads_pipeline.raw.failures import mark_failed
+from meta_ads_pipeline.raw.load import PulledRows, load_insights
+from meta_ads_pipeline.raw.periods import (
+    KEPT_MONTHS,
+    UNIQUE_NOT_KEPT,
+    Chain,
+    chains,
+    spans_ending,
+)
+from meta_ads_pipeline.raw.tables import REACH_TABLE
+from meta_ads_pipeline.windows import local_today
+
+logger = logging.getLogger(__name__)
+
+LEVELS: tuple[Level, ...] = ("account", "campaign", "adset")
+DATES_AT_ONCE = 92
+"""Dates whose rows are in memory together: a question covers as many days as possible."""
+
+_QUESTIONS_AT_ONCE = 4
+
+
+class ReachReader(Protocol):
+    """The part of ``MetaAdsClient`` that is used here. It may raise ``MetaApiError``."""
+
+    @property
+    def api_version(self) -> str:
+        """The version of the Marketing API that is asked."""
+        ...
+
+    @property
+    def dropped_fields(self) -> Mapping[str, Mapping[str, str]]:
+        """Fields that Meta refused, by kind of request, with its reason."""
+        ...
+
+    def get_reach(
+        self,
+        account: AccountRef,
+        start: date,
+        end: date,
+        *,
+        level: Level,
+        period: Period,
+        unique_counts: bool = True,
+        tally: Tally | None = None,
+    ) -> list[InsightsPart]:
+        """Rows of each period from ``start`` to ``end``, in parts."""
+        ...
+
+
+def pull_reach(
+    database: Database,
+    client: ReachReader,
+    account: Account,
+    dates: Sequence[date],
+    ctx: PullContext,
+) -> list[SliceReport]:
+    """Fetch and replace the slices of ``insights_reach`` for account-local ``dates``, newest first.
+
+    Slices done under the sync are skipped. A slice speaks for the periods that end with its date
+    by the rule of today: a trailing period that was asked for on the morning after stays as it is
+    when its date is pulled again later. Raises the first error (``MetaApiError``,
+    ``psycopg.Error``, ...) after writing the reason on the slices that it left undone; what was
+    landed stays.
+    """
+    if not dates:
+        return []
+    key = SliceKey(account.account_id, REACH_TABLE.asset)
+    today = local_today(account.timezone, ctx.now())
+    with slices.exclusive(database, key, dates) as lock:
+        done = database.run(
+            lambda connection: slices.claim_undone(connection, key, dates, ctx.attempt)
+        )
+        undone = set(dates) - done.keys()
+        reports = [
+            ctx.tell(
+                SliceReport(account.account_id, day, key.asset, skipped=True, row_count=done[day])
+            )
+            for day in sorted(done.keys() & set(dates))
+        ]
+        try:
+            for chunk in newest_first(undone):
+                with calls_of_priority(ctx.priority(chunk[-1], account)):
+                    pulled = _read(client, account, chunk, today)
+                loaded = load_insights(database, account, REACH_TABLE, pulled, ctx.attempt)
+                undone.difference_update(chunk)
+                lock.release(chunk)
+                reports += [
+                    ctx.tell(
+                        SliceReport.of(
+                            *(account.account_id, day, key.asset),
+                            *(loaded.counts[day], loaded.api_calls[day]),
+                        )
+                    )
+                    for day in chunk
+                ]
+        except Exception as error:
+            mark_failed(database, key, undone, ctx.attempt, error)
+            raise
+    return sorted(reports, key=lambda report: report.partition_date)
+
+
+def newest_first(dates: Collection[date]) -> Iterator[list[date]]:
+    """The dates in portions that are asked for and landed in one go."""
+    ordered = sorted(set(dates), reverse=True)
+    for first in range(0, len(ordered), DATES_AT_ONCE):
+        yield ordered[first : first + DATES_AT_ONCE]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question to Meta: a chain of periods at one level."""
+
+    level: Level
+    chain: Chain
+
+
+def questions(dates: Sequence[date], today: date) -> list[Question]:
+    """Every question for these dates: each chain of periods at each level."""
+    return [Question(level, chain) for chain in chains(dates, today) for level in LEVELS]
+
+
+def _read(client: ReachReader, account: Account, dates: Sequence[date], today: date) -> PulledRows:
+    """The complete answer about the dates, some questions at once."""
+    tally = Tally()
+
+    def ask(question: Question) -> list[InsightsPart]:
+        chain = question.chain
+        return client.get_reach(
+            *(account_ref(account), chain.start, chain.end),
+            level=question.level,
+            period=chain.period,
+            unique_counts=chain.has_unique_counts,
+            tally=tally,
+        )
+
+    asked = questions(dates, today)
+    rows: list[Document] = []
+    asked_at = [datetime.now(UTC)]
+    with ThreadPoolExecutor(_QUESTIONS_AT_ONCE, thread_name_prefix="reach") as pool:
+        waiting = [pool.submit(carried(partial(ask, each))) for each in asked]
+        try:
+            for question, answer in zip(asked, waiting, strict=True):
+                parts = answer.result()
+                asked_at += [part.pulled_at for part in parts]
+                rows += _documents(question, parts, client.dropped_fields)
+        finally:
+            for answer in waiting:
+                answer.cancel()
+    spans = [span for day in dates for span in spans_ending(day, today)]
+    forgotten = sorted(set(dates) - {span.end for span in spans})
+    if forgotten:
+        logger.warning(
+            "act_%s: no reach of %s to %s: Meta keeps it for %d months",
+            *(account.account_id, forgotten[0], forgotten[-1], KEPT_MONTHS),
+        )
+    return PulledRows(
+        rows,
+        sorted(dates),
+        client.api_version,
+        min(asked_at),
+        tally.calls,
+        tuple((span.end, span.period) for span in spans),
+    )
+
+
+def _documents(
+    question: Question,
+    parts: Sequence[InsightsPart],
+    dropped: Mapping[str, Mapping[str, str]],
+) -> Iterator[Document]:
+    """The rows with what only the question says of them."""
+    level, chain = question.level, question.chain
+    for part in parts:
+        refused = [name for name in part.query.measures if name in dropped.get(part.query.key, {})]
+        reasons = [f"refused by Meta: {', '.join(refused)}"] if refused else []
+        if not chain.has_unique_counts:
+            reasons.append(UNIQUE_NOT_KEPT)
+        omitted = "; ".join(reasons) or None
+        for row in part.rows:
+            yield {
+                **row,
+                "level": level,
+                "entity_id": row.get(f"{level}_id"),
+                "period": chain.period,
+                "omitted": omitted,
+            }

@@ -1,0 +1,104 @@
+"""dbt from Dagster: dagster-dbt's resource, faster to start, tidier, and never left alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from dagster_dbt import DbtCliInvocation, DbtCliResource, DbtProject
+from packaging.version import Version
+
+from meta_ads_pipeline.settings import get_settings
+from meta_ads_pipeline.transform.dbt_process import PARENT_VARIABLE, main
+
+KEPT_FOLDERS = 5
+"""Of so many dbt invocations the artifacts and logs are kept."""
+
+_PARSED = "partial_parse.msgpack"
+_PROCESS = main.__module__
+
+
+class DbtCli(DbtCliResource):
+    """The dbt of this environment, wherever PATH points.
+
+    Artifacts and logs go to a folder per invocation under ``META_ADS_HOME/dbt``, of which the last
+    few are kept; each begins with what the one before it has parsed.
+    """
+
+    @cached_property
+    def _cli_version(self) -> Version:
+        # dagster-dbt runs `dbt --version`: 2 s, and dbt looks for newer releases on the internet.
+        return Version(metadata.version("dbt-core"))
+
+    def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> Any:
+        """None: only dagster-dbt's own row counts and column metadata would need one."""
+
+    def cli(
+        self,
+        args: Sequence[str],
+        *,
+        context: Any = None,
+        target_path: Path | None = None,
+        **options: Any,
+    ) -> DbtCliInvocation:
+        """Start dbt. dagster-dbt's documentation has the arguments."""
+        if target_path is None:
+            run = "manual" if context is None else context.run.run_id[:8]
+            target_path = new_folder(
+                get_settings().home / "dbt", run, Path(self.project_dir) / "target" / _PARSED
+            )
+        os.environ[PARENT_VARIABLE] = str(os.getpid())
+        return super().cli(args, context=context, target_path=target_path, **options)
+
+    @contextmanager
+    def running(self, args: Sequence[str], *, context: Any = None) -> Iterator[DbtCliInvocation]:
+        """dbt for as long as the block lasts: whoever leaves early stops it."""
+        invocation = self.cli(args, context=context)
+        try:
+            yield invocation
+        finally:
+            if invocation.process.poll() is None:
+                invocation.process.kill()
+                invocation.process.wait()
+
+
+def dbt_cli(project: DbtProject) -> DbtCli:
+    """dbt as a process that ends with this one."""
+    return DbtCli(
+        project_dir=str(project.project_dir),
+        profiles_dir=str(project.profiles_dir),
+        dbt_executable=sys.executable,
+        global_config_flags=["-m", _PROCESS],
+    )
+
+
+def new_folder(parent: Path, name: str, parsed: Path) -> Path:
+    """A folder for one invocation; the oldest ones beside it go.
+
+    In it is what the newest of them has parsed, else the file ``parsed`` if it exists: dbt parses
+    only what has changed since, or everything (5 s) when that was for another database.
+    """
+    earlier = sorted(parent.glob("*-*"), key=_changed_at)
+    for old in earlier[: max(0, len(earlier) - KEPT_FOLDERS + 1)]:
+        shutil.rmtree(old, ignore_errors=True)
+    folder = parent / f"{name}-{uuid.uuid4().hex[:7]}"
+    folder.mkdir(parents=True)
+    for candidate in (*(path / _PARSED for path in reversed(earlier)), parsed):
+        with suppress(FileNotFoundError):
+            shutil.copy(candidate, folder / _PARSED)
+            break
+    return folder
+
+
+def _changed_at(path: Path) -> float:
+    with suppress(FileNotFoundError):  # another process tidies up, too
+        return path.stat().st_mtime
+    return 0.0

@@ -1,0 +1,63 @@
+"""Governors of one app on one database and a clock of the test's own, as processes have them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
+from meta_ads_pipeline.meta_api.priority import current_priority
+from meta_ads_pipeline.meta_api.shared_governor import PostgresGovernor
+from meta_ads_pipeline.meta_api.usage import Usage, UseCase
+from tests.meta_api.clock import VirtualClock
+
+INSIGHTS, MANAGEMENT = UseCase.INSIGHTS, UseCase.MANAGEMENT
+DEVELOPMENT = "development_access"
+
+MakeGovernor = Callable[..., PostgresGovernor]
+
+
+def spent(database: Database, connection: str = "c1") -> tuple[int, int]:
+    """Calls and wasted calls that are written down for a connection."""
+    with database.connect() as session:
+        row = session.execute(
+            "select coalesce(sum(calls), 0)::int as calls, coalesce(sum(wasted), 0)::int as wasted"
+            " from control.call_counts where connection = %s",
+            [connection],
+        ).fetchone()
+    assert row is not None
+    return row["calls"], row["wasted"]
+
+
+def limit(code: int, seconds: float | None = None, subcode: int | None = None) -> MetaApiError:
+    return error_from_envelope(
+        {"code": code, "error_subcode": subcode, "message": "limit"},
+        http_status=400,
+        account_id="1",
+        regain_seconds=seconds,
+    )
+
+
+def call(
+    governor: PostgresGovernor,
+    clock: VirtualClock,
+    account: str | None = "1",
+    use_case: UseCase = INSIGHTS,
+    usage: Usage | None = None,
+    error: MetaApiError | None = None,
+    calls: int = 1,
+) -> float:
+    """One call; how long it had to wait."""
+    before = clock()
+    governor.before_call(account, use_case, calls)
+    waited = clock() - before
+    governor.after_call(account, use_case, usage or Usage(), error, calls)
+    return waited
+
+
+def wait_of(governor: PostgresGovernor, account: str = "1", calls: int = 1) -> float:
+    """How long the next call would have to wait; it is not made."""
+    wait = governor._wait(account, INSIGHTS, calls, current_priority())
+    if wait <= 0:
+        governor.not_made(account)
+    return wait
