@@ -7,148 +7,44 @@ is pulled once with the faults and once after they are mended; dbt builds twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.check_results import record_results
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
-from meta_ads_pipeline.meta_api.insights import InsightsPart
 from meta_ads_pipeline.quality.checks import check_of
 from meta_ads_pipeline.quality.gate import close_gate
 from meta_ads_pipeline.quality.rulebook import ENTITIES, RULES
 from meta_ads_pipeline.quality.scope import CheckScope
-from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts, pull_entities, pull_insights
+from meta_ads_pipeline.raw.pull import PullContext, pull_entities
 from meta_ads_pipeline.simulator.config import DEFAULT_TOKEN, SimulatorConfig
 from meta_ads_pipeline.simulator.server import SimulatorServer
 from meta_ads_pipeline.windows import DateWindow
 from tests.conftest import TEST_MARKETS
 
-from .warehouse import INSIGHTS, Warehouse
+from .faulty_world import (
+    Plant,
+    World,
+    by_a_hundred,
+    level_fault,
+    misread,
+    miswritten,
+    nothing,
+    restated_but_read_in_part,
+    second_page_lost,
+    through_binary_cents,
+)
+from .warehouse import Warehouse
 
 pytestmark = pytest.mark.slow
 
 FIRST = date(2026, 10, 1)
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-Rows = list[dict[str, Any]]
-
-
-class Misreader:
-    """The real client; what it reads of insights is changed before the loader sees it."""
-
-    def __init__(self, client: MetaAdsClient, change: Callable[[Rows], Rows]) -> None:
-        self._client = client
-        self._change = change
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-    def iter_insights(self, *arguments: Any, **options: Any) -> Iterator[InsightsPart]:
-        """The real parts with changed rows."""
-        for part in self._client.iter_insights(*arguments, **options):
-            yield replace(part, rows=self._change(part.rows))
-
-
-@dataclass
-class World:
-    """The simulator, the real client and the warehouse between which faults are planted."""
-
-    warehouse: Warehouse
-    server: SimulatorServer
-    client: MetaAdsClient
-    accounts: Mapping[str, Account] = field(default_factory=dict)
-
-    def land_accounts(self) -> None:
-        """Make the accounts known, by currency."""
-        context = PullContext(sync_id="accounts", run_id="run")
-        landed = pull_ad_accounts(self.warehouse.database, self.client, ctx=context)
-        self.accounts = {account.currency: account for account in landed}
-
-    def pull(
-        self,
-        account: Account,
-        dates: Sequence[date],
-        sync_id: str,
-        assets: Sequence[str] = INSIGHTS,
-        change: Callable[[Rows], Rows] | None = None,
-    ) -> None:
-        """Read and land; ``change`` is the bug between both."""
-        reader = self.client if change is None else Misreader(self.client, change)
-        context = PullContext(sync_id=sync_id, run_id="run")
-        for asset in assets:
-            pull_insights(self.warehouse.database, reader, account, asset, dates, context)
-
-    def tamper(self, statement: str, account: Account, day: date) -> None:
-        """Change landed rows of an account-day (``{where}``); at least one must be concerned."""
-        where = f"account_id = '{account.account_id}' and event_date = '{day}'"
-        with self.warehouse.database.connect() as connection:
-            assert connection.execute(statement.format(where=where).encode()).rowcount > 0
-
-    def an_ad(self, account: Account, day: date) -> str:
-        """The ad that spent most on the day."""
-        rows = self.server.control.truth(account.account_id, day, day, by_ad=True)
-        return str(max(rows, key=lambda row: Decimal(row["spend"]))["ad_id"])
-
-
-Plant = Callable[[World, Account, date], None]
-
-
-def misread(asset: str, change: Callable[[Rows], Rows]) -> Plant:
-    """A bug between the client and the loader in one of the three pulls."""
-
-    def plant(world: World, account: Account, day: date) -> None:
-        world.pull(account, [day], "faulty", [asset], change)
-
-    return plant
-
-
-def miswritten(statement: str) -> Plant:
-    """A bug of the loader: other rows land than were read."""
-
-    def plant(world: World, account: Account, day: date) -> None:
-        world.tamper(statement, account, day)
-
-    return plant
-
-
-def level_fault(level: str, action: str, *, one_ad: bool = False) -> Plant:
-    """Meta's own answer at one level is wrong."""
-
-    def plant(world: World, account: Account, day: date) -> None:
-        ad_id = world.an_ad(account, day) if one_ad else None
-        world.server.control.plant_level_fault(
-            account.account_id, level, action, ad_id=ad_id, day=day
-        )
-        world.pull(account, [day], "faulty")
-
-    return plant
-
-
-def restated_but_read_in_part(world: World, account: Account, day: date) -> None:
-    """Meta restates the day; only the account's total is read again."""
-    world.server.control.restate(account.account_id, [day], "1.5")
-    world.pull(account, [day], "faulty", ["account_totals"])
-
-
-def _second_page_lost(rows: Rows) -> Rows:
-    return rows[: len(rows) // 2]
-
-
-def _through_binary_cents(rows: Rows) -> Rows:
-    return [row | {"spend": str(int(float(row["spend"]) * 100) / 100)} for row in rows]
-
-
-def _by_a_hundred(rows: Rows) -> Rows:
-    return [row | {"spend": str(Decimal(row["spend"]) / 100)} for row in rows]
-
-
-def _nothing(rows: Rows) -> Rows:
-    return []
 
 
 TWICE = "actions = actions || actions"
@@ -176,7 +72,7 @@ class Fault:
 FAULTS = (
     Fault(
         "a dropped page",
-        misread("insights_hourly", _second_page_lost),
+        misread("insights_hourly", second_page_lost),
         RECONCILIATION,
         "spend: hours are -",
     ),
@@ -215,7 +111,7 @@ FAULTS = (
     ),
     Fault(
         "a float, cents off",
-        misread("insights_hourly", _through_binary_cents),
+        misread("insights_hourly", through_binary_cents),
         RECONCILIATION,
         "spend: hours are -",
     ),
@@ -227,21 +123,21 @@ FAULTS = (
     ),
     Fault(
         "a wrong offset currency",
-        misread("insights_hourly", _by_a_hundred),
+        misread("insights_hourly", by_a_hundred),
         RECONCILIATION,
         "spend: hours are -",
         currency="JPY",
     ),
     Fault(
         "a wrong offset currency in all three pulls",
-        lambda world, account, day: world.pull(account, [day], "faulty", change=_by_a_hundred),
+        lambda world, account, day: world.pull(account, [day], "faulty", change=by_a_hundred),
         "raw/account_totals schema",
         "spend is whole in a currency without decimals",
         currency="JPY",
     ),
     Fault(
         "a swallowed empty day",
-        misread("insights_hourly", _nothing),
+        misread("insights_hourly", nothing),
         RECONCILIATION,
         "impressions: hours are -",
     ),
@@ -404,7 +300,7 @@ def test_a_planted_fault_is_caught_held_and_mended(outcome: Outcome, fault: Faul
     assert outcome.mended.spend[place] == outcome.truth[place] > 0
 
 
-def test_nothing_else_is_called_wrong(outcome: Outcome) -> None:
+def testnothing_else_is_called_wrong(outcome: Outcome) -> None:
     """An alarm on a sound account-day would teach people to look away."""
     planted = {(outcome.accounts[fault.currency].account_id, day_of(fault)) for fault in FAULTS}
     sound = outcome.faulty.caught.keys() - planted
