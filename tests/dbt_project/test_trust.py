@@ -7,6 +7,8 @@ from decimal import Decimal
 
 import pytest
 
+from meta_ads_pipeline.control.check_results import DayResult, record_results
+
 from .warehouse import AdDay, Warehouse
 
 DAY = date(2026, 11, 19)
@@ -96,6 +98,13 @@ def test_restatements_and_freshness(warehouse: Warehouse, monkeypatch: pytest.Mo
     )
     assert [first["days_after"], second["days_after"]] == [2, 3], "by New York's calendar"
     assert (second["old_value"], second["change"]) == (None, 0)
+    record_results(
+        warehouse.database,
+        ("raw/insights_hourly", "schema"),
+        "block",
+        [DayResult("1", DAY, "failed", violations=1)],
+        run_id="a run",
+    )
     with warehouse.database.connect() as connection:
         connection.execute("set meta_ads.now = '2026-11-21T04:00Z'")
         one, two = connection.execute(
@@ -104,5 +113,5 @@ def test_restatements_and_freshness(warehouse: Warehouse, monkeypatch: pytest.Mo
     assert one["last_hour_at"] == datetime(2026, 11, 20, 4, tzinfo=UTC)
     assert (one["data_lag_minutes"], one["pull_lag_minutes"]) == (23 * 60, 60)
     assert (one["missing_days"], one["missing_dates"]) == (1, "2026-11-17")
-    assert (one["is_late"], one["held_days"]) == (False, 0)
-    assert (two["missing_days"], two["held_days"]) == (0, 1)
+    assert (one["is_late"], one["held_days"]) == (False, 1), "by a check of landed rows"
+    assert (two["missing_days"], two["held_days"]) == (0, 1), "by reconciliation"

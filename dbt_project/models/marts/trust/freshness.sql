@@ -41,11 +41,20 @@ gaps as (
 
 held as (
     select
-        account_id,
-        count(distinct event_date) as held_days
-    from {{ ref('reconciliation') }}
-    where status in ('mismatch', 'incomplete')
-    group by account_id
+        pulled.account_id,
+        count(*) as held_days
+    from (
+        select
+            account_id,
+            event_date
+        from {{ ref('reconciliation') }}
+        except
+        select
+            account_id,
+            event_date
+        from {{ ref('int_meta__agreed_account_days') }}
+    ) as pulled
+    group by pulled.account_id
 )
 
 select
