@@ -296,9 +296,14 @@ def main() -> bool:
 
 
 def _asset_of(call: dict[str, Any]) -> str | None:
-    """The asset that a call for insights is about; None for another call, and for ids only."""
+    """The asset that a call for insights is about; None for another call, and for ids only.
+
+    Reach is left out: two of its dates may share a period.
+    """
     params = call["params"]
     if call["edge"] not in {"insights", "insights_report"} or "time_range" not in params:
+        return None
+    if "unique_clicks" in str(params.get("fields")):
         return None
     if params.get("level") == "account":
         return "account_totals"

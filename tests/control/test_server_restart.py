@@ -247,9 +247,9 @@ def test_entities_land_though_the_server_was_killed(server, database):
     ]
     listing = reader._list
 
-    def kill_then_list(kind):
+    def kill_then_list(*asked):
         kill(server)
-        return listing(kind)
+        return listing(*asked)
 
     reader._list = kill_then_list
     (report,) = pull_entities(

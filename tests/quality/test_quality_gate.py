@@ -150,7 +150,9 @@ def test_one_run_evaluates_the_landed_rows_once(world: Landing, scope: CheckScop
 
 
 def test_dbt_starts_after_the_gate_and_the_gate_after_the_landed_rows():
-    graph = build_defs().resolve_asset_graph()
+    # With an instance of its own: Dagster would ask that of an earlier test, which is gone.
+    with dg.DagsterInstance.ephemeral():
+        graph = build_defs().resolve_asset_graph()
     facts = graph.get(dg.AssetKey(["marts", "metric_facts"]))
     gate = graph.get(GATE)
     assert GATE in facts.parent_keys
