@@ -37,13 +37,13 @@ from meta_ads_pipeline.control.accounts import Account, save_accounts
 from meta_ads_pipeline.control.database import Database, export_environment
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
 from meta_ads_pipeline.control.slices import Attempt
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.meta_api.fields import insights_fields
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
 from meta_ads_pipeline.raw.normalize import HOUR_KEY
-from meta_ads_pipeline.raw.tables import INSIGHTS_TABLES
-from meta_ads_pipeline.simulator.generator import FleetConfig, GeneratedAccount, generate
-from meta_ads_pipeline.simulator.insights import InsightsQuery, run
-from meta_ads_pipeline.simulator.local_time import hour_minutes
+from meta_graph_simulator.accounts.generator import FleetConfig, GeneratedAccount, generate
+from meta_graph_simulator.accounts.local_time import hour_minutes
+from meta_graph_simulator.insights.run import InsightsQuery, run
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LAST = date(2026, 11, 17)

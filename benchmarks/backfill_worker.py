@@ -19,13 +19,13 @@ from datetime import date
 from functools import partial
 
 from meta_ads_pipeline.control.accounts import Account
-from meta_ads_pipeline.control.connections import Connection
 from meta_ads_pipeline.control.database import Database, open_database
 from meta_ads_pipeline.control.syncs import open_sync
-from meta_ads_pipeline.meta_api.brief_budget import app_of
-from meta_ads_pipeline.meta_api.connected import ConnectedClients, clients_for
+from meta_ads_pipeline.credentials.brief_budget import app_of
+from meta_ads_pipeline.credentials.clients import ConnectedClients, clients_for
+from meta_ads_pipeline.credentials.connections import Connection
 from meta_ads_pipeline.meta_api.fields import Kind
-from meta_ads_pipeline.meta_api.shared_governor import PostgresGovernor
+from meta_ads_pipeline.rate_limit.limiter import PostgresRateLimiter
 from meta_ads_pipeline.raw.context import PullContext, SliceReport
 from meta_ads_pipeline.raw.pull import (
     for_each_account,
@@ -84,8 +84,8 @@ def backfill(
 def fast_clients(settings: Settings, database: Database, clock: FastClock) -> ConnectedClients:
     """The connections' clients, with every wait and every limit on the fast clock."""
 
-    def governor(connection: Connection) -> PostgresGovernor:
-        return PostgresGovernor(
+    def rate_limiter(connection: Connection) -> PostgresRateLimiter:
+        return PostgresRateLimiter(
             database,
             app=app_of(settings, connection),
             connection_id=connection.connection_id,
@@ -95,7 +95,7 @@ def fast_clients(settings: Settings, database: Database, clock: FastClock) -> Co
         )
 
     return clients_for(
-        settings, database, governor_for=governor, clock=clock.now, sleep=clock.sleep
+        settings, database, rate_limiter_for=rate_limiter, clock=clock.now, sleep=clock.sleep
     )
 
 

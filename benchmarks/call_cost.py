@@ -21,10 +21,10 @@ from meta_ads_pipeline.attribution import LIVE_WINDOWS
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
+from meta_ads_pipeline.control.report_runs import PostgresJobStore
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.fields import Kind
-from meta_ads_pipeline.meta_api.shared_governor import PostgresGovernor
-from meta_ads_pipeline.meta_api.stored_jobs import PostgresJobStore
+from meta_ads_pipeline.rate_limit.limiter import PostgresRateLimiter
 from meta_ads_pipeline.raw.context import REFRESH_RECENT, REFRESH_TODAY
 from meta_ads_pipeline.raw.pull import (
     PullContext,
@@ -32,8 +32,8 @@ from meta_ads_pipeline.raw.pull import (
     pull_entities,
     pull_insights,
 )
-from meta_ads_pipeline.simulator.config import DEFAULT_TOKEN, SimulatorConfig
-from meta_ads_pipeline.simulator.server import SimulatorServer
+from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig
+from meta_graph_simulator.http.server import SimulatorServer
 
 PAGE = 500
 TARGET = 1.2
@@ -167,18 +167,18 @@ def main() -> bool:
         database.migrate()
         try:
             with SimulatorServer(config) as simulator:
-                governor = PostgresGovernor(database, app="bench", connection_id="bench")
+                rate_limiter = PostgresRateLimiter(database, app="bench", connection_id="bench")
                 with MetaAdsClient(
                     access_token=DEFAULT_TOKEN,
                     graph_url=simulator.url,
-                    governor=governor,
+                    rate_limiter=rate_limiter,
                     job_store=PostgresJobStore(database),
                     attribution_windows=LIVE_WINDOWS,
                 ) as client:
                     ctx = PullContext("accounts", "run-0")
                     (account,) = pull_ad_accounts(database, client, ctx=ctx)
                     costs = measure(Scene(database, client, simulator, account))
-                governor.close()
+                rate_limiter.close()
         finally:
             database.dispose()
             server.release()

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meta_ads_pipeline.simulator.source import (
+from meta_graph_simulator.accounts.source import (
     CLICKS,
     HOURS_PER_DAY,
     IMPRESSIONS,

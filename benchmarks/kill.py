@@ -34,9 +34,9 @@ from benchmarks.truth import (
 )
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
-from meta_ads_pipeline.simulator.config import DEFAULT_TOKEN, SimulatorConfig
-from meta_ads_pipeline.simulator.process import SimulatorProcess
 from meta_ads_pipeline.windows import DateWindow
+from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig
+from meta_graph_simulator.http.process import SimulatorProcess
 
 VICTIMS = ("worker", "postgres", "simulator")
 KILLS = 50

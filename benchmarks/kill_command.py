@@ -23,9 +23,9 @@ from pathlib import Path
 import psutil
 
 from benchmarks.kill import Killing, KillReport, sync_command
-from meta_ads_pipeline.simulator.config import SimulatorConfig
-from meta_ads_pipeline.simulator.process import SimulatorProcess
 from meta_ads_pipeline.windows import DateWindow
+from meta_graph_simulator.config import SimulatorConfig
+from meta_graph_simulator.http.process import SimulatorProcess
 
 GROUP, COMMAND, POSTGRES = "process group", "command alone", "Postgres"
 DURING_DBT, ANY_TIME = "during dbt", "at any time"

@@ -10,13 +10,13 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from meta_ads_pipeline.automation.changing_days import RefreshPass, plan_pass
-from meta_ads_pipeline.automation.refresh import recent_window
+from meta_ads_pipeline.automation.windows import recent_window
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.refresh_decisions import count_calls
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.insights import InsightsPart
-from meta_ads_pipeline.meta_api.limits import BudgetRules
+from meta_ads_pipeline.rate_limit.limits import BudgetRules
 from meta_ads_pipeline.raw.context import (
     REFRESH_CHANGING,
     REFRESH_RECENT,
@@ -25,8 +25,8 @@ from meta_ads_pipeline.raw.context import (
     PullContext,
 )
 from meta_ads_pipeline.raw.pull import pull_ad_accounts, pull_entities, pull_insights
-from meta_ads_pipeline.simulator.server import SimulatorServer
 from meta_ads_pipeline.windows import begun, local_today
+from meta_graph_simulator.http.server import SimulatorServer
 
 INSIGHTS = ("insights_daily", "insights_hourly", "account_totals")  # as the job orders them
 

@@ -27,11 +27,11 @@ from benchmarks.replay import Replay, dbt_at, instants
 from meta_ads_pipeline.control.database import Database, export_environment
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
-from meta_ads_pipeline.meta_api.limits import BudgetRules
+from meta_ads_pipeline.rate_limit.limits import BudgetRules
 from meta_ads_pipeline.raw.context import REFRESH_CHANGING, REFRESH_RECENT
-from meta_ads_pipeline.simulator.config import DEFAULT_TOKEN, SimulatorConfig
-from meta_ads_pipeline.simulator.server import SimulatorServer
 from meta_ads_pipeline.windows import SETTLED_AFTER_DAYS, local_today
+from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig
+from meta_graph_simulator.http.server import SimulatorServer
 
 PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
 FIRST = date(2026, 9, 20)

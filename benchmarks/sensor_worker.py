@@ -20,8 +20,8 @@ from meta_ads_pipeline.automation.retries import retry_at
 from meta_ads_pipeline.automation.sensors import backfill_gaps, open_slices, retry_failed_slices
 from meta_ads_pipeline.cli.runtime import running
 from meta_ads_pipeline.control.database import Database, open_database
+from meta_ads_pipeline.credentials.clients import ConnectedClients
 from meta_ads_pipeline.definitions import build_defs
-from meta_ads_pipeline.meta_api.connected import ConnectedClients
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.settings import get_settings
 

@@ -32,9 +32,9 @@ from benchmarks.truth import (
 )
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
-from meta_ads_pipeline.simulator.config import SimulatorConfig, TokenSpec
-from meta_ads_pipeline.simulator.process import SimulatorProcess
 from meta_ads_pipeline.windows import DateWindow
+from meta_graph_simulator.config import SimulatorConfig, TokenSpec
+from meta_graph_simulator.http.process import SimulatorProcess
 
 TOKEN = "EAAstormtokenstormtokenstorm"
 MOST_STARTS = 12

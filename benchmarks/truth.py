@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.simulator.control_client import ControlClient
 from meta_ads_pipeline.windows import DateWindow
+from meta_graph_simulator.http.control_client import ControlClient
 
 Numbers: TypeAlias = tuple[Decimal, int, int, int]
 """Spend in major units, impressions, clicks, link clicks."""

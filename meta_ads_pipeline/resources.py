@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from meta_ads_pipeline.control.database import Database, export_environment, open_database
+from meta_ads_pipeline.credentials.clients import ConnectedClients, clients_for
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
-from meta_ads_pipeline.meta_api.connected import ConnectedClients, clients_for
 from meta_ads_pipeline.settings import get_settings
 
 if TYPE_CHECKING:

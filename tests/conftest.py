@@ -32,8 +32,8 @@ from meta_ads_pipeline.control.database import Database  # noqa: E402
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres  # noqa: E402
 from meta_ads_pipeline.meta_api.client import MetaAdsClient  # noqa: E402
 from meta_ads_pipeline.settings import Settings  # noqa: E402
-from meta_ads_pipeline.simulator.config import DEFAULT_TOKEN, SimulatorConfig  # noqa: E402
-from meta_ads_pipeline.simulator.server import SimulatorServer  # noqa: E402
+from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig  # noqa: E402
+from meta_graph_simulator.http.server import SimulatorServer  # noqa: E402
 from tests.meta_app import meta, meta_server  # noqa: E402, F401 - fixtures for all tests
 
 # A developer's .env is not the tests' business either.

@@ -12,15 +12,15 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
 from meta_ads_pipeline.control.accounts import Account
-from meta_ads_pipeline.control.connection_accounts import choose_accounts
-from meta_ads_pipeline.control.connection_tokens import read_token
-from meta_ads_pipeline.control.connections import Connection, save_connection
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.control.vault import TokenVault
-from meta_ads_pipeline.meta_api.validation import inspect
+from meta_ads_pipeline.credentials.checks import inspect
+from meta_ads_pipeline.credentials.connection_accounts import choose_accounts
+from meta_ads_pipeline.credentials.connection_tokens import read_token
+from meta_ads_pipeline.credentials.connections import Connection, save_connection
+from meta_ads_pipeline.credentials.vault import TokenVault
 from meta_ads_pipeline.settings import Settings
-from meta_ads_pipeline.simulator.config import SimulatorConfig, TokenSpec
-from meta_ads_pipeline.simulator.server import SimulatorServer
+from meta_graph_simulator.config import SimulatorConfig, TokenSpec
+from meta_graph_simulator.http.server import SimulatorServer
 
 APP_ID, APP_SECRET = "4242424242", "0123456789abcdef0123456789abcdef"
 PERSON, SYSTEM = "EAApersonToken0123456789abcdef", "EAAsystemToken0123456789abcdef"

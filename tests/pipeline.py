@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.simulator import SimulatorServer
+from meta_graph_simulator import SimulatorServer
 
 
 @dataclass

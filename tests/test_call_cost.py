@@ -15,7 +15,7 @@ from meta_ads_pipeline.control.alerts import open_alerts
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.meta_api.calls import RetryPolicy
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
-from meta_ads_pipeline.meta_api.shared_governor import PostgresGovernor
+from meta_ads_pipeline.rate_limit.limiter import PostgresRateLimiter
 from meta_ads_pipeline.raw.pull import (
     FanOut,
     PullContext,
@@ -24,9 +24,9 @@ from meta_ads_pipeline.raw.pull import (
     pull_ad_accounts,
     pull_insights,
 )
-from meta_ads_pipeline.simulator.config import DEFAULT_TOKEN, SimulatorConfig
-from meta_ads_pipeline.simulator.server import SimulatorServer
-from tests.meta_api.governors import spent
+from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig
+from meta_graph_simulator.http.server import SimulatorServer
+from tests.rate_limit.limiters import spent
 
 
 def test_pulls_cost_the_fewest_calls(
@@ -81,13 +81,13 @@ def test_a_block_of_forty_minutes_costs_a_call_per_hint_and_no_other_account(
     database: Database, own_simulator: SimulatorServer, has_hints: bool
 ) -> None:
     control, time = own_simulator.control, SimulatedTime(own_simulator)
-    governor = PostgresGovernor(
+    rate_limiter = PostgresRateLimiter(
         database, app="app", connection_id="c1", clock=time, sleep=time.sleep
     )
     with MetaAdsClient(
         access_token=DEFAULT_TOKEN,
         graph_url=own_simulator.url,
-        governor=governor,
+        rate_limiter=rate_limiter,
         retry_policy=RetryPolicy(),
         clock=time,
         sleep=time.sleep,
@@ -142,7 +142,7 @@ def test_a_block_of_forty_minutes_costs_a_call_per_hint_and_no_other_account(
     gaps = [b["at"] - a["at"] for a, b in pairwise(refused)]
     assert all(gap >= 29 for gap in gaps)
     assert len(calls) - len(refused) == 3
-    governor.flush()
+    rate_limiter.flush()
     assert spent(database)[1] == len(refused)
     assert open_alerts(database) == []  # the block's alert went with it
     truth = control.truth(blocked.account_id, dates[0], dates[-1])

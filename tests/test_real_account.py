@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from meta_ads_pipeline.simulator import SimulatorConfig, SimulatorServer
+from meta_graph_simulator import SimulatorConfig, SimulatorServer
 from tests.conftest import copy_of_template
 from tests.pipeline import Pipeline
 

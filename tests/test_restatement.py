@@ -24,10 +24,10 @@ from meta_ads_pipeline.control.database import export_environment
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.raw.context import REFRESH_RECENT
 from meta_ads_pipeline.raw.pull_insights import consecutive_windows
-from meta_ads_pipeline.simulator.config import DEFAULT_TOKEN, SimulatorConfig
-from meta_ads_pipeline.simulator.server import SimulatorServer
-from meta_ads_pipeline.simulator.source import METRICS
 from meta_ads_pipeline.windows import is_settled, local_today
+from meta_graph_simulator.accounts.source import METRICS
+from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig
+from meta_graph_simulator.http.server import SimulatorServer
 from tests.conftest import copy_of_template
 from tests.dbt_project.warehouse import Warehouse, failures
 

@@ -20,8 +20,8 @@ from psycopg import sql
 
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.settings import PROJECT_ROOT
-from meta_ads_pipeline.simulator import SimulatorConfig, SimulatorServer
-from meta_ads_pipeline.simulator.config import TokenSpec
+from meta_graph_simulator import SimulatorConfig, SimulatorServer
+from meta_graph_simulator.config import TokenSpec
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

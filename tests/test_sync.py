@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meta_ads_pipeline.simulator import SimulatorConfig, SimulatorServer
+from meta_graph_simulator import SimulatorConfig, SimulatorServer
 from tests.conftest import TEST_MARKETS, copy_of_template
 from tests.pipeline import Pipeline
 

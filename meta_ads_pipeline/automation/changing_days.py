@@ -21,13 +21,13 @@ from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.refresh_decisions import Decision
 from meta_ads_pipeline.control.slices import SliceKey
-from meta_ads_pipeline.meta_api.limits import BudgetRules, hourly_limit
-from meta_ads_pipeline.meta_api.planner import PlanLimits
-from meta_ads_pipeline.meta_api.priority import Priority
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
+from meta_ads_pipeline.meta_api.request_planner import PlanLimits
+from meta_ads_pipeline.rate_limit.limits import BudgetRules, hourly_limit
+from meta_ads_pipeline.rate_limit.priority import Priority
 from meta_ads_pipeline.raw.change_rates import ChangeRates, change_rates, closed_at, found_since
 from meta_ads_pipeline.raw.expected_rows import expected_rows_per_day
 from meta_ads_pipeline.raw.pull_insights import consecutive_windows
-from meta_ads_pipeline.raw.tables import INSIGHTS_TABLES
 from meta_ads_pipeline.windows import SETTLED_AFTER_DAYS, DateWindow, local_today
 
 WORTH_A_CALL = 0.03

@@ -4,10 +4,10 @@ import dagster as dg
 
 from meta_ads_pipeline.automation.changing_days import plan_pass
 from meta_ads_pipeline.automation.jobs import changing_days_job
-from meta_ads_pipeline.automation.refresh import range_tags
 from meta_ads_pipeline.automation.runs import unfinished_run
 from meta_ads_pipeline.automation.schedules import known_accounts
-from meta_ads_pipeline.meta_api.limits import BudgetRules
+from meta_ads_pipeline.automation.windows import range_tags
+from meta_ads_pipeline.rate_limit.limits import BudgetRules
 from meta_ads_pipeline.raw.assets import ACCOUNTS_TAG, SYNC_TAG
 from meta_ads_pipeline.raw.context import REFRESH_CHANGING, REFRESH_RECENT
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource

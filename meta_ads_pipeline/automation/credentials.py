@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from meta_ads_pipeline.meta_api.token_refresh import RenewalOutcome, refresh_due_connections
-from meta_ads_pipeline.meta_api.validation import connections_in_use
+from meta_ads_pipeline.credentials.checks import connections_in_use
+from meta_ads_pipeline.credentials.renewal import RenewalOutcome, refresh_due_connections
 from meta_ads_pipeline.resources import DatabaseResource
 from meta_ads_pipeline.settings import get_settings
 

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 import dagster as dg
 
 from meta_ads_pipeline.automation.jobs import reach_job
-from meta_ads_pipeline.automation.refresh import range_tags, reach_is_due, reach_window
 from meta_ads_pipeline.automation.runs import unfinished_run
 from meta_ads_pipeline.automation.schedules import known_accounts
+from meta_ads_pipeline.automation.windows import range_tags, reach_is_due, reach_window
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.gaps import REACH

@@ -11,14 +11,14 @@ from datetime import datetime
 import dagster as dg
 
 from meta_ads_pipeline.automation.jobs import entities_job, refresh_job
-from meta_ads_pipeline.automation.refresh import (
+from meta_ads_pipeline.automation.runs import unfinished_run
+from meta_ads_pipeline.automation.windows import (
     cron_for,
     is_due,
     range_tags,
     recent_window,
     today_window,
 )
-from meta_ads_pipeline.automation.runs import unfinished_run
 from meta_ads_pipeline.control.accounts import Account, active_accounts
 from meta_ads_pipeline.raw.context import REFRESH_RECENT, REFRESH_TODAY
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource

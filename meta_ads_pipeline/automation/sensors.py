@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from meta_ads_pipeline.automation.jobs import reach_job, sync_job
-from meta_ads_pipeline.automation.refresh import range_tags
 from meta_ads_pipeline.automation.retries import OpenSlice, RetryPlan, next_retry
 from meta_ads_pipeline.automation.runs import (
     overlapping_run,
@@ -15,6 +14,7 @@ from meta_ads_pipeline.automation.runs import (
     unfinished_run_ids,
 )
 from meta_ads_pipeline.automation.slice_alerts import settle_slice_alerts
+from meta_ads_pipeline.automation.windows import range_tags
 from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.gaps import REACH, find_gaps, next_batch

@@ -87,16 +87,16 @@ def _is_known(error: Exception) -> bool:
     from meta_ads_pipeline.cli.connect import ConnectError
     from meta_ads_pipeline.cli.runtime import SimulatorError
     from meta_ads_pipeline.control.accounts import UnknownAccountError
-    from meta_ads_pipeline.control.connections import (
-        ConnectionInUseError,
-        ConnectionNotFoundError,
-    )
     from meta_ads_pipeline.control.database import DatabaseError
     from meta_ads_pipeline.control.dead_letters import DeadLetterNotFoundError
     from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgresError
-    from meta_ads_pipeline.control.vault import VaultError
+    from meta_ads_pipeline.credentials.checks import AppCredentialsError
+    from meta_ads_pipeline.credentials.connections import (
+        ConnectionInUseError,
+        ConnectionNotFoundError,
+    )
+    from meta_ads_pipeline.credentials.vault import VaultError
     from meta_ads_pipeline.meta_api.errors import MetaApiError
-    from meta_ads_pipeline.meta_api.validation import AppCredentialsError
 
     return isinstance(
         error,
@@ -250,7 +250,7 @@ def verify(
     """Compare the marts with an export of Ads Manager; fail where they differ too much."""
     from meta_ads_pipeline.cli.runtime import running
     from meta_ads_pipeline.cli.verify import parse_tolerance, run_verify
-    from meta_ads_pipeline.quality.ads_manager_csv import AdsManagerFileError
+    from meta_ads_pipeline.verify.export_file import AdsManagerFileError
 
     account_ids = _account_ids([account] if account else None)
     try:
@@ -291,7 +291,7 @@ def simulator_command(
 ) -> int:
     """Serve Meta's Graph API on loopback: generated or recorded accounts, faults on demand."""
     from meta_ads_pipeline.cli.runtime import SimulatorError
-    from meta_ads_pipeline.simulator import RecordingError, SimulatorConfig, run_simulator
+    from meta_graph_simulator import RecordingError, SimulatorConfig, run_simulator
 
     values: dict[str, Any] = {
         "port": port,

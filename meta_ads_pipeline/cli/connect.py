@@ -21,24 +21,24 @@ from rich.table import Table
 
 from meta_ads_pipeline.control.accounts import Account, UnknownAccountError
 from meta_ads_pipeline.control.alerts import resolve_alerts
-from meta_ads_pipeline.control.connection_accounts import choose_accounts, refuse_taken_accounts
-from meta_ads_pipeline.control.connections import (
-    DEFAULT_WORKSPACE,
-    Connection,
-    TokenFacts,
-    save_connection,
-)
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.control.vault import TokenVault
-from meta_ads_pipeline.meta_api.brief_budget import brief_budget
-from meta_ads_pipeline.meta_api.governor import Governor
-from meta_ads_pipeline.meta_api.token_state import spoken
-from meta_ads_pipeline.meta_api.validation import (
+from meta_ads_pipeline.credentials.brief_budget import brief_budget
+from meta_ads_pipeline.credentials.checks import (
     Inspection,
     brief_client,
     inspect,
     settle_state_alerts,
 )
+from meta_ads_pipeline.credentials.connection_accounts import choose_accounts, refuse_taken_accounts
+from meta_ads_pipeline.credentials.connections import (
+    DEFAULT_WORKSPACE,
+    Connection,
+    TokenFacts,
+    save_connection,
+)
+from meta_ads_pipeline.credentials.status import spoken
+from meta_ads_pipeline.credentials.vault import TokenVault
+from meta_ads_pipeline.meta_api.rate_limiter import RateLimiter
 from meta_ads_pipeline.settings import Settings
 
 DEFAULT_NAME = "main"
@@ -97,11 +97,11 @@ def run_connect(
     ``ConnectionInUseError``; then nothing is stored.
     """
     now = datetime.now(UTC)
-    with brief_budget(settings, database) as governor:
-        found = _usable(inspect(settings, token, now, governor=governor))
+    with brief_budget(settings, database) as rate_limiter:
+        found = _usable(inspect(settings, token, now, rate_limiter=rate_limiter))
         notes = _notes(settings, found)
         if request.exchange and _worth_exchanging(settings, found):
-            token, found = _exchanged(settings, token, found, now, governor)
+            token, found = _exchanged(settings, token, found, now, rate_limiter)
             notes.append("exchanged for a long-lived token")
     readable = [_account(document) for document in found.accounts if document.get("currency")]
     if not readable:
@@ -207,11 +207,17 @@ def _worth_exchanging(settings: Settings, found: Inspection) -> bool:
 
 
 def _exchanged(
-    settings: Settings, token: SecretStr, found: Inspection, now: datetime, governor: Governor
+    settings: Settings,
+    token: SecretStr,
+    found: Inspection,
+    now: datetime,
+    rate_limiter: RateLimiter,
 ) -> tuple[SecretStr, Inspection]:
-    with brief_client(settings, token, app_id=found.facts.app_id, governor=governor) as client:
+    with brief_client(
+        settings, token, app_id=found.facts.app_id, rate_limiter=rate_limiter
+    ) as client:
         new = SecretStr(client.exchange_token().access_token)
-    return new, _usable(inspect(settings, new, now, known=found.facts, governor=governor))
+    return new, _usable(inspect(settings, new, now, known=found.facts, rate_limiter=rate_limiter))
 
 
 def _notes(settings: Settings, found: Inspection) -> list[str]:

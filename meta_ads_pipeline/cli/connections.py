@@ -13,26 +13,26 @@ from rich.markup import escape
 from rich.table import Table
 
 from meta_ads_pipeline.cli.runtime import Runtime
-from meta_ads_pipeline.control.connection_accounts import active_accounts_of
-from meta_ads_pipeline.control.connection_tokens import rotate_keys
-from meta_ads_pipeline.control.connections import (
-    Connection,
-    find_connection,
-    remove_connection,
-)
-from meta_ads_pipeline.control.vault import KEYS_VARIABLE, TokenVault, VaultError
-from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.meta_api.token_refresh import (
-    RenewalOutcome,
-    RenewalReport,
-    refresh_connection,
-)
-from meta_ads_pipeline.meta_api.token_state import spoken
-from meta_ads_pipeline.meta_api.validation import (
+from meta_ads_pipeline.credentials.checks import (
     AppCredentialsError,
     connections_in_use,
     validate_connection,
 )
+from meta_ads_pipeline.credentials.connection_accounts import active_accounts_of
+from meta_ads_pipeline.credentials.connection_tokens import rotate_keys
+from meta_ads_pipeline.credentials.connections import (
+    Connection,
+    find_connection,
+    remove_connection,
+)
+from meta_ads_pipeline.credentials.renewal import (
+    RenewalOutcome,
+    RenewalReport,
+    refresh_connection,
+)
+from meta_ads_pipeline.credentials.status import spoken
+from meta_ads_pipeline.credentials.vault import KEYS_VARIABLE, TokenVault, VaultError
+from meta_ads_pipeline.meta_api.errors import MetaApiError
 
 _NO_ANSWER = (MetaApiError, VaultError, AppCredentialsError)
 

@@ -13,24 +13,9 @@ import requests
 from pydantic import SecretStr
 
 from meta_ads_pipeline.cli.doctor import Finding, failed, guarded, passed, warned
-from meta_ads_pipeline.control.connection_accounts import active_accounts_of
-from meta_ads_pipeline.control.connections import Connection
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.control.vault import VaultError
-from meta_ads_pipeline.meta_api.brief_budget import brief_budget
-from meta_ads_pipeline.meta_api.calls import CallRecord
-from meta_ads_pipeline.meta_api.error_rules import ErrorKind
-from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.meta_api.governor import Governor
-from meta_ads_pipeline.meta_api.session import describe_network_error
-from meta_ads_pipeline.meta_api.token_state import (
-    days_stage,
-    reconnect_command,
-    spoken,
-    why_not_renewable,
-)
-from meta_ads_pipeline.meta_api.usage import Usage, UseCase
-from meta_ads_pipeline.meta_api.validation import (
+from meta_ads_pipeline.credentials.brief_budget import brief_budget
+from meta_ads_pipeline.credentials.checks import (
     AppCredentialsError,
     Inspection,
     brief_client,
@@ -39,6 +24,21 @@ from meta_ads_pipeline.meta_api.validation import (
     token_of,
     validate_connection,
 )
+from meta_ads_pipeline.credentials.connection_accounts import active_accounts_of
+from meta_ads_pipeline.credentials.connections import Connection
+from meta_ads_pipeline.credentials.status import (
+    days_stage,
+    reconnect_command,
+    spoken,
+    why_not_renewable,
+)
+from meta_ads_pipeline.credentials.vault import VaultError
+from meta_ads_pipeline.meta_api.calls import CallRecord
+from meta_ads_pipeline.meta_api.error_rules import ErrorKind
+from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.rate_limiter import RateLimiter
+from meta_ads_pipeline.meta_api.session import describe_network_error
+from meta_ads_pipeline.meta_api.usage import Usage, UseCase
 from meta_ads_pipeline.meta_api.versions import LATEST, known_version, version_number
 from meta_ads_pipeline.settings import Settings
 
@@ -183,8 +183,8 @@ def examine_connection(
     yield from examine_token(label, found, obstacle, again)
     if current.status.usable:
         yield from examine_accounts(label, found, wanted)
-        with brief_budget(settings, database, current) as governor:
-            yield from examine_limits(settings, label, token, found, governor)
+        with brief_budget(settings, database, current) as rate_limiter:
+            yield from examine_limits(settings, label, token, found, rate_limiter)
 
 
 def examine_bare_token(settings: Settings) -> Iterable[Finding]:
@@ -281,7 +281,7 @@ def examine_limits(
     label: str,
     token: SecretStr,
     found: Inspection,
-    governor: Governor | None = None,
+    rate_limiter: RateLimiter | None = None,
 ) -> Iterable[Finding]:
     """Access tier and how much of the call limits is used, from the headers of one call."""
     if not found.accounts:
@@ -290,7 +290,7 @@ def examine_limits(
     account_id = str(found.accounts[0].get("account_id"))
     seen: list[CallRecord] = []
     with brief_client(
-        settings, token, app_id=found.facts.app_id, governor=governor, on_call=seen.append
+        settings, token, app_id=found.facts.app_id, rate_limiter=rate_limiter, on_call=seen.append
     ) as client:
         try:
             client.get_account(account_id)
@@ -322,7 +322,7 @@ def examine_limits(
 
 def _limit_reached(check: str, error: MetaApiError) -> Finding:
     """The budget for calls is spent: that says nothing against the token."""
-    wait = error.regain_seconds
+    wait = error.retry_after_seconds
     return warned(
         check,
         f"reached: {error.explanation}",

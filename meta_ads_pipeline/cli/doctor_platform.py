@@ -16,8 +16,6 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.engine import make_url
 
 from meta_ads_pipeline.cli.doctor import Finding, failed, passed, warned
-from meta_ads_pipeline.control.connection_tokens import read_token
-from meta_ads_pipeline.control.connections import list_connections
 from meta_ads_pipeline.control.database import (
     Database,
     DatabaseError,
@@ -26,7 +24,9 @@ from meta_ads_pipeline.control.database import (
     open_database,
 )
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgresError
-from meta_ads_pipeline.control.vault import KEYS_VARIABLE, TokenVault, VaultError
+from meta_ads_pipeline.credentials.connection_tokens import read_token
+from meta_ads_pipeline.credentials.connections import list_connections
+from meta_ads_pipeline.credentials.vault import KEYS_VARIABLE, TokenVault, VaultError
 from meta_ads_pipeline.meta_api.redaction import redact
 from meta_ads_pipeline.settings import PROJECT_ROOT, Settings
 

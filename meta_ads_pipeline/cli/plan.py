@@ -12,8 +12,8 @@ from rich.table import Table
 
 from meta_ads_pipeline.control.accounts import active_accounts
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.meta_api.limits import BudgetRules
-from meta_ads_pipeline.raw.plan import AccountPlan, plan_accounts
+from meta_ads_pipeline.rate_limit.limits import BudgetRules
+from meta_ads_pipeline.raw.cost_estimate import AccountPlan, plan_accounts
 from meta_ads_pipeline.settings import Settings
 from meta_ads_pipeline.windows import DateWindow
 

@@ -15,8 +15,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from meta_ads_pipeline.control.connections import has_stored_token
 from meta_ads_pipeline.control.database import Database, export_environment, open_database
+from meta_ads_pipeline.credentials.connections import has_stored_token
 from meta_ads_pipeline.settings import PROJECT_ROOT, Settings, get_settings
 
 logger = logging.getLogger(__name__)

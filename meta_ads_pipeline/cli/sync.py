@@ -21,7 +21,7 @@ from meta_ads_pipeline.cli.runtime import Runtime
 from meta_ads_pipeline.control.accounts import UnknownAccountError, active_accounts
 from meta_ads_pipeline.control.database import DatabaseError
 from meta_ads_pipeline.control.syncs import Sync, finish_sync, open_sync
-from meta_ads_pipeline.raw.plan import expected_calls
+from meta_ads_pipeline.raw.cost_estimate import expected_calls
 from meta_ads_pipeline.windows import DateWindow
 
 logger = logging.getLogger(__name__)

@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.quality.ads_manager import (
+from meta_ads_pipeline.verify.compare import (
     Difference,
     Verification,
     choose_account,
     compare,
     described,
 )
-from meta_ads_pipeline.quality.ads_manager_csv import read_export
+from meta_ads_pipeline.verify.export_file import read_export
 
 _ROWS_SHOWN = 50
 _LEVEL_NAMES = {"account": "account", "campaign": "campaign", "adset": "ad set", "ad": "ad"}

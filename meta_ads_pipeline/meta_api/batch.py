@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from meta_ads_pipeline.meta_api.calls import Call, Caller, Tally
+from meta_ads_pipeline.meta_api.calls import Call, CallCounter, Caller
 from meta_ads_pipeline.meta_api.error_rules import BAD_ANSWER, NETWORK, Action
 from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
 from meta_ads_pipeline.meta_api.session import parse_json
@@ -28,7 +28,7 @@ def read_nodes(
     edge: str,
     account_id: str | None = None,
     use_case: UseCase = UseCase.MANAGEMENT,
-    tally: Tally | None = None,
+    counter: CallCounter | None = None,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, MetaApiError]]:
     """Read nodes by id: documents by id, and the classified error of each that failed.
 
@@ -40,13 +40,13 @@ def read_nodes(
     waiting = list(dict.fromkeys(ids))
     for turn in range(ROUNDS):
         if turn and waiting:
-            worst = max((failed[each].regain_seconds or 0.0 for each in waiting), default=0.0)
+            worst = max((failed[each].retry_after_seconds or 0.0 for each in waiting), default=0.0)
             caller.sleep(max(worst, 2.0**turn))
         again: list[str] = []
         for start in range(0, len(waiting), MAX_MEMBERS):
             members = waiting[start : start + MAX_MEMBERS]
             call = _batch_call(members, fields, edge, account_id, use_case)
-            answers = caller.call(call, tally).document
+            answers = caller.call(call, counter).document
             if not isinstance(answers, list) or len(answers) != len(members):
                 raise MetaApiError(
                     BAD_ANSWER, "a batch answer of the wrong length", what="POST batch"
@@ -104,7 +104,7 @@ def _member(
             http_status=status,
             what=what,
             account_id=account_id,
-            regain_seconds=usage.regain_seconds(use_case, account_id),
+            retry_after_seconds=usage.retry_after_seconds(use_case, account_id),
         )
         error.usage = usage
         return error

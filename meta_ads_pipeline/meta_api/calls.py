@@ -21,7 +21,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception
 
 from meta_ads_pipeline.meta_api.error_rules import Action, ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.meta_api.governor import Governor
+from meta_ads_pipeline.meta_api.rate_limiter import RateLimiter
 from meta_ads_pipeline.meta_api.session import Answer, GraphTransport
 from meta_ads_pipeline.meta_api.usage import Usage, UseCase
 
@@ -83,7 +83,7 @@ class CallRecord:
 
 
 @dataclass
-class Tally:
+class CallCounter:
     """Counts the calls of one question across threads."""
 
     calls: int = 0
@@ -131,7 +131,7 @@ class _Patience:
             self._limited += 1
             bound = policy.rate_limit_first * 2.0 ** min(self._limited, 20)
             jitter = self._rng.uniform(0, min(bound, policy.rate_limit_longest))
-            return max(error.regain_seconds or 0.0, jitter)
+            return max(error.retry_after_seconds or 0.0, jitter)
         self._seen[error.signature] += 1
         tries = sum(self._seen.values())
         return self._rng.uniform(
@@ -185,12 +185,12 @@ class Slots:
 
 
 class Caller:
-    """Makes calls: governor, slots, exchange, record, retry. Thread-safe."""
+    """Makes calls: rate_limiter, slots, exchange, record, retry. Thread-safe."""
 
     def __init__(
         self,
         transport: GraphTransport,
-        governor: Governor,
+        rate_limiter: RateLimiter,
         slots: Slots,
         *,
         policy: RetryPolicy,
@@ -200,13 +200,13 @@ class Caller:
     ) -> None:
         self.transport = transport
         self.sleep = sleep
-        self._governor = governor
+        self._rate_limiter = rate_limiter
         self._slots = slots
         self._policy = policy
         self._on_call = on_call
         self._rng = rng or random.Random()  # noqa: S311 - jitter is not a secret
 
-    def call(self, call: Call, tally: Tally | None = None) -> Answer:
+    def call(self, call: Call, counter: CallCounter | None = None) -> Answer:
         """Make the call until it succeeds or patience ends; raises MetaApiError."""
         patience = _Patience(self._policy, self._rng)
         retrying = Retrying(
@@ -222,12 +222,12 @@ class Caller:
         def once() -> Answer:
             nonlocal attempt
             attempt += 1
-            return self._once(call, attempt, tally)
+            return self._once(call, attempt, counter)
 
         return retrying(once)
 
-    def _once(self, call: Call, attempt: int, tally: Tally | None) -> Answer:
-        self._governor.before_call(call.account_id, call.use_case, call.calls)
+    def _once(self, call: Call, attempt: int, counter: CallCounter | None) -> Answer:
+        self._rate_limiter.before_call(call.account_id, call.use_case, call.calls)
         started_at, answer, error = datetime.now(UTC), None, None
         usage = Usage()
         started = time.perf_counter()
@@ -249,9 +249,9 @@ class Caller:
             raise
         finally:
             duration = time.perf_counter() - started
-            self._governor.after_call(call.account_id, call.use_case, usage, error, call.calls)
-            if tally is not None:
-                tally.add(call.calls, error is not None)
+            self._rate_limiter.after_call(call.account_id, call.use_case, usage, error, call.calls)
+            if counter is not None:
+                counter.add(call.calls, error is not None)
             if self._on_call is not None:
                 self._on_call(
                     CallRecord(

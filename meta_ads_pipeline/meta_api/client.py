@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Self
 
 from meta_ads_pipeline.attribution import chosen_windows
-from meta_ads_pipeline.meta_api.async_jobs import InsightsRun
-from meta_ads_pipeline.meta_api.calls import Caller, CallRecord, RetryPolicy, Slots, Tally
+from meta_ads_pipeline.meta_api.async_reports import InsightsRun
+from meta_ads_pipeline.meta_api.calls import CallCounter, Caller, CallRecord, RetryPolicy, Slots
 from meta_ads_pipeline.meta_api.entities import EntityReader
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import (
@@ -25,11 +25,11 @@ from meta_ads_pipeline.meta_api.fields import (
     Level,
     Period,
 )
-from meta_ads_pipeline.meta_api.governor import Governor, UsageGovernor
 from meta_ads_pipeline.meta_api.insights import InsightsPart, InsightsQuery, InsightsReader
-from meta_ads_pipeline.meta_api.job_memory import JobLimits, JobPace, JobStore, MemoryJobStore
 from meta_ads_pipeline.meta_api.paging import PageSizes, Row
-from meta_ads_pipeline.meta_api.planner import InsightsPlanner, Plan, PlanLimits
+from meta_ads_pipeline.meta_api.rate_limiter import RateLimiter, UsageRateLimiter
+from meta_ads_pipeline.meta_api.report_memory import JobLimits, JobPace, JobStore, MemoryJobStore
+from meta_ads_pipeline.meta_api.request_planner import InsightsRequestPlanner, Plan, PlanLimits
 from meta_ads_pipeline.meta_api.session import GraphTransport
 from meta_ads_pipeline.meta_api.tokens import NewToken, TokenInfo, TokenService
 from meta_ads_pipeline.windows import local_today
@@ -67,7 +67,7 @@ class MetaAdsClient:
     """One per connection; thread-safe. Close it (or use `with`) to end its reader threads.
 
     Every method raises MetaApiError. Every HTTP call, retries included, is told to `on_call` from
-    the thread that made it. `governor` decides when calls may go; `slots` bound how many are in
+    the thread that made it. `rate_limiter` decides when calls may go; `slots` bound how many are in
     flight together with other clients; `job_store` lets reports survive a restart.
     `attribution_windows` are asked for with a day's actions (see `attribution`), by default none.
     """
@@ -82,7 +82,7 @@ class MetaAdsClient:
         api_version: str = "v26.0",
         timeout: tuple[float, float] = (10, 120),
         ca_bundle: str | None = None,
-        governor: Governor | None = None,
+        rate_limiter: RateLimiter | None = None,
         on_call: Callable[[CallRecord], None] | None = None,
         job_store: JobStore | None = None,
         retry_policy: RetryPolicy | None = None,
@@ -109,7 +109,7 @@ class MetaAdsClient:
         )
         caller = Caller(
             self._transport,
-            governor or UsageGovernor(clock=clock, sleep=sleep),
+            rate_limiter or UsageRateLimiter(clock=clock, sleep=sleep),
             slots or Slots(max_concurrency, max_concurrency_per_account),
             policy=retry_policy or RetryPolicy(),
             on_call=on_call,
@@ -118,7 +118,7 @@ class MetaAdsClient:
         limits = plan_limits or PlanLimits()
         sizes = PageSizes()
         self._dropped = DroppedFields()
-        self._planner = InsightsPlanner(limits)
+        self._planner = InsightsRequestPlanner(limits)
         self._entities = EntityReader(caller, sizes, self._dropped, entity_page_size)
         self._insights = InsightsReader(
             caller,
@@ -164,26 +164,38 @@ class MetaAdsClient:
         return self._entities.account(plain_account_id(account_id))
 
     def get_campaigns(
-        self, account_id: str, *, include_deleted: bool = False, tally: Tally | None = None
+        self,
+        account_id: str,
+        *,
+        include_deleted: bool = False,
+        counter: CallCounter | None = None,
     ) -> list[Row]:
         """All campaigns, archived ones included."""
-        return self._list(account_id, "campaign", include_deleted, tally)
+        return self._list(account_id, "campaign", include_deleted, counter)
 
     def get_adsets(
-        self, account_id: str, *, include_deleted: bool = False, tally: Tally | None = None
+        self,
+        account_id: str,
+        *,
+        include_deleted: bool = False,
+        counter: CallCounter | None = None,
     ) -> list[Row]:
         """All ad sets, archived ones included."""
-        return self._list(account_id, "adset", include_deleted, tally)
+        return self._list(account_id, "adset", include_deleted, counter)
 
     def get_ads(
-        self, account_id: str, *, include_deleted: bool = False, tally: Tally | None = None
+        self,
+        account_id: str,
+        *,
+        include_deleted: bool = False,
+        counter: CallCounter | None = None,
     ) -> list[Row]:
         """All ads, archived ones included."""
-        return self._list(account_id, "ad", include_deleted, tally)
+        return self._list(account_id, "ad", include_deleted, counter)
 
-    def get_creatives(self, account_id: str, *, tally: Tally | None = None) -> list[Row]:
+    def get_creatives(self, account_id: str, *, counter: CallCounter | None = None) -> list[Row]:
         """All creatives; Meta pages through 50,000 at most."""
-        return self._list(account_id, "creative", False, tally)
+        return self._list(account_id, "creative", False, counter)
 
     def get_objects(
         self,
@@ -191,14 +203,14 @@ class MetaAdsClient:
         kind: Kind,
         *,
         account_id: str | None = None,
-        tally: Tally | None = None,
+        counter: CallCounter | None = None,
     ) -> tuple[list[Row], dict[str, MetaApiError]]:
         """Objects by id, deleted ones included, and an error for each that cannot be read.
 
         Give `account_id` where it is known: then a hundred ids cost one call, else one call each.
         """
         plain = None if account_id is None else plain_account_id(account_id)
-        return self._entities.by_id(ids, kind, account_id=plain, tally=tally)
+        return self._entities.by_id(ids, kind, account_id=plain, counter=counter)
 
     def get_insights(
         self,
@@ -218,13 +230,13 @@ class MetaAdsClient:
         plan = self.plan_insights(
             account, *dates, level=level, grain=grain, rows_per_day=rows_per_day
         )
-        tally = Tally()
-        parts = list(self._run(account, plan, level, grain, tally, fail_fast=True))
+        counter = CallCounter()
+        parts = list(self._run(account, plan, level, grain, counter, fail_fast=True))
         key = f"insights/{level}/{grain}"
         own = f"{key}/act_{plain_account_id(account.account_id)}"
         return InsightsResult(
             rows=[row for part in parts for row in part.rows],
-            calls=tally.calls,
+            calls=counter.calls,
             expected_calls=plan.expected_calls,
             api_version=self.api_version,
             pulled_at=min((part.pulled_at for part in parts), default=datetime.now(UTC)),
@@ -247,7 +259,7 @@ class MetaAdsClient:
         level: Level,
         grain: Grain,
         rows_per_day: float | None = None,
-        tally: Tally | None = None,
+        counter: CallCounter | None = None,
     ) -> Iterator[InsightsPart]:
         """The same, part by part as each is done, mostly newest first.
 
@@ -259,7 +271,7 @@ class MetaAdsClient:
         plan = self.plan_insights(
             account, start, end, level=level, grain=grain, rows_per_day=rows_per_day
         )
-        return self._run(account, plan, level, grain, tally or Tally(), fail_fast=False)
+        return self._run(account, plan, level, grain, counter or CallCounter(), fail_fast=False)
 
     def get_reach(
         self,
@@ -270,7 +282,7 @@ class MetaAdsClient:
         level: Level,
         period: Period,
         unique_counts: bool = True,
-        tally: Tally | None = None,
+        counter: CallCounter | None = None,
     ) -> list[InsightsPart]:
         """Reach and frequency of each period from `start` to `end`, both included.
 
@@ -281,7 +293,7 @@ class MetaAdsClient:
         measures = REACH_FIELDS + (UNIQUE_FIELDS if unique_counts else ())
         account_id = plain_account_id(account.account_id)
         query = InsightsQuery(account_id, level, period, start, end, measures=measures)
-        return self._insights.read(query, tally)
+        return self._insights.read(query, counter)
 
     def plan_insights(
         self,
@@ -311,10 +323,13 @@ class MetaAdsClient:
         return self._tokens.exchange(token, sixty_days=sixty_days)
 
     def _list(
-        self, account_id: str, kind: Kind, include_deleted: bool, tally: Tally | None
+        self, account_id: str, kind: Kind, include_deleted: bool, counter: CallCounter | None
     ) -> list[Row]:
         return self._entities.listing(
-            plain_account_id(account_id), kind, include_deleted=include_deleted, tally=tally
+            plain_account_id(account_id),
+            kind,
+            include_deleted=include_deleted,
+            counter=counter,
         )
 
     def _run(
@@ -323,7 +338,7 @@ class MetaAdsClient:
         plan: Plan,
         level: Level,
         grain: Grain,
-        tally: Tally,
+        counter: CallCounter,
         *,
         fail_fast: bool,
     ) -> Iterator[InsightsPart]:
@@ -333,7 +348,7 @@ class MetaAdsClient:
             self._job_limits,
             self._jobs,
             self._pace,
-            tally,
+            counter,
             fail_fast,
             self._clock,
             self._sleep,

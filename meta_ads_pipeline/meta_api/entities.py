@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from meta_ads_pipeline.meta_api.batch import read_nodes
-from meta_ads_pipeline.meta_api.calls import Call, Caller, Tally
+from meta_ads_pipeline.meta_api.calls import Call, CallCounter, Caller
 from meta_ads_pipeline.meta_api.error_rules import Action, ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import (
@@ -45,13 +45,13 @@ class EntityReader:
     _no_deleted: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def accounts(self, tally: Tally | None = None) -> list[Row]:
+    def accounts(self, counter: CallCounter | None = None) -> list[Row]:
         """Every ad account assigned to the token's user or system user."""
         fields = self.dropped.keep("account", ACCOUNT_FIELDS)
         call = Call("GET", "me/adaccounts", {"fields": ",".join(fields)}, "adaccounts")
-        return self._reader("account", call.edge, None).read(call, tally)
+        return self._reader("account", call.edge, None).read(call, counter)
 
-    def account(self, account_id: str, tally: Tally | None = None) -> Row:
+    def account(self, account_id: str, counter: CallCounter | None = None) -> Row:
         """One ad account's document."""
         while True:
             fields = self.dropped.keep("account", ACCOUNT_FIELDS)
@@ -63,7 +63,7 @@ class EntityReader:
                 account_id,
             )
             try:
-                document = self.caller.call(call, tally).document
+                document = self.caller.call(call, counter).document
             except MetaApiError as error:
                 if self.dropped.drop("account", fields, error):
                     continue
@@ -76,7 +76,7 @@ class EntityReader:
         kind: Kind,
         *,
         include_deleted: bool = False,
-        tally: Tally | None = None,
+        counter: CallCounter | None = None,
     ) -> list[Row]:
         """All objects of a kind, archived ones included.
 
@@ -84,7 +84,7 @@ class EntityReader:
         comes without them, and so do later ones without asking.
         """
         call = self._list_call(account_id, kind, include_deleted)
-        return self._reader(kind, call.edge, account_id).read(call, tally)
+        return self._reader(kind, call.edge, account_id).read(call, counter)
 
     def by_id(
         self,
@@ -92,7 +92,7 @@ class EntityReader:
         kind: Kind,
         *,
         account_id: str | None = None,
-        tally: Tally | None = None,
+        counter: CallCounter | None = None,
     ) -> tuple[list[Row], dict[str, MetaApiError]]:
         """Objects by id, deleted ones included, and the error of each that cannot be read.
 
@@ -104,14 +104,14 @@ class EntityReader:
         if account_id is not None and kind != "creative" and len(wanted) > FEW_IDS:
             for start in range(0, len(wanted), IDS_PER_FILTER):
                 part = wanted[start : start + IDS_PER_FILTER]
-                found.update(self._filtered(account_id, kind, part, tally))
+                found.update(self._filtered(account_id, kind, part, counter))
         missing = [each for each in wanted if each not in found]
-        documents, errors = self._one_by_one(missing, kind, account_id, tally)
+        documents, errors = self._one_by_one(missing, kind, account_id, counter)
         found.update(documents)
         return [found[each] for each in wanted if each in found], errors
 
     def _filtered(
-        self, account_id: str, kind: Kind, ids: list[str], tally: Tally | None
+        self, account_id: str, kind: Kind, ids: list[str], counter: CallCounter | None
     ) -> dict[str, Row]:
         """What an edge gives for an id filter; nothing where Meta refuses the filter."""
         with self._lock:
@@ -121,7 +121,7 @@ class EntityReader:
         call = self._list_call(account_id, kind, include_deleted=True)
         call = call.with_params(filtering=[condition])
         try:
-            rows = self._reader(kind, call.edge, account_id).read(call, tally)
+            rows = self._reader(kind, call.edge, account_id).read(call, counter)
         except MetaApiError as error:
             if error.kind is not ErrorKind.INVALID:
                 raise
@@ -132,7 +132,7 @@ class EntityReader:
         return {str(row["id"]): row for row in rows if str(row.get("id")) in asked}
 
     def _one_by_one(
-        self, ids: list[str], kind: Kind, account_id: str | None, tally: Tally | None
+        self, ids: list[str], kind: Kind, account_id: str | None, counter: CallCounter | None
     ) -> tuple[dict[str, Row], dict[str, MetaApiError]]:
         found: dict[str, Row] = {}
         errors: dict[str, MetaApiError] = {}
@@ -142,7 +142,12 @@ class EntityReader:
             if without_story:
                 fields = tuple(name for name in fields if name != STORY_FIELD)
             documents, failed = read_nodes(
-                self.caller, ids, fields, edge=kind, account_id=account_id, tally=tally
+                self.caller,
+                ids,
+                fields,
+                edge=kind,
+                account_id=account_id,
+                counter=counter,
             )
             found.update(documents)
             ids = []

@@ -45,7 +45,7 @@ RATE_LIMIT_SUBCODES: Mapping[int, str] = {
 class MetaApiError(Exception):
     """One failure of the Graph API or on the way to it, classified; holds no secret.
 
-    `regain_seconds` is Meta's own hint (from the usage headers) how long to wait, in seconds;
+    `retry_after_seconds` is Meta's own hint (from the usage headers) how long to wait, in seconds;
     None when it gave none; `usage` is what those headers said. `what` says what was asked, e.g.
     "GET act_1/insights".
     """
@@ -56,7 +56,7 @@ class MetaApiError(Exception):
     subcode: int | None = None
     http_status: int | None = None
     fbtrace_id: str | None = None
-    regain_seconds: float | None = None
+    retry_after_seconds: float | None = None
     what: str = ""
     account_id: str | None = None
     blamed: tuple[str, ...] = ()
@@ -125,7 +125,7 @@ class MetaApiError(Exception):
                 self.subcode,
                 self.http_status,
                 self.fbtrace_id,
-                self.regain_seconds,
+                self.retry_after_seconds,
                 self.what,
                 self.account_id,
                 self.blamed,
@@ -140,7 +140,7 @@ def error_from_envelope(
     http_status: int | None = None,
     what: str = "",
     account_id: str | None = None,
-    regain_seconds: float | None = None,
+    retry_after_seconds: float | None = None,
 ) -> MetaApiError:
     """Classify the `error` member of an answer (Meta's "Handle errors" page has its shape).
 
@@ -163,7 +163,7 @@ def error_from_envelope(
         subcode,
         http_status,
         str(error["fbtrace_id"]) if error.get("fbtrace_id") else None,
-        regain_seconds,
+        retry_after_seconds,
         what,
         account_id,
         _blamed(error, message),

@@ -28,7 +28,7 @@ from meta_ads_pipeline.meta_api.fields import (
 )
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery
 from meta_ads_pipeline.meta_api.paging import Row
-from meta_ads_pipeline.meta_api.planner import InsightsPlanner
+from meta_ads_pipeline.meta_api.request_planner import InsightsRequestPlanner
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ _Reports = tuple[str, Level, Grain]
 class FieldMemory:
     """How many fields at once were too much, and which alone are. Thread-safe."""
 
-    def __init__(self, dropped: DroppedFields, planner: InsightsPlanner) -> None:
+    def __init__(self, dropped: DroppedFields, planner: InsightsRequestPlanner) -> None:
         self._dropped, self._planner = dropped, planner
         self._widest: dict[_Reports, int] = {}
         self._holes: Counter[tuple[_Reports, str]] = Counter()

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from meta_ads_pipeline.attribution import AD_SET_SETTING
-from meta_ads_pipeline.meta_api.calls import Call, Caller, Tally
+from meta_ads_pipeline.meta_api.calls import Call, CallCounter, Caller
 from meta_ads_pipeline.meta_api.error_rules import UNEXPECTED_ROWS, Action, ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.field_groups import FieldGroups, FieldMemory
@@ -33,7 +33,7 @@ from meta_ads_pipeline.meta_api.fields import (
 )
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery, check_rows
 from meta_ads_pipeline.meta_api.paging import SMALLEST_PAGE, ListReader, PageSizes, Repair, Row
-from meta_ads_pipeline.meta_api.planner import InsightsPlanner
+from meta_ads_pipeline.meta_api.request_planner import InsightsRequestPlanner
 from meta_ads_pipeline.meta_api.usage import UseCase
 
 __all__ = ["InsightsPart", "InsightsQuery", "InsightsReader", "check_rows"]
@@ -49,7 +49,7 @@ class InsightsReader:
     caller: Caller
     sizes: PageSizes
     dropped: DroppedFields
-    planner: InsightsPlanner
+    planner: InsightsRequestPlanner
     page_size: int = 1000
     attribution_windows: tuple[str, ...] = ()
     _unfiltered: set[tuple[str, Level]] = field(default_factory=set)
@@ -139,20 +139,20 @@ class InsightsReader:
             return not known and query.level in EFFECTIVE_STATUSES
         return False
 
-    def read(self, query: InsightsQuery, tally: Tally | None = None) -> list[InsightsPart]:
+    def read(self, query: InsightsQuery, counter: CallCounter | None = None) -> list[InsightsPart]:
         """Read synchronously, in as many pieces as it takes; parts cover the query exactly."""
         todo, groups = [query], FieldGroups(self.fields)
         parts: list[InsightsPart] = []
         while todo:
             # What fits may have been learned from an earlier piece, or by another thread.
-            piece, *rest = self.fitting(todo.pop(0), groups, tally)
+            piece, *rest = self.fitting(todo.pop(0), groups, counter)
             todo = rest + todo
             asked_at = datetime.now(UTC)
             try:
-                rows = self._read_whole(piece, tally)
+                rows = self._read_whole(piece, counter)
                 check_rows(piece, rows)
             except MetaApiError as error:
-                todo = self.smaller(piece, error, groups, tally) + todo
+                todo = self.smaller(piece, error, groups, counter) + todo
             else:
                 self.learn(piece, len(rows))
                 part = InsightsPart(self.without_refused(piece), rows, asked_at, "sync")
@@ -160,7 +160,9 @@ class InsightsReader:
             parts += groups.finished()
         return parts
 
-    def read_report(self, query: InsightsQuery, run_id: str, tally: Tally | None) -> list[Row]:
+    def read_report(
+        self, query: InsightsQuery, run_id: str, counter: CallCounter | None
+    ) -> list[Row]:
         """The rows of a finished report. An explicit limit, else Meta sends 25 rows a page."""
         call = Call(
             "GET",
@@ -170,7 +172,7 @@ class InsightsReader:
             query.account_id,
             UseCase.INSIGHTS,
         )
-        rows = self._list_reader(query, whole=False, fixed=True).read(call, tally)
+        rows = self._list_reader(query, whole=False, fixed=True).read(call, counter)
         check_rows(query, rows)
         self.learn(query, len(rows))
         return rows
@@ -180,7 +182,7 @@ class InsightsReader:
         query: InsightsQuery,
         error: MetaApiError,
         groups: FieldGroups,
-        tally: Tally | None = None,
+        counter: CallCounter | None = None,
     ) -> list[InsightsQuery]:
         """The pieces to ask instead after this error; raises it where nothing helps.
 
@@ -205,11 +207,11 @@ class InsightsReader:
         if len(spans) > 1:
             # A smaller page did not help, so the page was not what is too large.
             self.sizes.forget(_size_key(query))
-        pieces = query.date_halves() or self._narrowed(query, tally)
+        pieces = query.date_halves() or self._narrowed(query, counter)
         return pieces or groups.split(query, error)
 
     def fitting(
-        self, query: InsightsQuery, groups: FieldGroups, tally: Tally | None = None
+        self, query: InsightsQuery, groups: FieldGroups, counter: CallCounter | None = None
     ) -> list[InsightsQuery]:
         """The question, cut to what is known to fit, so that no failed size is asked again."""
         if groups.holds(query):
@@ -219,15 +221,15 @@ class InsightsReader:
             return groups.fitting(query)
         halves = query.date_halves()
         if not halves:
-            return self._narrowed(query, tally) or groups.fitting(query)
-        return [piece for half in halves for piece in self.fitting(half, groups, tally)]
+            return self._narrowed(query, counter) or groups.fitting(query)
+        return [piece for half in halves for piece in self.fitting(half, groups, counter)]
 
     def learn(self, query: InsightsQuery, rows: int) -> None:
         """Tell the planner what a window of days held."""
         if query.only_level is None:
             self.planner.observe(query.account_id, query.level, query.grain, query.days, rows)
 
-    def _read_whole(self, query: InsightsQuery, tally: Tally | None) -> list[Row]:
+    def _read_whole(self, query: InsightsQuery, counter: CallCounter | None) -> list[Row]:
         call = Call(
             "GET",
             f"act_{query.account_id}/insights",
@@ -236,7 +238,7 @@ class InsightsReader:
             query.account_id,
             UseCase.INSIGHTS,
         )
-        return self._list_reader(query, whole=len(query.spans) > 1).read(call, tally)
+        return self._list_reader(query, whole=len(query.spans) > 1).read(call, counter)
 
     def _list_reader(self, query: InsightsQuery, *, whole: bool, fixed: bool = False) -> ListReader:
         """A reader whose page shrinks: briefly where days can be halved instead, else fully.
@@ -261,7 +263,7 @@ class InsightsReader:
             repair=None if fixed else repair,
         )
 
-    def _narrowed(self, query: InsightsQuery, tally: Tally | None) -> list[InsightsQuery]:
+    def _narrowed(self, query: InsightsQuery, counter: CallCounter | None) -> list[InsightsQuery]:
         """A single day by halves of its campaigns, then ad sets, then ads; none when at its end.
 
         Which objects to expect comes from one small question without breakdown at their level.
@@ -271,14 +273,16 @@ class InsightsReader:
             level = _next_level(level)
             if level is None or query.level not in _NARROWING[_NARROWING.index(level) :]:
                 return []
-            ids = self._ids(query, level, tally)
+            ids = self._ids(query, level, counter)
         size = min(math.ceil(len(ids) / 2), IDS_PER_FILTER)
         return [
             replace(query, only_level=level, only_ids=ids[first : first + size])
             for first in range(0, len(ids), size)
         ]
 
-    def _ids(self, query: InsightsQuery, level: Level, tally: Tally | None) -> tuple[str, ...]:
+    def _ids(
+        self, query: InsightsQuery, level: Level, counter: CallCounter | None
+    ) -> tuple[str, ...]:
         grain: Grain = "day" if query.grain == "hour" else query.grain
         outline = replace(query, level=level, grain=grain, attribution_windows=())
         name = f"{level}_id"
@@ -292,7 +296,7 @@ class InsightsReader:
             UseCase.INSIGHTS,
         )
         reader = ListReader(self.caller, self.sizes, f"{query.account_id}/ids", self.page_size)
-        return tuple(sorted({str(row[name]) for row in reader.read(call, tally) if name in row}))
+        return tuple(sorted({str(row[name]) for row in reader.read(call, counter) if name in row}))
 
 
 def _size_key(query: InsightsQuery) -> str:

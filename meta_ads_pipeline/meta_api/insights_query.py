@@ -17,7 +17,7 @@ from meta_ads_pipeline.meta_api.fields import (
     Level,
 )
 from meta_ads_pipeline.meta_api.paging import Row
-from meta_ads_pipeline.meta_api.planner import Mode
+from meta_ads_pipeline.meta_api.request_planner import Mode
 
 
 @dataclass(frozen=True)

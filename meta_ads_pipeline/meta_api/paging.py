@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from meta_ads_pipeline.meta_api.calls import Call, Caller, Tally
+from meta_ads_pipeline.meta_api.calls import Call, CallCounter, Caller
 from meta_ads_pipeline.meta_api.error_rules import BAD_ANSWER, Action, ErrorKind, rule_for
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 
@@ -74,23 +74,23 @@ class ListReader:
     shrinks: Callable[[MetaApiError], bool] = lambda _error: True
     repair: Callable[[MetaApiError, Call], Repair | None] | None = None
 
-    def read(self, call: Call, tally: Tally | None = None) -> list[Row]:
+    def read(self, call: Call, counter: CallCounter | None = None) -> list[Row]:
         """All rows of all pages; raises MetaApiError. An invalid cursor restarts the list."""
         restarts = 0
         while True:
             try:
-                return self._read_through(call, tally)
+                return self._read_through(call, counter)
             except MetaApiError as error:
                 if error.action is not Action.RESTART_PAGING or restarts == RESTARTS:
                     raise
                 restarts += 1
 
-    def _read_through(self, call: Call, tally: Tally | None) -> list[Row]:
+    def _read_through(self, call: Call, counter: CallCounter | None) -> list[Row]:
         rows: list[Row] = []
         used: set[str] = set()
         after: str | None = None
         while True:
-            document, call = self._page(call, after, tally)
+            document, call = self._page(call, after, counter)
             rows.extend(page_rows(document, call))
             after = next_cursor(document)
             if after is None:
@@ -104,13 +104,13 @@ class ListReader:
                 )
             used.add(after)
 
-    def _page(self, call: Call, after: str | None, tally: Tally | None) -> tuple[Row, Call]:
+    def _page(self, call: Call, after: str | None, counter: CallCounter | None) -> tuple[Row, Call]:
         """One page, made smaller or repaired until it comes; and the call for the next one."""
         this_page = call
         while True:
             limit = self.sizes.limit(self.size_key, self.page_size)
             try:
-                answer = self.caller.call(this_page.with_params(limit=limit, after=after), tally)
+                answer = self.caller.call(this_page.with_params(limit=limit, after=after), counter)
             except MetaApiError as error:
                 if error.kind is ErrorKind.TOO_MUCH_DATA:
                     if self.shrinks(error) and self.sizes.shrink(

@@ -198,7 +198,7 @@ class GraphTransport:
     ) -> Any:
         """The document of a proper answer; raises with the usage attached otherwise."""
         status = response.status_code
-        regain = usage.regain_seconds(use_case, account_id)
+        retry_after = usage.retry_after_seconds(use_case, account_id)
         error: MetaApiError | None = None
         document: Any = None
         rule: ErrorRule | None = None
@@ -218,7 +218,7 @@ class GraphTransport:
                     http_status=status,
                     what=what,
                     account_id=account_id,
-                    regain_seconds=regain,
+                    retry_after_seconds=retry_after,
                 )
             elif status >= 400:
                 rule, note = rule_for(None, http_status=status), "an error without a body"
@@ -231,7 +231,7 @@ class GraphTransport:
                 http_status=status,
                 what=what,
                 account_id=account_id,
-                regain_seconds=regain,
+                retry_after_seconds=retry_after,
             )
         if error is not None:
             error.usage = usage

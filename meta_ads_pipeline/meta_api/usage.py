@@ -28,7 +28,7 @@ class UseCaseUsage:
     object_id: str
     use_case: str
     percent: float
-    regain_seconds: float
+    retry_after_seconds: float
     tier: str | None = None
 
 
@@ -52,13 +52,13 @@ class Usage:
         figures += [each.percent for each in self._relevant(use_case, account_id)]
         return max((figure for figure in figures if figure is not None), default=0.0)
 
-    def regain_seconds(self, use_case: UseCase, account_id: str | None = None) -> float | None:
+    def retry_after_seconds(self, use_case: UseCase, account_id: str | None = None) -> float | None:
         """How long Meta says to wait before calls of this use case succeed again.
 
         The account's reset time counts only when the account's score is used up: otherwise it
         merely says when the score is back at zero.
         """
-        waits = [each.regain_seconds for each in self._relevant(use_case, account_id)]
+        waits = [each.retry_after_seconds for each in self._relevant(use_case, account_id)]
         if self.account_reset_seconds and (self.account_percent or 0.0) >= 100:
             waits.append(self.account_reset_seconds)
         longest = max(waits, default=0.0)
@@ -106,7 +106,7 @@ def _use_cases(document: Mapping[str, Any]) -> list[UseCaseUsage]:
                     object_id=str(object_id),
                     use_case=str(entry.get("type", "")),
                     percent=_highest(entry, "call_count", "total_cputime", "total_time") or 0.0,
-                    regain_seconds=minutes * 60,
+                    retry_after_seconds=minutes * 60,
                     tier=str(entry["ads_api_access_tier"])
                     if entry.get("ads_api_access_tier")
                     else None,

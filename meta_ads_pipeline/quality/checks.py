@@ -16,6 +16,7 @@ from meta_ads_pipeline.control.check_results import DayResult, record_results
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.quality.action_types import check_action_types
 from meta_ads_pipeline.quality.anomalies import check_anomalies
+from meta_ads_pipeline.quality.catalogue import RULES, Rule
 from meta_ads_pipeline.quality.completeness import check_completeness
 from meta_ads_pipeline.quality.discrepancies import settle_discrepancies
 from meta_ads_pipeline.quality.entity_checks import (
@@ -29,7 +30,6 @@ from meta_ads_pipeline.quality.levels import check_levels
 from meta_ads_pipeline.quality.outcome import CheckOutcome, accounts_of
 from meta_ads_pipeline.quality.raw_models import LANDED_TABLES
 from meta_ads_pipeline.quality.reconciliation import check_reconciliation
-from meta_ads_pipeline.quality.rulebook import RULES, Rule
 from meta_ads_pipeline.quality.schema_checks import check_landed_table
 from meta_ads_pipeline.quality.scope import CheckScope, scope_of
 from meta_ads_pipeline.quality.stopped_ads import check_stopped_ads

@@ -13,7 +13,7 @@ from meta_ads_pipeline.control.alerts import (
 )
 from meta_ads_pipeline.control.check_results import FailingCheck, failing_checks
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.quality.rulebook import PERSISTS_AFTER, PERSISTS_AFTER_LOOKS, rule_of
+from meta_ads_pipeline.quality.catalogue import PERSISTS_AFTER, PERSISTS_AFTER_LOOKS, rule_of
 from meta_ads_pipeline.quality.violations import day_ranges
 
 KIND = "discrepancy_persists"

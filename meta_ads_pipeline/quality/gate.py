@@ -14,10 +14,10 @@ import dagster as dg
 from meta_ads_pipeline.control.check_results import blocked_days, record_results
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.partitions import daily_partitions, single_run
+from meta_ads_pipeline.quality.catalogue import rule_of
 from meta_ads_pipeline.quality.discrepancies import settle_discrepancies
 from meta_ads_pipeline.quality.landed_rows import landed_outcomes
 from meta_ads_pipeline.quality.reconciliation import RECONCILED_ASSETS, update_slices
-from meta_ads_pipeline.quality.rulebook import rule_of
 from meta_ads_pipeline.quality.scope import CheckScope, scope_of
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 

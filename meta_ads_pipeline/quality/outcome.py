@@ -12,7 +12,7 @@ import pandera.pandas as pa
 
 from meta_ads_pipeline.control.check_results import AccountDay, DayResult
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.quality.rulebook import Rule
+from meta_ads_pipeline.quality.catalogue import Rule
 from meta_ads_pipeline.quality.scope import CheckScope
 from meta_ads_pipeline.quality.violations import Violations
 

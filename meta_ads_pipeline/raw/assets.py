@@ -14,6 +14,7 @@ import dagster as dg
 
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.refresh_decisions import chosen_days, count_calls
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.meta_api.fields import Kind
 from meta_ads_pipeline.partitions import daily_partitions, single_run
 from meta_ads_pipeline.raw.context import REFRESH_CHANGING, REFRESH_TAG
@@ -28,7 +29,6 @@ from meta_ads_pipeline.raw.pull import (
     pull_reach,
 )
 from meta_ads_pipeline.raw.refused_fields import settle_refused_fields
-from meta_ads_pipeline.raw.tables import INSIGHTS_TABLES
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.settings import get_settings
 from meta_ads_pipeline.windows import begun, window_of_keys

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Connection
 from meta_ads_pipeline.control.refresh_decisions import Found
-from meta_ads_pipeline.raw.tables import MEASURES
+from meta_ads_pipeline.insights_tables import MEASURES
 from meta_ads_pipeline.windows import SETTLED_AFTER_DAYS, local_today
 
 TOTALS = "account_totals"

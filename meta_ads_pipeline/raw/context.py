@@ -10,12 +10,12 @@ from typing import Any, Protocol, TypeAlias
 
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.slices import Attempt, SliceCounts
-from meta_ads_pipeline.meta_api.calls import Tally
+from meta_ads_pipeline.meta_api.calls import CallCounter
 from meta_ads_pipeline.meta_api.client import AccountRef
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import Grain, Kind, Level
 from meta_ads_pipeline.meta_api.insights import InsightsPart
-from meta_ads_pipeline.meta_api.priority import Priority, calls_of_priority
+from meta_ads_pipeline.rate_limit.priority import Priority, calls_of_priority
 from meta_ads_pipeline.windows import local_today
 
 Document: TypeAlias = dict[str, Any]
@@ -44,19 +44,23 @@ class AdsReader(Protocol):
         """One ad account."""
         ...
 
-    def get_campaigns(self, account_id: str, *, tally: Tally | None = None) -> list[Document]:
+    def get_campaigns(
+        self, account_id: str, *, counter: CallCounter | None = None
+    ) -> list[Document]:
         """All campaigns that lists show."""
         ...
 
-    def get_adsets(self, account_id: str, *, tally: Tally | None = None) -> list[Document]:
+    def get_adsets(self, account_id: str, *, counter: CallCounter | None = None) -> list[Document]:
         """All ad sets that lists show."""
         ...
 
-    def get_ads(self, account_id: str, *, tally: Tally | None = None) -> list[Document]:
+    def get_ads(self, account_id: str, *, counter: CallCounter | None = None) -> list[Document]:
         """All ads that lists show."""
         ...
 
-    def get_creatives(self, account_id: str, *, tally: Tally | None = None) -> list[Document]:
+    def get_creatives(
+        self, account_id: str, *, counter: CallCounter | None = None
+    ) -> list[Document]:
         """All creatives that lists show."""
         ...
 
@@ -66,7 +70,7 @@ class AdsReader(Protocol):
         kind: Kind,
         *,
         account_id: str | None = None,
-        tally: Tally | None = None,
+        counter: CallCounter | None = None,
     ) -> tuple[list[Document], dict[str, MetaApiError]]:
         """Objects by id, and an error for each that cannot be read."""
         ...
@@ -80,7 +84,7 @@ class AdsReader(Protocol):
         level: Level,
         grain: Grain,
         rows_per_day: float | None = None,
-        tally: Tally | None = None,
+        counter: CallCounter | None = None,
     ) -> Iterator[InsightsPart]:
         """All rows of a window in parts, each complete for its days."""
         ...

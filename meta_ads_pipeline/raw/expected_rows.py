@@ -5,7 +5,7 @@ from __future__ import annotations
 from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.database import Connection
 from meta_ads_pipeline.control.slices import SliceKey
-from meta_ads_pipeline.raw.tables import INSIGHTS_TABLES
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 
 HOURS_WITH_DELIVERY = 20.0
 """Of 24; an ad that ran a whole day has no rows for a few hours of the night."""

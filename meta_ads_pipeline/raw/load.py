@@ -18,12 +18,12 @@ from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.dead_letters import DeadLetter
 from meta_ads_pipeline.control.slices import Attempt, SliceCounts, SliceKey
+from meta_ads_pipeline.insights_tables import InsightsTable
 from meta_ads_pipeline.raw import load_sql
 from meta_ads_pipeline.raw.copy_text import copy_blocks
-from meta_ads_pipeline.raw.letters import dead_letter
+from meta_ads_pipeline.raw.dead_letters import dead_letter
 from meta_ads_pipeline.raw.normalize import normalize
 from meta_ads_pipeline.raw.schemas import BadRow, validate
-from meta_ads_pipeline.raw.tables import InsightsTable
 
 ANALYZE_FROM_ROWS = 20_000
 """After changes of this size Postgres's statistics would mislead its planner: refresh them."""

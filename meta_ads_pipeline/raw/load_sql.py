@@ -7,7 +7,7 @@ periods those that the pull asked for, ``period_ends`` with ``periods``.
 
 from __future__ import annotations
 
-from meta_ads_pipeline.raw.tables import MEASURES, InsightsTable
+from meta_ads_pipeline.insights_tables import MEASURES, InsightsTable
 
 INCOMING = "incoming_rows"
 DIFFERENCE = "slice_difference"

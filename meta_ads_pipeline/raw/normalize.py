@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
+from meta_ads_pipeline.insights_tables import InsightsTable
 from meta_ads_pipeline.raw.action_items import ActionItems
-from meta_ads_pipeline.raw.clock import HOUR_OF_LABEL, hours_of_day
+from meta_ads_pipeline.raw.hour_labels import HOUR_OF_LABEL, hours_of_day
 from meta_ads_pipeline.raw.json_text import json_text
-from meta_ads_pipeline.raw.tables import InsightsTable
 
 HOUR_KEY = "hourly_stats_aggregated_by_advertiser_time_zone"
 

@@ -20,9 +20,9 @@ from meta_ads_pipeline.control.timezones import record_timezones, settle_timezon
 from meta_ads_pipeline.meta_api.error_rules import ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.raw.context import AdsReader, Document, PullContext
+from meta_ads_pipeline.raw.dead_letters import dead_letter
 from meta_ads_pipeline.raw.entities import document_hash
 from meta_ads_pipeline.raw.json_text import json_text
-from meta_ads_pipeline.raw.letters import dead_letter
 
 
 def pull_ad_accounts(

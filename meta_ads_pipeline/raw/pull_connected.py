@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from meta_ads_pipeline.control.accounts import Account, UnknownAccountError
-from meta_ads_pipeline.control.connection_accounts import claim_accounts
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.meta_api.connected import ConnectedClient, ConnectedClients
+from meta_ads_pipeline.credentials.clients import ConnectedClient, ConnectedClients
+from meta_ads_pipeline.credentials.connection_accounts import claim_accounts
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.raw.context import PullContext
 from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts

@@ -11,7 +11,7 @@ from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.dead_letters import DeadLetter
 from meta_ads_pipeline.control.slices import SliceCounts, SliceKey
-from meta_ads_pipeline.meta_api.calls import Tally
+from meta_ads_pipeline.meta_api.calls import CallCounter
 from meta_ads_pipeline.meta_api.error_rules import Action, ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import Kind
@@ -22,6 +22,7 @@ from meta_ads_pipeline.raw.context import (
     PullContext,
     SliceReport,
 )
+from meta_ads_pipeline.raw.dead_letters import dead_letter
 from meta_ads_pipeline.raw.entities import (
     ENTITY_TABLES,
     BadEntity,
@@ -37,7 +38,6 @@ from meta_ads_pipeline.raw.entities_load import (
     unlisted_references,
 )
 from meta_ads_pipeline.raw.failures import describe, mark_failed
-from meta_ads_pipeline.raw.letters import dead_letter
 from meta_ads_pipeline.raw.load import shared_calls
 
 _UNREADABLE_FOR_GOOD = frozenset({ErrorKind.PERMISSION, ErrorKind.INVALID})
@@ -101,12 +101,12 @@ def _pull(
 ) -> list[SliceReport]:
     table = ENTITY_TABLES[kind]
     account_id = account.account_id
-    pulled_at, tally = ctx.now(), Tally()
+    pulled_at, counter = ctx.now(), CallCounter()
     is_complete = ctx.refresh != REFRESH_TODAY or not database.run(
         lambda connection: is_landed(connection, table, account_id)
     )
     listed, bad = (
-        normalize_entities(_list(client, account_id, kind, tally), table, account_id)
+        normalize_entities(_list(client, account_id, kind, counter), table, account_id)
         if is_complete
         else ([], [])
     )
@@ -120,14 +120,14 @@ def _pull(
     )
     ids = [reference.id for reference in wanted]
     documents, errors = (
-        client.get_objects(ids, kind, account_id=account_id, tally=tally) if ids else ([], {})
+        client.get_objects(ids, kind, account_id=account_id, counter=counter) if ids else ([], {})
     )
     by_id, bad_by_id = normalize_entities(documents, table, account_id)
     gone, letters, failure = _sort_errors(wanted, errors, table, account_id)
     letters += [_letter_of(each, table, account_id) for each in (*bad, *bad_by_id)]
     letters = [replace(letter, partition_date=todo[-1]) for letter in letters]
     pull = EntityPull(listed, by_id, gone, pulled_at, is_complete)
-    calls = shared_calls(tally.calls, todo)
+    calls = shared_calls(counter.calls, todo)
 
     def land(connection: Connection) -> dict[date, SliceCounts]:
         counts = load_entities(connection, table, account_id, pull)
@@ -154,14 +154,14 @@ def _pull(
     ]
 
 
-def _list(client: AdsReader, account_id: str, kind: Kind, tally: Tally) -> list[Document]:
+def _list(client: AdsReader, account_id: str, kind: Kind, counter: CallCounter) -> list[Document]:
     if kind == "campaign":
-        return client.get_campaigns(account_id, tally=tally)
+        return client.get_campaigns(account_id, counter=counter)
     if kind == "adset":
-        return client.get_adsets(account_id, tally=tally)
+        return client.get_adsets(account_id, counter=counter)
     if kind == "ad":
-        return client.get_ads(account_id, tally=tally)
-    return client.get_creatives(account_id, tally=tally)
+        return client.get_ads(account_id, counter=counter)
+    return client.get_creatives(account_id, counter=counter)
 
 
 def _sort_errors(

@@ -13,7 +13,8 @@ from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.slices import SliceKey, SliceLock
-from meta_ads_pipeline.meta_api.calls import Tally
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES, InsightsTable
+from meta_ads_pipeline.meta_api.calls import CallCounter
 from meta_ads_pipeline.meta_api.error_rules import ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.insights import InsightsPart
@@ -22,7 +23,6 @@ from meta_ads_pipeline.raw.expected_rows import expected_rows_per_day
 from meta_ads_pipeline.raw.failures import mark_failed
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
 from meta_ads_pipeline.raw.refresh import DAYS, HOURS, confirm_unchanged
-from meta_ads_pipeline.raw.tables import INSIGHTS_TABLES, InsightsTable
 from meta_ads_pipeline.windows import DateWindow
 
 _PARTS_WAITING = 2
@@ -91,12 +91,12 @@ class _Pull:
 
     def run(self, todo: Sequence[date]) -> None:
         failure: MetaApiError | None = None
-        tally = Tally()
+        counter = CallCounter()
         for window in consecutive_windows(todo):
             before = len(self.undone)
             try:
                 with self.ctx.prioritized():
-                    self._read(window, tally)
+                    self._read(window, counter)
             except MetaApiError as error:
                 failure = failure or error
                 landed = len(self.undone) < before
@@ -112,15 +112,18 @@ class _Pull:
         self.lock.release(dates)
         self.reports += reports
 
-    def _read(self, window: DateWindow, tally: Tally) -> None:
+    def _read(self, window: DateWindow, counter: CallCounter) -> None:
         """Land parts in a thread of their own: the next ones are read meanwhile.
 
         What has come is landed even when the reading fails after it.
         """
         waiting: deque[Future[None]] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="land") as loader:
-            for answer in self._whole_days(window, tally):
-                calls, self.counted_calls = tally.calls - self.counted_calls, tally.calls
+            for answer in self._whole_days(window, counter):
+                calls, self.counted_calls = (
+                    counter.calls - self.counted_calls,
+                    counter.calls,
+                )
                 pulled = replace(answer, api_calls=calls)
                 waiting.append(loader.submit(self._land, pulled))
                 while len(waiting) > _PARTS_WAITING:
@@ -128,7 +131,7 @@ class _Pull:
         for landing in waiting:
             landing.result()
 
-    def _whole_days(self, window: DateWindow, tally: Tally) -> Iterator[PulledRows]:
+    def _whole_days(self, window: DateWindow, counter: CallCounter) -> Iterator[PulledRows]:
         """Account-local days with all their rows, as they come; their calls are not counted yet."""
         pieces: dict[date, list[InsightsPart]] = {}
         parts = self.client.iter_insights(
@@ -138,7 +141,7 @@ class _Pull:
             level=self.table.level,
             grain=self.table.grain,
             rows_per_day=self.rows_per_day,
-            tally=tally,
+            counter=counter,
         )
         for part in parts:
             if part.query.only_ids:

@@ -19,11 +19,12 @@ from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.slices import SliceKey
-from meta_ads_pipeline.meta_api.calls import Tally
+from meta_ads_pipeline.insights_tables import REACH_TABLE
+from meta_ads_pipeline.meta_api.calls import CallCounter
 from meta_ads_pipeline.meta_api.client import AccountRef
 from meta_ads_pipeline.meta_api.fields import Level, Period
 from meta_ads_pipeline.meta_api.insights import InsightsPart
-from meta_ads_pipeline.meta_api.priority import calls_of_priority, carried
+from meta_ads_pipeline.rate_limit.priority import calls_of_priority, carried
 from meta_ads_pipeline.raw.context import Document, PullContext, SliceReport, account_ref
 from meta_ads_pipeline.raw.failures import mark_failed
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
@@ -34,7 +35,6 @@ from meta_ads_pipeline.raw.periods import (
     chains,
     spans_ending,
 )
-from meta_ads_pipeline.raw.tables import REACH_TABLE
 from meta_ads_pipeline.windows import local_today
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class ReachReader(Protocol):
         level: Level,
         period: Period,
         unique_counts: bool = True,
-        tally: Tally | None = None,
+        counter: CallCounter | None = None,
     ) -> list[InsightsPart]:
         """Rows of each period from ``start`` to ``end``, in parts."""
         ...
@@ -148,7 +148,7 @@ def questions(dates: Sequence[date], today: date) -> list[Question]:
 
 def _read(client: ReachReader, account: Account, dates: Sequence[date], today: date) -> PulledRows:
     """The complete answer about the dates, some questions at once."""
-    tally = Tally()
+    counter = CallCounter()
 
     def ask(question: Question) -> list[InsightsPart]:
         chain = question.chain
@@ -157,7 +157,7 @@ def _read(client: ReachReader, account: Account, dates: Sequence[date], today: d
             level=question.level,
             period=chain.period,
             unique_counts=chain.has_unique_counts,
-            tally=tally,
+            counter=counter,
         )
 
     asked = questions(dates, today)
@@ -185,7 +185,7 @@ def _read(client: ReachReader, account: Account, dates: Sequence[date], today: d
         sorted(dates),
         client.api_version,
         min(asked_at),
-        tally.calls,
+        counter.calls,
         tuple((span.end, span.period) for span in spans),
     )
 

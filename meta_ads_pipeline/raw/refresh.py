@@ -15,8 +15,8 @@ from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.slices import SliceCounts, SliceKey
+from meta_ads_pipeline.insights_tables import MEASURES
 from meta_ads_pipeline.raw.context import PullContext, SliceReport
-from meta_ads_pipeline.raw.tables import MEASURES
 
 DAYS, HOURS = "insights_daily", "insights_hourly"
 

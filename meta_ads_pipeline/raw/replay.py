@@ -22,6 +22,7 @@ from meta_ads_pipeline.control.accounts import Account, UnknownAccountError, act
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.dead_letters import LetterStatus, StoredLetter
 from meta_ads_pipeline.control.slices import SliceCounts, SliceKey
+from meta_ads_pipeline.insights_tables import ALL_INSIGHTS_TABLES, InsightsTable
 from meta_ads_pipeline.raw import load_sql
 from meta_ads_pipeline.raw.entities import ENTITY_TABLES
 from meta_ads_pipeline.raw.load import copy_incoming, lock_loads
@@ -29,7 +30,6 @@ from meta_ads_pipeline.raw.normalize import normalize
 from meta_ads_pipeline.raw.periods import PERIODS
 from meta_ads_pipeline.raw.replay_entities import replay_account, replay_entities
 from meta_ads_pipeline.raw.schemas import validate
-from meta_ads_pipeline.raw.tables import ALL_INSIGHTS_TABLES, InsightsTable
 
 
 @dataclass(frozen=True)

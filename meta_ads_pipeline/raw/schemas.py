@@ -16,8 +16,8 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
+from meta_ads_pipeline.insights_tables import InsightsTable
 from meta_ads_pipeline.raw.normalize import HOUR_KEY, NormalizedRows, shown
-from meta_ads_pipeline.raw.tables import InsightsTable
 
 META_FIELDS = {
     "event_date": "date_start",

@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 from dagster import DagsterRunStatus
 
-from meta_ads_pipeline.automation.refresh import REFRESH_TAG
 from meta_ads_pipeline.automation.sensors import GAP_ACCOUNT_DAYS, backfill_gaps
+from meta_ads_pipeline.automation.windows import REFRESH_TAG
 from meta_ads_pipeline.control.gaps import SLICED_ASSETS
 from meta_ads_pipeline.raw.assets import ACCOUNTS_TAG, SYNC_TAG
 

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from meta_ads_pipeline.automation.jobs import jobs, reach_job, sync_job
 from meta_ads_pipeline.automation.reach_schedule import REACH_CRON, refresh_reach
-from meta_ads_pipeline.automation.refresh import (
+from meta_ads_pipeline.automation.sensors import backfill_gaps, retry_failed_slices
+from meta_ads_pipeline.automation.windows import (
     REFRESH_TAG,
     reach_is_due,
     reach_window,
 )
-from meta_ads_pipeline.automation.sensors import backfill_gaps, retry_failed_slices
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.gaps import REACH, SLICED_ASSETS
 from meta_ads_pipeline.definitions import build_defs

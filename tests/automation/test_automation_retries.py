@@ -10,7 +10,6 @@ import dagster as dg
 import pytest
 from dagster import DagsterRunStatus
 
-from meta_ads_pipeline.automation.refresh import REFRESH_TAG
 from meta_ads_pipeline.automation.retries import (
     ABANDONED_AFTER,
     LOCKS_ARE_TAKEN_AGAIN_WITHIN,
@@ -23,6 +22,7 @@ from meta_ads_pipeline.automation.sensors import (
     open_slices,
     retry_failed_slices,
 )
+from meta_ads_pipeline.automation.windows import REFRESH_TAG
 from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.alerts import open_alerts
 from meta_ads_pipeline.control.database import Database

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meta_ads_pipeline.automation.jobs import entities_job, refresh_job
-from meta_ads_pipeline.automation.refresh import (
+from meta_ads_pipeline.automation.schedules import build_schedules, schedules
+from meta_ads_pipeline.automation.windows import (
     REFRESH_TAG,
     cron_for,
     is_due,
     recent_window,
     today_window,
 )
-from meta_ads_pipeline.automation.schedules import build_schedules, schedules
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.settings import Settings
 from meta_ads_pipeline.windows import DateWindow, is_settled

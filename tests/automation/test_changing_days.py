@@ -28,9 +28,9 @@ from meta_ads_pipeline.automation.changing_days_schedule import refresh_changing
 from meta_ads_pipeline.control import refresh_decisions
 from meta_ads_pipeline.control.accounts import Account, save_accounts
 from meta_ads_pipeline.control.slices import Attempt, SliceCounts, SliceKey, finish
-from meta_ads_pipeline.meta_api.limits import BudgetRules
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
+from meta_ads_pipeline.rate_limit.limits import BudgetRules
 from meta_ads_pipeline.raw.context import REFRESH_CHANGING, REFRESH_RECENT, REFRESH_TAG
-from meta_ads_pipeline.raw.tables import INSIGHTS_TABLES
 
 NEW_YORK = Account("1", "America/New_York", "USD")
 NOW = datetime(2026, 11, 20, 20, 50, tzinfo=UTC)

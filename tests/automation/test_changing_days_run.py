@@ -14,8 +14,8 @@ from meta_ads_pipeline.raw.assets import SYNC_TAG, raw_assets
 from meta_ads_pipeline.raw.context import REFRESH_CHANGING, REFRESH_TAG, PullContext
 from meta_ads_pipeline.raw.pull import pull_ad_accounts, pull_insights
 from meta_ads_pipeline.resources import MetaAdsResource
-from meta_ads_pipeline.simulator.config import DEFAULT_TOKEN
 from meta_ads_pipeline.windows import local_today
+from meta_graph_simulator.config import DEFAULT_TOKEN
 from tests.automation.conftest import GivenDatabase
 
 PASS = "5f0c9f5e-5f57-5b9e-9a3c-2f6d6a1f0f11"

@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 
 from meta_ads_pipeline.automation.credentials import credential_schedules, credentials
-from meta_ads_pipeline.control.connections import list_connections
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.credentials.connections import list_connections
 from meta_ads_pipeline.resources import DatabaseResource
 from meta_ads_pipeline.settings import get_settings
 from tests.meta_app import APP_ID, APP_SECRET, DAY, PERSON, MetaApp, stored

@@ -14,8 +14,8 @@ import pytest
 from cryptography.fernet import Fernet
 
 from meta_ads_pipeline.control.accounts import active_accounts
-from meta_ads_pipeline.control.connections import list_connections
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.credentials.connections import list_connections
 from meta_ads_pipeline.settings import Settings
 from tests.cli.conftest import MetaAds
 from tests.meta_app import (
@@ -112,7 +112,7 @@ def test_accounts_are_chosen_by_a_person(
 
 
 def _documents(meta: MetaApp) -> list[dict[str, Any]]:
-    from meta_ads_pipeline.meta_api.validation import inspect
+    from meta_ads_pipeline.credentials.checks import inspect
     from tests.meta_app import SecretStr
 
     return inspect(meta.settings(), SecretStr(PERSON), datetime.now(UTC)).accounts

@@ -17,10 +17,10 @@ from sqlalchemy.engine import make_url
 from meta_ads_pipeline.cli.doctor import Finding, Outcome, guarded
 from meta_ads_pipeline.cli.doctor_meta import examine_accounts, examine_host, examine_version
 from meta_ads_pipeline.cli.doctor_platform import examine_database, examine_dbt, examine_disk
-from meta_ads_pipeline.control.connections import TokenFacts
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.meta_api.token_state import ACTIVE
-from meta_ads_pipeline.meta_api.validation import Inspection
+from meta_ads_pipeline.credentials.checks import Inspection
+from meta_ads_pipeline.credentials.connections import TokenFacts
+from meta_ads_pipeline.credentials.status import ACTIVE
 from meta_ads_pipeline.meta_api.versions import API_VERSIONS
 from meta_ads_pipeline.settings import Settings
 from tests.cli.conftest import MetaAds

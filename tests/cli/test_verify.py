@@ -12,7 +12,7 @@ from meta_ads_pipeline.cli.app import run
 from meta_ads_pipeline.cli.verify import parse_tolerance
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.settings import get_settings
-from tests.quality.ads_manager_marts import Marts, export
+from tests.verify.export_marts import Marts, export
 
 FIELDS = ("campaign_name", "campaign_id", "day", "spend", "impressions")
 

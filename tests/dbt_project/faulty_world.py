@@ -12,7 +12,7 @@ from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.insights import InsightsPart
 from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts, pull_insights
-from meta_ads_pipeline.simulator.server import SimulatorServer
+from meta_graph_simulator.http.server import SimulatorServer
 
 from .warehouse import INSIGHTS, Warehouse
 

@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from meta_ads_pipeline.raw.clock import HOUR_LABELS
+from meta_ads_pipeline.raw.hour_labels import HOUR_LABELS
 from meta_ads_pipeline.raw.normalize import HOUR_KEY
 
 from .warehouse import own_id

@@ -19,8 +19,8 @@ import pytest
 
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.slices import Attempt
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
-from meta_ads_pipeline.raw.tables import INSIGHTS_TABLES
 
 from .generated_history import FIRST_PULL, GeneratedAccount, Version, generate
 from .warehouse import Warehouse, own_id

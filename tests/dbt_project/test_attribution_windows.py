@@ -9,8 +9,8 @@ from typing import Any
 from meta_ads_pipeline.attribution import LIVE_WINDOWS
 from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
 from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts, pull_insights
-from meta_ads_pipeline.simulator.config import DEFAULT_TOKEN
-from meta_ads_pipeline.simulator.server import SimulatorServer
+from meta_graph_simulator.config import DEFAULT_TOKEN
+from meta_graph_simulator.http.server import SimulatorServer
 
 from .warehouse import PROJECT, Warehouse, failures
 

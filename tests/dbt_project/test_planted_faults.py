@@ -17,14 +17,14 @@ import pytest
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.check_results import record_results
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
+from meta_ads_pipeline.quality.catalogue import ENTITIES, RULES
 from meta_ads_pipeline.quality.checks import check_of
 from meta_ads_pipeline.quality.gate import close_gate
-from meta_ads_pipeline.quality.rulebook import ENTITIES, RULES
 from meta_ads_pipeline.quality.scope import CheckScope
 from meta_ads_pipeline.raw.pull import PullContext, pull_entities
-from meta_ads_pipeline.simulator.config import DEFAULT_TOKEN, SimulatorConfig
-from meta_ads_pipeline.simulator.server import SimulatorServer
 from meta_ads_pipeline.windows import DateWindow
+from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig
+from meta_graph_simulator.http.server import SimulatorServer
 from tests.conftest import TEST_MARKETS
 
 from .faulty_world import (

@@ -19,7 +19,7 @@ from meta_ads_pipeline.raw.pull import (
     pull_insights,
     pull_reach,
 )
-from meta_ads_pipeline.simulator.server import SimulatorServer
+from meta_graph_simulator.http.server import SimulatorServer
 
 from .warehouse import AdDay, Warehouse
 

@@ -26,8 +26,8 @@ from meta_ads_pipeline.control.timezones import (
 )
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts, pull_entities, pull_insights
-from meta_ads_pipeline.simulator.config import DEFAULT_TOKEN, SimulatorConfig
-from meta_ads_pipeline.simulator.server import SimulatorServer
+from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig
+from meta_graph_simulator.http.server import SimulatorServer
 from tests.wall_clock import minutes_by_hour
 
 from .warehouse import INSIGHTS, Warehouse

@@ -7,15 +7,11 @@ from typing import Any
 
 import pytest
 
-from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.meta_api.client import AccountRef, InsightsResult, MetaAdsClient
-from meta_ads_pipeline.meta_api.limits import BudgetRules
-from meta_ads_pipeline.meta_api.planner import PlanLimits
-from meta_ads_pipeline.meta_api.shared_governor import PostgresGovernor
-from tests.meta_api.clock import VirtualClock
-from tests.meta_api.governors import MakeGovernor
+from meta_ads_pipeline.meta_api.request_planner import PlanLimits
 from tests.meta_api.insights_graph import DAY, ONE_JOB, START, InsightsGraph
 from tests.meta_api.scripted_graph import ScriptedGraph
+from tests.virtual_clock import VirtualClock
 
 TOKEN = "EAAtestToken0123456789abcdef"
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -108,21 +104,3 @@ def read(
         return result
 
     return run
-
-
-@pytest.fixture
-def make_governor(database: Database, clock: VirtualClock) -> MakeGovernor:
-    """Governors of one app, as processes of their own would have them."""
-    clock.now = 1_760_000_000.0
-
-    def make(connection: str = "c1", **rules: float) -> PostgresGovernor:
-        return PostgresGovernor(
-            database,
-            app="app",
-            connection_id=connection,
-            rules=BudgetRules(**rules),  # type: ignore[arg-type]
-            clock=clock,
-            sleep=clock.sleep,
-        )
-
-    return make

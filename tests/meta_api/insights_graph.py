@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from meta_ads_pipeline.meta_api.planner import PlanLimits
+from meta_ads_pipeline.meta_api.request_planner import PlanLimits
 from tests.meta_api.scripted_graph import Reply, Request, ScriptedGraph, page
 
 DAY = date(2026, 11, 20)

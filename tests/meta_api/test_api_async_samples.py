@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from meta_ads_pipeline.meta_api.client import AccountRef, InsightsResult, MetaAdsClient
-from meta_ads_pipeline.meta_api.planner import PlanLimits
-from tests.meta_api.clock import VirtualClock
+from meta_ads_pipeline.meta_api.request_planner import PlanLimits
 from tests.meta_api.insights_graph import DAY, ONE_JOB, InsightsGraph, done, running
 from tests.meta_api.scripted_graph import Reply, Request, ScriptedGraph, page
+from tests.virtual_clock import VirtualClock
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from meta_ads_pipeline.meta_api.calls import RetryPolicy
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.errors import ErrorKind, MetaApiError
-from tests.meta_api.clock import VirtualClock
 from tests.meta_api.scripted_graph import Reply, Request, ScriptedGraph, error, page
+from tests.virtual_clock import VirtualClock
 
 OK = Reply({"id": "act_1"})
 REDUCE = error(1, "Please reduce the amount of data you're asking for", 500)
@@ -148,7 +148,7 @@ def test_waits_for_a_limit_are_bounded_in_total(
     with pytest.raises(MetaApiError) as caught:
         client.get_account("1")
     assert caught.value.kind is ErrorKind.RATE_LIMIT
-    assert caught.value.regain_seconds == 25 * 60
+    assert caught.value.retry_after_seconds == 25 * 60
     assert len(graph.requests) == 3
     assert clock() - started <= 3600
 

@@ -12,7 +12,7 @@ from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
 from meta_ads_pipeline.meta_api.errors import ErrorKind, MetaApiError
 from meta_ads_pipeline.meta_api.fields import HOURLY_BREAKDOWN
 from meta_ads_pipeline.meta_api.insights import InsightsQuery, check_rows
-from meta_ads_pipeline.meta_api.planner import PlanLimits
+from meta_ads_pipeline.meta_api.request_planner import PlanLimits
 from tests.meta_api.insights_graph import InsightsGraph
 from tests.meta_api.scripted_graph import Reply, Request, ScriptedGraph, error, page
 

@@ -12,11 +12,11 @@ import pytest
 from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
 from meta_ads_pipeline.meta_api.errors import ErrorKind, MetaApiError
 from meta_ads_pipeline.meta_api.fields import HOURLY_BREAKDOWN
-from meta_ads_pipeline.meta_api.governor import UsageGovernor
-from meta_ads_pipeline.meta_api.job_memory import JobLimits
-from meta_ads_pipeline.meta_api.planner import PlanLimits
-from meta_ads_pipeline.simulator.config import SimulatorConfig
-from meta_ads_pipeline.simulator.server import SimulatorServer
+from meta_ads_pipeline.meta_api.rate_limiter import UsageRateLimiter
+from meta_ads_pipeline.meta_api.report_memory import JobLimits
+from meta_ads_pipeline.meta_api.request_planner import PlanLimits
+from meta_graph_simulator.config import SimulatorConfig
+from meta_graph_simulator.http.server import SimulatorServer
 
 QUICK_JOBS = JobLimits(
     first_poll=0.05, longest_poll=0.2, stuck_after=0.6, job_time=5, total_time=30
@@ -221,7 +221,7 @@ def test_mixed_failures_end_in_the_right_numbers(
     end = yesterday(simulator)
     start = end - timedelta(days=5)
     for limits in (PlanLimits(page_size=100), REPORTS):
-        client = connect(plan_limits=limits, governor=UsageGovernor(first_backoff=0.05))
+        client = connect(plan_limits=limits, rate_limiter=UsageRateLimiter(first_backoff=0.05))
         for account in refs(client):
             result = client.get_insights(account, start, end, level="ad", grain="hour")
             assert totals(result.rows) == truth(simulator, account, start, end)

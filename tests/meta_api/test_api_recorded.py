@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from meta_ads_pipeline.meta_api.calls import Call, Tally
+from meta_ads_pipeline.meta_api.calls import Call, CallCounter
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.paging import ListReader, PageSizes
 from tests.meta_api.scripted_graph import Reply, Request, ScriptedGraph
@@ -31,12 +31,12 @@ def test_recorded_ads_insights(
 
     graph.handler = handle
     caller = client._entities.caller
-    tally = Tally()
+    counter = CallCounter()
     ads = ListReader(caller, PageSizes(), "ads", 25).read(
-        Call("GET", "act_1/ads", {"fields": "insights"}, "ads"), tally
+        Call("GET", "act_1/ads", {"fields": "insights"}, "ads"), counter
     )
-    assert tally.calls == len(pages)
-    assert tally.failed == 0
+    assert counter.calls == len(pages)
+    assert counter.failed == 0
     assert len(ads) == sum(len(document["data"]) for document in pages.values())
 
     found = sorted(

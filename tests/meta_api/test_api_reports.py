@@ -8,11 +8,10 @@ import pytest
 
 from meta_ads_pipeline.meta_api.client import AccountRef, InsightsResult, MetaAdsClient
 from meta_ads_pipeline.meta_api.errors import ErrorKind, MetaApiError
-from meta_ads_pipeline.meta_api.job_memory import (
+from meta_ads_pipeline.meta_api.report_memory import (
     JobLimits,
 )
-from meta_ads_pipeline.meta_api.planner import PlanLimits
-from tests.meta_api.clock import VirtualClock
+from meta_ads_pipeline.meta_api.request_planner import PlanLimits
 from tests.meta_api.insights_graph import (
     DAY,
     FOUR_JOBS,
@@ -23,6 +22,7 @@ from tests.meta_api.insights_graph import (
     running,
 )
 from tests.meta_api.scripted_graph import Reply, Request, ScriptedGraph, error
+from tests.virtual_clock import VirtualClock
 
 
 def test_a_report_is_created_polled_and_read_with_a_limit(

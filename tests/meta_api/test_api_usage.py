@@ -34,15 +34,15 @@ def test_units_and_cases_of_names() -> None:
     assert usage.percent(UseCase.INSIGHTS, "1") == 95
     assert usage.percent(UseCase.MANAGEMENT, "1") == 30
     assert usage.percent(UseCase.INSIGHTS, "2") == 100
-    assert usage.regain_seconds(UseCase.INSIGHTS, "1") == 7 * 60
-    assert usage.regain_seconds(UseCase.MANAGEMENT, "1") is None
+    assert usage.retry_after_seconds(UseCase.INSIGHTS, "1") == 7 * 60
+    assert usage.retry_after_seconds(UseCase.MANAGEMENT, "1") is None
 
 
 def test_the_reset_time_counts_only_when_the_account_is_used_up() -> None:
     half = parse_usage({"X-Ad-Account-Usage": '{"acc_id_util_pct":50,"reset_time_duration":100}'})
     full = parse_usage({"X-Ad-Account-Usage": '{"acc_id_util_pct":100,"reset_time_duration":100}'})
-    assert half.regain_seconds(UseCase.MANAGEMENT) is None
-    assert full.regain_seconds(UseCase.MANAGEMENT) == 100
+    assert half.retry_after_seconds(UseCase.MANAGEMENT) is None
+    assert full.retry_after_seconds(UseCase.MANAGEMENT) == 100
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"1": 5}', '{"1": [3]}', '{"1":[{}]}'])
@@ -65,7 +65,7 @@ def test_observed_headers(samples: Path) -> None:
         usage = parse_usage(json.loads(file.read_text()))
         found[file.stem] = (
             usage.percent(UseCase.INSIGHTS),
-            usage.regain_seconds(UseCase.INSIGHTS),
+            usage.retry_after_seconds(UseCase.INSIGHTS),
             usage.tier,
         )
     assert found == {

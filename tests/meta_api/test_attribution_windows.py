@@ -12,7 +12,7 @@ from meta_ads_pipeline.attribution import LIVE_WINDOWS, chosen_windows
 from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
 from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
 from meta_ads_pipeline.meta_api.fields import WINDOWS_PARAMETER, refused_windows
-from meta_ads_pipeline.meta_api.job_memory import MemoryJobStore
+from meta_ads_pipeline.meta_api.report_memory import MemoryJobStore
 from tests.meta_api.insights_graph import DAY, ONE_JOB, InsightsGraph, done, running
 from tests.meta_api.scripted_graph import Reply, Request, error
 

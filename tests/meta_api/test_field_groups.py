@@ -17,10 +17,10 @@ from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
 from meta_ads_pipeline.meta_api.errors import ErrorKind, MetaApiError
 from meta_ads_pipeline.meta_api.field_groups import merge_rows
 from meta_ads_pipeline.meta_api.fields import INSIGHTS_FIELDS
-from meta_ads_pipeline.meta_api.job_memory import JobLimits
-from meta_ads_pipeline.meta_api.planner import PlanLimits
-from meta_ads_pipeline.simulator.config import DEFAULT_TOKEN
-from meta_ads_pipeline.simulator.server import SimulatorServer
+from meta_ads_pipeline.meta_api.report_memory import JobLimits
+from meta_ads_pipeline.meta_api.request_planner import PlanLimits
+from meta_graph_simulator.config import DEFAULT_TOKEN
+from meta_graph_simulator.http.server import SimulatorServer
 from tests.meta_api.insights_graph import DAY, ONE_JOB, InsightsGraph
 from tests.meta_api.scripted_graph import Reply, Request, ScriptedGraph, error
 

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from meta_ads_pipeline.control.accounts import DEFAULT_WORKSPACE_ID, Account, save_accounts
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.raw.clock import hours_of_day
+from meta_ads_pipeline.raw.hour_labels import hours_of_day
 
 MARTS = Path(__file__).parents[2] / "dbt_project" / "models" / "marts"
 ROLLUPS = (

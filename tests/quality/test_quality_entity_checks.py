@@ -12,13 +12,13 @@ from psycopg.types.json import Jsonb
 from meta_ads_pipeline.control.alerts import Severity, open_alerts
 from meta_ads_pipeline.quality import action_types
 from meta_ads_pipeline.quality.action_types import KNOWN_TYPES, check_action_types
+from meta_ads_pipeline.quality.catalogue import rule_of
 from meta_ads_pipeline.quality.entity_checks import (
     check_fields,
     check_new_entities,
     check_read_daily,
 )
 from meta_ads_pipeline.quality.outcome import CheckOutcome
-from meta_ads_pipeline.quality.rulebook import rule_of
 from meta_ads_pipeline.quality.scope import CheckScope
 from meta_ads_pipeline.quality.stopped_ads import check_stopped_ads
 from tests.conftest import SHARED_DATA

@@ -12,12 +12,12 @@ import pytest
 from meta_ads_pipeline.control.alerts import Severity, open_alerts
 from meta_ads_pipeline.control.check_results import record_results
 from meta_ads_pipeline.definitions import build_defs
+from meta_ads_pipeline.quality.catalogue import RULES, rule_of
 from meta_ads_pipeline.quality.checks import quality_checks
 from meta_ads_pipeline.quality.discrepancies import KIND, settle_discrepancies
 from meta_ads_pipeline.quality.gate import GATE, close_gate
 from meta_ads_pipeline.quality.landed_rows import landed_outcomes
 from meta_ads_pipeline.quality.reconciliation import RECONCILED_ASSETS, check_reconciliation
-from meta_ads_pipeline.quality.rulebook import RULES, rule_of
 from meta_ads_pipeline.quality.scope import CheckScope
 from tests.quality.landing import DAYS, Landing
 

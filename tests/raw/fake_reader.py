@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from meta_ads_pipeline.meta_api.calls import Tally
+from meta_ads_pipeline.meta_api.calls import CallCounter
 from meta_ads_pipeline.meta_api.client import AccountRef
 from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
 from meta_ads_pipeline.meta_api.insights import InsightsPart, InsightsQuery
@@ -58,22 +58,30 @@ class FakeReader:
             raise self.node_errors[account_id]
         return self.nodes[account_id]
 
-    def get_campaigns(self, account_id: str, *, tally: Tally | None = None) -> list[dict[str, Any]]:
-        return self._list("campaign", tally)
+    def get_campaigns(
+        self, account_id: str, *, counter: CallCounter | None = None
+    ) -> list[dict[str, Any]]:
+        return self._list("campaign", counter)
 
-    def get_adsets(self, account_id: str, *, tally: Tally | None = None) -> list[dict[str, Any]]:
-        return self._list("adset", tally)
+    def get_adsets(
+        self, account_id: str, *, counter: CallCounter | None = None
+    ) -> list[dict[str, Any]]:
+        return self._list("adset", counter)
 
-    def get_ads(self, account_id: str, *, tally: Tally | None = None) -> list[dict[str, Any]]:
-        return self._list("ad", tally)
+    def get_ads(
+        self, account_id: str, *, counter: CallCounter | None = None
+    ) -> list[dict[str, Any]]:
+        return self._list("ad", counter)
 
-    def get_creatives(self, account_id: str, *, tally: Tally | None = None) -> list[dict[str, Any]]:
-        return self._list("creative", tally)
+    def get_creatives(
+        self, account_id: str, *, counter: CallCounter | None = None
+    ) -> list[dict[str, Any]]:
+        return self._list("creative", counter)
 
-    def _list(self, kind: str, tally: Tally | None) -> list[dict[str, Any]]:
+    def _list(self, kind: str, counter: CallCounter | None) -> list[dict[str, Any]]:
         self.list_calls += 1
-        if tally is not None:
-            tally.add(self.pages, failed=False)
+        if counter is not None:
+            counter.add(self.pages, failed=False)
         if self.list_error is not None:
             raise self.list_error
         return self.lists.get(kind, [])
@@ -84,11 +92,11 @@ class FakeReader:
         kind: str,
         *,
         account_id: str | None = None,
-        tally: Tally | None = None,
+        counter: CallCounter | None = None,
     ) -> tuple[list[dict[str, Any]], dict[str, MetaApiError]]:
         wanted = list(ids)
-        if tally is not None:
-            tally.add(len(wanted), failed=False)
+        if counter is not None:
+            counter.add(len(wanted), failed=False)
         self.asked_ids.append(wanted)
         found = [self.nodes[each] for each in wanted if each in self.nodes]
         errors = {
@@ -107,7 +115,7 @@ class FakeReader:
         level: str,
         grain: str,
         rows_per_day: float | None = None,
-        tally: Tally | None = None,
+        counter: CallCounter | None = None,
     ) -> Iterator[InsightsPart]:
         self.asked_windows.append((start, end))
         self.asked_rows_per_day.append(rows_per_day)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
-from meta_ads_pipeline.raw.clock import HOUR_LABELS
+from meta_ads_pipeline.raw.hour_labels import HOUR_LABELS
 from meta_ads_pipeline.raw.normalize import HOUR_KEY
 
 DAY = date(2026, 11, 10)

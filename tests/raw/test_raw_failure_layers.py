@@ -20,7 +20,7 @@ from meta_ads_pipeline.control.retry_delays import FIRST_DELAY, NEEDS_A_PERSON_D
 from meta_ads_pipeline.raw import assets
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.settings import PROJECT_ROOT
-from meta_ads_pipeline.simulator.config import DEFAULT_TOKEN
+from meta_graph_simulator.config import DEFAULT_TOKEN
 
 DAY = datetime.now(UTC).date() - timedelta(days=40)
 ASSET = "account_totals"  # one call for all of a day
@@ -60,7 +60,7 @@ def materialize(database, simulator, account_id):
     class GivenClient(MetaAdsResource):
         @cached_property
         def clients(self) -> Any:
-            from meta_ads_pipeline.meta_api.connected import clients_for
+            from meta_ads_pipeline.credentials.clients import clients_for
             from meta_ads_pipeline.settings import Settings
 
             settings = Settings(META_GRAPH_URL=simulator.url, META_ACCESS_TOKEN=DEFAULT_TOKEN)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.slices import Attempt, SliceCounts
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.raw import load
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
-from meta_ads_pipeline.raw.tables import INSIGHTS_TABLES
 from tests.raw.insights_rows import DAY, ad_row, days, hour_row, hour_rows
 
 HOURLY = INSIGHTS_TABLES["insights_hourly"]

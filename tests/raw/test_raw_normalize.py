@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.raw.normalize import HOUR_KEY, normalize, parse_decimal
-from meta_ads_pipeline.raw.tables import INSIGHTS_TABLES
 from tests.raw.insights_rows import DAY, ad_row, hour_row
 
 HOURLY = INSIGHTS_TABLES["insights_hourly"]

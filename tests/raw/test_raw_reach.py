@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from meta_ads_pipeline.control.accounts import Account, save_accounts
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.insights import InsightsPart, InsightsQuery
-from meta_ads_pipeline.meta_api.limits import BudgetRules
+from meta_ads_pipeline.rate_limit.limits import BudgetRules
+from meta_ads_pipeline.raw.cost_estimate import plan_accounts
 from meta_ads_pipeline.raw.periods import UNIQUE_NOT_KEPT, Span, chains, months_before, spans_ending
-from meta_ads_pipeline.raw.plan import plan_accounts
 from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts, pull_reach
 from meta_ads_pipeline.raw.replay import replay
 from meta_ads_pipeline.windows import DateWindow
@@ -291,7 +291,7 @@ class _Reader:
     def __init__(self, spoil=None) -> None:
         self.spoil, self.error = spoil, None
 
-    def get_reach(self, account, start, end, *, level, period, unique_counts=True, tally=None):
+    def get_reach(self, account, start, end, *, level, period, unique_counts=True, counter=None):
         if self.error is not None and (level, period) == ("adset", "28d"):
             raise self.error
         query = InsightsQuery(account.account_id, level, period, start, end)

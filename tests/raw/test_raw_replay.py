@@ -15,11 +15,11 @@ from meta_ads_pipeline.control.dead_letters import (
     StoredLetter,
 )
 from meta_ads_pipeline.control.slices import Attempt
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.raw import normalize
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
 from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts, pull_entities
 from meta_ads_pipeline.raw.replay import replay
-from meta_ads_pipeline.raw.tables import INSIGHTS_TABLES
 from tests.raw.fake_reader import FakeReader
 from tests.raw.insights_rows import DAY, ad_row, hour_row, hour_rows
 

@@ -8,8 +8,8 @@ from meta_ads_pipeline.control.alerts import open_alerts
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
 from meta_ads_pipeline.raw.refused_fields import settle_refused_fields
-from meta_ads_pipeline.simulator.config import DEFAULT_TOKEN
-from meta_ads_pipeline.simulator.server import SimulatorServer
+from meta_graph_simulator.config import DEFAULT_TOKEN
+from meta_graph_simulator.http.server import SimulatorServer
 
 SUBJECT = "asset raw/insights_daily"
 

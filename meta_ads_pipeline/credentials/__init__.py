@@ -1,0 +1,1 @@
+"""Meta credentials: connections, their encrypted tokens, renewal, and the clients made of them."""

@@ -1,0 +1,237 @@
+"""Find out how a connection stands: its token inspected at Meta and proven by a real read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from pydantic import SecretStr
+
+from meta_ads_pipeline.control.alerts import settle_alerts
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.credentials.brief_budget import brief_budget
+from meta_ads_pipeline.credentials.connection_tokens import read_token
+from meta_ads_pipeline.credentials.connections import (
+    Connection,
+    TokenFacts,
+    environment_connection,
+    list_connections,
+    record_state,
+)
+from meta_ads_pipeline.credentials.status import (
+    STATE_ALERTS,
+    Verdict,
+    facts_of,
+    says_of_token,
+    standing_alerts,
+    verdict_of_error,
+    verdict_of_facts,
+    verdict_of_token,
+)
+from meta_ads_pipeline.credentials.vault import TokenVault, VaultError
+from meta_ads_pipeline.meta_api.calls import RetryPolicy
+from meta_ads_pipeline.meta_api.client import MetaAdsClient
+from meta_ads_pipeline.meta_api.error_rules import ErrorKind
+from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.paging import Row
+from meta_ads_pipeline.meta_api.rate_limiter import RateLimiter, UsageRateLimiter
+from meta_ads_pipeline.settings import Settings
+
+BRIEF_PATIENCE = RetryPolicy(
+    same_failure=2, attempts=3, first_backoff=0.5, longest_backoff=5.0, rate_limit_total=0.0
+)
+"""For questions a person waits for: a rate limit is an answer, too."""
+
+
+OTHER_APP = "another app"
+"""In place of an app id: Meta told only that it is not META_APP_ID."""
+
+
+class AppCredentialsError(RuntimeError):
+    """Meta refuses META_APP_ID with META_APP_SECRET; says nothing of any token."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is known of a token after asking Meta. ``accounts`` are the documents it reads.
+
+    ``of_other_app`` says that the token was not made for the app of META_APP_ID.
+    """
+
+    verdict: Verdict
+    facts: TokenFacts
+    accounts: list[Row] = field(default_factory=list)
+    of_other_app: bool = False
+
+
+def connections_in_use(database: Database, settings: Settings) -> list[Connection]:
+    """The connection of ``META_ACCESS_TOKEN`` first, if set; then the stored ones by age."""
+    stored = [each for each in list_connections(database) if each.has_stored_token]
+    if settings.access_token is None:
+        return stored
+    return [environment_connection(database, settings.access_token), *stored]
+
+
+def token_of(database: Database, settings: Settings, connection: Connection) -> SecretStr:
+    """The connection's token. Raises ``VaultError`` when it cannot be had."""
+    if connection.has_stored_token:
+        return read_token(database, TokenVault.from_settings(settings), connection.connection_id)
+    if settings.access_token is None:
+        raise VaultError("META_ACCESS_TOKEN is no longer set: `meta-ads connect` stores a token")
+    return settings.access_token
+
+
+def client_with(
+    settings: Settings, token: SecretStr, *, app_id: str | None = None, **options: Any
+) -> MetaAdsClient:
+    """A client of the Graph API that the settings name, with this token.
+
+    ``app_id`` is the app the token was made for, where that is known: the app secret signs calls
+    (appsecret_proof) unless the token is another app's, which Meta would refuse.
+    """
+    own = app_id is None or settings.app_id is None or app_id == settings.app_id
+    secret = settings.app_secret if own else None
+    return MetaAdsClient(
+        access_token=token.get_secret_value(),
+        app_id=settings.app_id if own else None,
+        app_secret=secret.get_secret_value() if secret else None,
+        graph_url=settings.graph_url,
+        api_version=settings.api_version,
+        **{"attribution_windows": settings.attribution_windows, **options},
+    )
+
+
+def brief_client(
+    settings: Settings,
+    token: SecretStr,
+    *,
+    app_id: str | None = None,
+    rate_limiter: RateLimiter | None = None,
+    **options: Any,
+) -> MetaAdsClient:
+    """The same, for a few questions that somebody waits for.
+
+    ``rate_limiter`` is that of ``brief_budget``; without one the calls are not counted anywhere.
+    """
+    return client_with(
+        settings,
+        token,
+        app_id=app_id,
+        rate_limiter=rate_limiter or UsageRateLimiter(longest_wait=0.0),
+        retry_policy=BRIEF_PATIENCE,
+        max_concurrency=2,
+        **options,
+    )
+
+
+def inspect(
+    settings: Settings,
+    token: SecretStr,
+    now: datetime,
+    *,
+    known: TokenFacts | None = None,
+    rate_limiter: RateLimiter | None = None,
+) -> Inspection:
+    """Ask Meta about a token, then read its ad accounts with it.
+
+    With app credentials the app asks; otherwise the token about itself, and where Meta refuses
+    that, about its permissions; dates then stay as ``known``. Raises ``AppCredentialsError`` when
+    Meta refuses the app, ``MetaApiError`` when it gives no answer that says anything about the
+    token (network, limits).
+    """
+    known = known or TokenFacts()
+    as_app = settings.app_id is not None and settings.app_secret is not None
+    as_app = as_app and known.app_id in {None, settings.app_id}
+    with brief_client(settings, token, app_id=known.app_id, rate_limiter=rate_limiter) as client:
+        asked = _ask(client, now, as_app=as_app)
+        if not as_app or not _of_other_app(asked, settings):
+            found = _concluded(client, asked, known, now)
+            return replace(found, of_other_app=known.app_id not in {None, settings.app_id})
+    # The other app's secret is not known here: the token is asked about itself.
+    bare = settings.model_copy(update={"app_id": None, "app_secret": None})
+    with brief_client(bare, token, rate_limiter=rate_limiter) as client:
+        asked = _ask(client, now, as_app=False)
+        found = _concluded(client, asked, replace(known, app_id=OTHER_APP), now)
+        return replace(found, of_other_app=True)
+
+
+_Asked: TypeAlias = tuple[TokenFacts, Verdict] | MetaApiError
+
+
+def _ask(client: MetaAdsClient, now: datetime, *, as_app: bool) -> _Asked:
+    """What Meta says about the token, or its refusal to say."""
+    refused: MetaApiError
+    try:
+        info = client.inspect_token()
+        return facts_of(info), verdict_of_token(info, now)
+    except MetaApiError as error:
+        if error.kind not in {ErrorKind.AUTH, ErrorKind.INVALID, ErrorKind.PERMISSION}:
+            raise
+        refused = error
+    if as_app and refused.kind is ErrorKind.AUTH:
+        raise AppCredentialsError(
+            "Meta refuses the app credentials: check META_APP_ID and META_APP_SECRET (App "
+            f"dashboard > Settings > Basic). {refused}"
+        )
+    return refused
+
+
+def _of_other_app(asked: _Asked, settings: Settings) -> bool:
+    """Whether the answer shows that the token was made for another app than META_APP_ID."""
+    if isinstance(asked, MetaApiError):
+        return "app_id" in asked.message.lower()
+    return asked[0].app_id not in {None, settings.app_id}
+
+
+def _concluded(
+    client: MetaAdsClient, asked: _Asked, known: TokenFacts, now: datetime
+) -> Inspection:
+    """The inspection with the accounts read, or with what the refusal says of the token."""
+    facts = known
+    try:
+        if not isinstance(asked, MetaApiError):
+            facts, verdict = asked
+        elif says_of_token(asked):
+            return Inspection(verdict_of_error(asked), facts)
+        else:
+            facts = replace(known, scopes=client.granted_scopes())
+            verdict = verdict_of_facts(facts, now)
+        if not verdict.status.usable:
+            return Inspection(verdict, facts)
+        return Inspection(verdict, facts, client.get_accounts())
+    except MetaApiError as error:
+        if error.kind is not ErrorKind.PERMISSION and not says_of_token(error):
+            raise
+        return Inspection(verdict_of_error(error), facts)
+
+
+def validate_connection(
+    database: Database, settings: Settings, connection: Connection, now: datetime
+) -> tuple[Connection, Inspection]:
+    """Inspect a connection's token, write down how it stands, and raise or resolve its alerts.
+
+    Raises ``VaultError`` when the token cannot be decrypted, ``MetaApiError`` when Meta gives no
+    answer: then nothing is written.
+    """
+    token = token_of(database, settings, connection)
+    with brief_budget(settings, database, connection) as rate_limiter:
+        found = inspect(settings, token, now, known=connection.facts, rate_limiter=rate_limiter)
+    after = record_state(
+        database,
+        connection,
+        found.verdict.status,
+        found.verdict.reason,
+        facts=found.facts,
+        validated_at=now,
+    )
+    settle_state_alerts(database, settings, after, now)
+    return after, found
+
+
+def settle_state_alerts(
+    database: Database, settings: Settings, connection: Connection, now: datetime
+) -> None:
+    """Raise the alerts that the connection's state calls for; resolve those it no longer does."""
+    alerts = standing_alerts(connection, settings, now)
+    settle_alerts(database, connection.subject, alerts, STATE_ALERTS, now=now)

@@ -1,0 +1,97 @@
+"""Which ad account is read with which connection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.credentials.connections import Connection, ConnectionInUseError
+
+
+def account_owners(database: Database) -> dict[str, str | None]:
+    """The connection (id) of every known ad account; None for one that has none yet."""
+    with database.connect() as session:
+        rows = session.execute(
+            "select account_id, connection_id::text as owner from control.ad_accounts"
+        ).fetchall()
+    return {row["account_id"]: row["owner"] for row in rows}
+
+
+def active_accounts_of(database: Database, connection_id: str) -> list[str]:
+    """The ids of the ad accounts that are synced with this connection."""
+    with database.connect() as session:
+        rows = session.execute(
+            "select account_id from control.ad_accounts"
+            " where connection_id = %s and is_active order by account_id",
+            [connection_id],
+        ).fetchall()
+    return [row["account_id"] for row in rows]
+
+
+def claim_accounts(
+    database: Database, connection_id: str, account_ids: Sequence[str], *, in_use: Sequence[str]
+) -> None:
+    """Give this connection those of the accounts that have none, or none that is ``in_use``."""
+    with database.connect() as session:
+        session.execute(
+            "update control.ad_accounts set connection_id = %s, updated_at = now()"
+            " where account_id = any(%s)"
+            " and (connection_id is null or connection_id <> all(%s::uuid[]))",
+            [connection_id, list(account_ids), list(in_use)],
+        )
+
+
+def refuse_taken_accounts(database: Database, workspace: str, chosen: Sequence[Account]) -> None:
+    """Raise ``ConnectionInUseError`` when a connection of another workspace has one of these."""
+    with database.connect() as session:
+        rows = session.execute(
+            "select a.account_id, w.name as workspace from control.ad_accounts as a"
+            " inner join control.workspaces as w using (workspace_id)"
+            " inner join control.connections as c using (connection_id)"
+            " where a.account_id = any(%s) and w.name <> %s and a.is_active"
+            " and c.token_ciphertext is not null order by 1",
+            [[account.account_id for account in chosen], workspace],
+        ).fetchall()
+    if rows:
+        taken = ", ".join(f"act_{row['account_id']} ({row['workspace']})" for row in rows)
+        raise ConnectionInUseError(
+            f"already synced in another workspace: {taken}. Leave it out with --account, or "
+            "remove the other connection first with `meta-ads connections remove`"
+        )
+
+
+def choose_accounts(
+    database: Database, connection: Connection, chosen: Sequence[Account], others: Sequence[Account]
+) -> None:
+    """Make ``chosen`` the ad accounts synced with this connection.
+
+    Of the ``others`` that the token reads, those without another connection are known from now on,
+    but not synced.
+    """
+    with database.connect() as session:
+        for accounts, is_chosen in ((chosen, True), (others, False)):
+            session.cursor().executemany(
+                "insert into control.ad_accounts as a (account_id, workspace_id, connection_id,"
+                "   name, currency, timezone, account_status, is_active)"
+                " values (%(id)s, %(workspace)s, %(connection)s, %(name)s, %(currency)s,"
+                "   %(timezone)s, %(status)s, %(chosen)s)"
+                " on conflict (account_id) do update set workspace_id = excluded.workspace_id,"
+                "   connection_id = excluded.connection_id, is_active = excluded.is_active,"
+                "   updated_at = now()"
+                " where %(chosen)s or a.connection_id is null"
+                "   or a.connection_id = excluded.connection_id",
+                [
+                    {
+                        "id": account.account_id,
+                        "workspace": connection.workspace_id,
+                        "connection": connection.connection_id,
+                        "name": account.name,
+                        "currency": account.currency,
+                        "timezone": account.timezone,
+                        "status": account.account_status,
+                        "chosen": is_chosen,
+                    }
+                    for account in accounts
+                ],
+            )

@@ -1,0 +1,323 @@
+"""Connections: each workspace's Meta credentials, their tokens encrypted, and how they stand.
+
+``META_ACCESS_TOKEN`` makes a connection, too, called ``environment``: its state is kept here like
+any other's, its token is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import SecretStr
+
+from meta_ads_pipeline.control.accounts import DEFAULT_WORKSPACE_ID
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.credentials.vault import TokenVault, fingerprint
+
+ENVIRONMENT_NAME = "environment"
+DEFAULT_WORKSPACE = "default"
+"""The name of the workspace that the first migration makes."""
+
+
+class ConnectionStatus(StrEnum):
+    """Whether a connection may be used, and if not, why."""
+
+    ACTIVE = "active"
+    EXPIRING = "expiring"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    MISSING_SCOPE = "missing_scope"
+
+    @property
+    def usable(self) -> bool:
+        """Whether calls may be made with the token."""
+        return self in {ConnectionStatus.ACTIVE, ConnectionStatus.EXPIRING}
+
+
+class ConnectionNotFoundError(LookupError):
+    """No connection has this name; the message lists those there are."""
+
+
+class ConnectionInUseError(RuntimeError):
+    """What was asked for would take something from another connection; the message says what."""
+
+
+@dataclass(frozen=True)
+class TokenFacts:
+    """What Meta says about a token; instants are UTC, None means never, or not known."""
+
+    token_type: str | None = None
+    scopes: tuple[str, ...] = ()
+    app_id: str | None = None
+    user_id: str | None = None
+    issued_at: datetime | None = None
+    expires_at: datetime | None = None
+    data_access_expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One connection without its token; instants are UTC, None means never, or not known."""
+
+    connection_id: str
+    workspace_id: str
+    workspace: str
+    name: str
+    facts: TokenFacts
+    status: ConnectionStatus
+    status_reason: str | None
+    reads_all_accounts: bool
+    has_stored_token: bool
+    token_fingerprint: str | None
+    last_validated_at: datetime | None
+    refreshed_at: datetime | None
+    refresh_attempted_at: datetime | None
+
+    @property
+    def label(self) -> str:
+        """``workspace/name``: how a person calls it."""
+        return f"{self.workspace}/{self.name}"
+
+    @property
+    def subject(self) -> str:
+        """What alerts about it are filed under."""
+        return f"connection {self.label}"
+
+    @property
+    def from_environment(self) -> bool:
+        """Whether its token is ``META_ACCESS_TOKEN``."""
+        return not self.has_stored_token
+
+
+_SELECT = """
+select c.connection_id::text as connection_id, c.workspace_id::text as workspace_id,
+    w.name as workspace, c.name, c.token_type, c.scopes, c.app_id, c.user_id, c.issued_at,
+    c.expires_at, c.data_access_expires_at, c.status, c.status_reason, c.reads_all_accounts,
+    c.token_ciphertext is not null as has_stored_token, c.token_fingerprint, c.last_validated_at,
+    c.refreshed_at, c.refresh_attempted_at
+from control.connections as c
+inner join control.workspaces as w using (workspace_id)
+"""
+
+_FACTS = tuple(TokenFacts.__dataclass_fields__)
+SET_FACTS = ", ".join(f"{name} = %({name})s" for name in _FACTS)
+"""Assignments of every fact, for an update; ``fact_values`` gives the parameters."""
+
+
+def list_connections(database: Database) -> list[Connection]:
+    """Every connection: that of the environment first, then the oldest first."""
+    with database.connect() as connection:
+        rows = connection.execute(
+            f"{_SELECT} order by c.token_ciphertext is not null, c.created_at, c.name"
+        ).fetchall()
+    return [_connection(row) for row in rows]
+
+
+def has_stored_token(database: Database) -> bool:
+    """Whether ``meta-ads connect`` has stored a connection."""
+    with database.connect() as connection:
+        row = connection.execute(
+            "select exists (select from control.connections where token_ciphertext is not null)"
+            " as found"
+        ).fetchone()
+    return row is not None and bool(row["found"])
+
+
+def find_connection(database: Database, name: str) -> Connection:
+    """The connection of this ``name``, ``workspace/name`` or id.
+
+    Raises ``ConnectionNotFoundError`` when there is none, or when several workspaces have one.
+    """
+    everything = list_connections(database)
+    found = [c for c in everything if name in {c.name, c.label, c.connection_id}]
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(c.label for c in found or everything) or "none"
+    if found:
+        raise ConnectionNotFoundError(f"{name!r} is the name of several connections: {listed}")
+    raise ConnectionNotFoundError(
+        f"there is no connection {name!r}; there is: {listed}. `meta-ads connect` makes one"
+    )
+
+
+def reload(database: Database, connection_id: str) -> Connection:
+    """The connection as it stands now. Raises ``ConnectionNotFoundError`` when it is gone."""
+    with database.connect() as connection:
+        row = connection.execute(
+            f"{_SELECT} where c.connection_id = %s", [connection_id]
+        ).fetchone()
+    if row is None:
+        raise ConnectionNotFoundError("the connection has been removed meanwhile")
+    return _connection(row)
+
+
+def save_connection(
+    database: Database,
+    vault: TokenVault,
+    *,
+    workspace: str,
+    name: str,
+    token: SecretStr,
+    facts: TokenFacts,
+    status: ConnectionStatus,
+    reason: str | None,
+    reads_all_accounts: bool,
+    now: datetime | None = None,
+) -> Connection:
+    """Store a token under ``workspace`` (made if new) and ``name``, replacing an earlier one.
+
+    Raises ``ConnectionInUseError`` when the name belongs to another person's token, ``VaultError``
+    when the token cannot be encrypted.
+    """
+    if name == ENVIRONMENT_NAME:
+        raise ConnectionInUseError(
+            f"the name {ENVIRONMENT_NAME!r} is that of META_ACCESS_TOKEN: choose another with "
+            "--name"
+        )
+    ciphertext = vault.encrypt(token)
+    with database.connect() as connection:
+        workspace_id = _ensure_workspace(connection, workspace)
+        row = connection.execute(
+            "insert into control.connections as c (workspace_id, name, token_ciphertext,"
+            "   token_fingerprint, token_type, scopes, app_id, user_id, issued_at, expires_at,"
+            "   data_access_expires_at, status, status_reason, reads_all_accounts,"
+            "   last_validated_at)"
+            " values (%(workspace)s, %(name)s, %(ciphertext)s, %(fingerprint)s, %(token_type)s,"
+            "   %(scopes)s, %(app_id)s, %(user_id)s, %(issued_at)s, %(expires_at)s,"
+            "   %(data_access_expires_at)s, %(status)s, %(reason)s, %(all)s, %(now)s)"
+            " on conflict (workspace_id, name) do update set"
+            "   token_ciphertext = excluded.token_ciphertext,"
+            "   token_fingerprint = excluded.token_fingerprint, status = excluded.status,"
+            "   status_reason = excluded.status_reason,"
+            "   reads_all_accounts = excluded.reads_all_accounts,"
+            f"   last_validated_at = excluded.last_validated_at, {SET_FACTS},"
+            "   refreshed_at = null, refresh_attempted_at = null, updated_at = now()"
+            " where c.user_id is null or excluded.user_id is null"
+            "   or c.user_id = excluded.user_id"
+            " returning connection_id::text as connection_id",
+            {
+                "workspace": workspace_id,
+                "name": name,
+                "ciphertext": ciphertext,
+                "fingerprint": fingerprint(token),
+                **fact_values(facts),
+                "status": str(status),
+                "reason": reason,
+                "all": reads_all_accounts,
+                "now": now or datetime.now(UTC),
+            },
+        ).fetchone()
+        if row is None:
+            raise ConnectionInUseError(
+                f"the connection {workspace}/{name} holds another person's token: choose another "
+                "name with --name, or remove that one first with `meta-ads connections remove`"
+            )
+    return reload(database, row["connection_id"])
+
+
+def environment_connection(database: Database, token: SecretStr) -> Connection:
+    """The connection that ``META_ACCESS_TOKEN`` makes; begins anew when the token has changed."""
+    with database.connect() as connection:
+        row = connection.execute(
+            "insert into control.connections as c (workspace_id, name, token_fingerprint)"
+            " values (%s, %s, %s)"
+            " on conflict (workspace_id, name) do update set"
+            "   token_fingerprint = excluded.token_fingerprint, token_type = null, scopes = '{}',"
+            "   app_id = null, user_id = null, issued_at = null, expires_at = null,"
+            "   data_access_expires_at = null, last_validated_at = null, status = 'active',"
+            "   status_reason = null, updated_at = now()"
+            " where c.token_fingerprint is distinct from excluded.token_fingerprint"
+            " returning connection_id::text as connection_id",
+            [DEFAULT_WORKSPACE_ID, ENVIRONMENT_NAME, fingerprint(token)],
+        ).fetchone()
+        row = (
+            row
+            or connection.execute(
+                "select connection_id::text as connection_id from control.connections"
+                " where workspace_id = %s and name = %s",
+                [DEFAULT_WORKSPACE_ID, ENVIRONMENT_NAME],
+            ).fetchone()
+        )
+    assert row is not None
+    return reload(database, row["connection_id"])
+
+
+def record_state(
+    database: Database,
+    connection: Connection,
+    status: ConnectionStatus,
+    reason: str | None,
+    *,
+    facts: TokenFacts | None = None,
+    validated_at: datetime | None = None,
+) -> Connection:
+    """Write how the connection stands; ``facts`` and ``validated_at`` only where they are new.
+
+    Nothing is written when its token has been replaced meanwhile: the news is of the old one.
+    ``reason`` must hold no secret. Returns the connection as it stands now.
+    """
+    with database.connect() as session:
+        session.execute(
+            "update control.connections set status = %(status)s, status_reason = %(reason)s,"
+            " last_validated_at = coalesce(%(validated_at)s, last_validated_at),"
+            f" updated_at = now(){', ' + SET_FACTS if facts else ''}"
+            " where connection_id = %(id)s"
+            " and token_fingerprint is not distinct from %(fingerprint)s",
+            {
+                "status": str(status),
+                "reason": reason,
+                "validated_at": validated_at,
+                "id": connection.connection_id,
+                "fingerprint": connection.token_fingerprint,
+                **(fact_values(facts) if facts else {}),
+            },
+        )
+    return reload(database, connection.connection_id)
+
+
+def remove_connection(database: Database, connection: Connection) -> int:
+    """Forget the connection and its token; its ad accounts are no longer synced, their data stays.
+
+    Returns how many accounts that concerns.
+    """
+    with database.connect() as session:
+        cursor = session.execute(
+            "update control.ad_accounts set connection_id = null, is_active = false,"
+            " updated_at = now() where connection_id = %s",
+            [connection.connection_id],
+        )
+        session.execute(
+            "delete from control.connections where connection_id = %s", [connection.connection_id]
+        )
+        session.execute(
+            "update control.alerts set resolved_at = now()"
+            " where subject = %s and resolved_at is null",
+            [connection.subject],
+        )
+    return cursor.rowcount
+
+
+def _ensure_workspace(session: Any, name: str) -> str:
+    row = session.execute(
+        "insert into control.workspaces (name) values (%s)"
+        " on conflict (name) do update set name = excluded.name"
+        " returning workspace_id::text as workspace_id",
+        [name],
+    ).fetchone()
+    return str(row["workspace_id"])
+
+
+def fact_values(facts: TokenFacts) -> dict[str, Any]:
+    """The parameters of ``SET_FACTS``."""
+    values = {name: getattr(facts, name) for name in _FACTS}
+    return {**values, "scopes": list(facts.scopes)}
+
+
+def _connection(row: Mapping[str, Any]) -> Connection:
+    kept = {name: row[name] for name in Connection.__dataclass_fields__ if name in row}
+    facts = TokenFacts(**{**{name: row[name] for name in _FACTS}, "scopes": tuple(row["scopes"])})
+    return Connection(**{**kept, "facts": facts, "status": ConnectionStatus(row["status"])})

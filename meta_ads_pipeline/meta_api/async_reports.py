@@ -1,0 +1,390 @@
+"""Insights reports that Meta computes in the background, and several windows in flight at once.
+
+A report is done only when its status is "Job Completed" and it stands at 100 percent (reports at
+100 percent that are still running exist). One that fails, is skipped or stands still gets one
+replacement, then is asked in smaller pieces; all of it within a total time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from meta_ads_pipeline.meta_api.batch import read_nodes
+from meta_ads_pipeline.meta_api.calls import Call, CallCounter
+from meta_ads_pipeline.meta_api.error_rules import (
+    BAD_ANSWER,
+    JOB_FAILED,
+    JOBS_LATE,
+    Action,
+    ErrorKind,
+)
+from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
+from meta_ads_pipeline.meta_api.field_groups import FieldGroups
+from meta_ads_pipeline.meta_api.fields import Grain, Level
+from meta_ads_pipeline.meta_api.insights import InsightsPart, InsightsQuery, InsightsReader
+from meta_ads_pipeline.meta_api.report_memory import (
+    JobLimits,
+    JobPace,
+    JobStore,
+    StoredJob,
+    job_key,
+)
+from meta_ads_pipeline.meta_api.request_planner import Window
+from meta_ads_pipeline.meta_api.usage import UseCase
+from meta_ads_pipeline.rate_limit.priority import calls_about, carried
+
+STATUS_FIELDS = (
+    "id",
+    "async_status",
+    "async_percent_completion",
+    "error_code",
+    "error_subcode",
+    "error_message",
+)
+DONE = "Job Completed"
+# Reports due within this many seconds of each other are looked at in one request.
+POLL_TOGETHER = 0.5
+ENDED_BADLY = ("Job Failed", "Job Skipped")
+
+
+@dataclass
+class Job:
+    """One report on its way; times are the run's clock, in seconds."""
+
+    query: InsightsQuery
+    stored: StoredJob
+    started: float
+    changed: float
+    next_poll: float
+    looked: float
+    replaces: bool = False
+    state: tuple[str, int] = ("", -1)
+
+    @property
+    def key(self) -> str:
+        """What it is stored under."""
+        return job_key(self.query)
+
+
+Outcome = list[InsightsPart] | Job
+
+
+@dataclass
+class InsightsRun:
+    """Reads the windows of one question, some at once, and gives each part as it is done.
+
+    The calling thread starts, polls and decides; the executor's threads create reports and read
+    pages. A window that fails for a moment's reasons does not stop the others: its error is raised
+    when they are done, unless `fail_fast`. Any other error is raised at once.
+    """
+
+    reader: InsightsReader
+    executor: Executor
+    limits: JobLimits
+    store: JobStore
+    pace: JobPace
+    counter: CallCounter
+    fail_fast: bool = False
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    today: date | None = None
+    _queue: deque[tuple[InsightsQuery, bool, bool]] = field(default_factory=deque)
+    _jobs: list[Job] = field(default_factory=list)
+    # The question of a report's task; None for a synchronous read, which splits by itself.
+    _tasks: dict[Future[Outcome], InsightsQuery | None] = field(default_factory=dict)
+    _failure: MetaApiError | None = None
+
+    def __post_init__(self) -> None:
+        """Start without groups of fields."""
+        self._groups = FieldGroups(self.reader.fields)
+
+    def parts(
+        self, account_id: str, level: Level, grain: Grain, windows: Sequence[Window]
+    ) -> Iterator[InsightsPart]:
+        """Yield finished parts; together they cover every window exactly once."""
+        for window in windows:
+            query = self.reader.with_windows(
+                InsightsQuery(account_id, level, grain, window.since, window.until)
+            )
+            self._queue.append((query, window.mode == "async", False))
+        if len(windows) == 1 and windows[0].mode == "sync":
+            query, _, _ = self._queue.popleft()
+            with self._about(query):
+                parts = self.reader.read(query, self.counter)
+            yield from parts
+            return
+        deadline = self.clock() + self.limits.total_time
+        try:
+            while self._queue or self._jobs or self._tasks:
+                if self.clock() > deadline:
+                    raise MetaApiError(
+                        JOBS_LATE,
+                        f"waited {self.limits.total_time:.0f} s",
+                        what="insights reports",
+                        account_id=account_id,
+                    )
+                self._start()
+                self._poll()
+                for part in self._collect():
+                    yield from self._groups.add(part)
+                yield from self._groups.finished()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+        if self._failure is not None:
+            raise self._failure
+
+    def _fail(self, error: MetaApiError) -> None:
+        """Raise now, or after the other windows are done where they may still succeed."""
+        lasting = error.kind not in {ErrorKind.TRANSIENT, ErrorKind.TOO_MUCH_DATA}
+        if lasting or self.fail_fast:
+            raise error
+        self._failure = self._failure or error
+
+    def _start(self) -> None:
+        while self._queue and len(self._tasks) + len(self._jobs) < self.limits.in_flight:
+            query, as_report, replaces = self._queue.popleft()
+            if as_report and not replaces:
+                try:
+                    with self._about(query):
+                        query, *rest = self.reader.fitting(query, self._groups, self.counter)
+                except MetaApiError as error:
+                    self._fail(error)
+                    continue
+                self._queue.extendleft((piece, True, False) for piece in reversed(rest))
+            if as_report:
+                self._tasks[self._submit(query, partial(self._create, query, replaces))] = query
+            else:
+                self._tasks[self._submit(query, partial(self._read_sync, query))] = None
+
+    def _submit(self, query: InsightsQuery, work: Callable[[], Outcome]) -> Future[Outcome]:
+        with self._about(query):
+            return self.executor.submit(carried(work))
+
+    def _about(self, query: InsightsQuery) -> AbstractContextManager[None]:
+        """Calls for this question have the priority of its newest day."""
+        return calls_about(query.until, self.today)
+
+    def _read_sync(self, query: InsightsQuery) -> Outcome:
+        return self.reader.read(query, self.counter)
+
+    def _create(self, query: InsightsQuery, replaces: bool) -> Outcome:
+        """Start a report, or adopt the one that an earlier process started."""
+        query = self.reader.without_refused(query)
+        stored = None if replaces else self.store.find(job_key(query))
+        if stored is not None:
+            age = datetime.now(UTC) - stored.created_at
+            if age > timedelta(seconds=self.limits.adopt_within):
+                stored = None
+        if stored is None:
+            run_id, query = self._post(query)
+            stored = StoredJob(run_id, datetime.now(UTC))
+            self.store.save(job_key(query), stored)
+        now = self.clock()
+        return Job(query, stored, now, now, now + self.pace.expected(self.limits), now, replaces)
+
+    def _post(self, query: InsightsQuery) -> tuple[str, InsightsQuery]:
+        """The run's id, and the question that Meta accepted."""
+        while True:
+            query = self.reader.without_refused(query)
+            call = Call(
+                "POST",
+                f"act_{query.account_id}/insights",
+                self.reader.params(query),
+                "insights_report",
+                query.account_id,
+                UseCase.INSIGHTS,
+            )
+            try:
+                document = self.reader.caller.call(call, self.counter).document
+            except MetaApiError as error:
+                if self.reader.refused(query, error, call.params):
+                    continue
+                raise
+            run_id = document.get("report_run_id") if isinstance(document, dict) else None
+            if not run_id:
+                raise MetaApiError(
+                    BAD_ANSWER,
+                    "no report_run_id",
+                    what=f"POST {call.path}",
+                    account_id=query.account_id,
+                )
+            return str(run_id), query
+
+    def _read_report(self, job: Job) -> Outcome:
+        rows = self.reader.read_report(job.query, job.stored.run_id, self.counter)
+        self.store.remove(job.key)
+        query = self.reader.without_refused(job.query)
+        return [InsightsPart(query, rows, job.stored.created_at, "async")]
+
+    def _collect(self) -> Iterator[InsightsPart]:
+        """Take what the executor has finished; wait no longer than until the next poll."""
+        next_poll = min((job.next_poll for job in self._jobs), default=None)
+        pause = None if next_poll is None else max(0.0, next_poll - self.clock())
+        if not self._tasks:
+            if pause:
+                self.sleep(pause)
+            return
+        done, _ = wait(self._tasks, timeout=pause, return_when=FIRST_COMPLETED)
+        for task in done:
+            query = self._tasks.pop(task)
+            try:
+                outcome = task.result()
+            except MetaApiError as error:
+                if query is None:
+                    self._fail(error)
+                else:
+                    self._ask_smaller(query, error)
+                continue
+            if isinstance(outcome, Job):
+                self._jobs.append(outcome)
+            else:
+                yield from outcome
+
+    def _ask_smaller(self, query: InsightsQuery, error: MetaApiError) -> None:
+        """Queue the pieces of a question that was too much; fails where none are left."""
+        self.store.remove(job_key(query))
+        try:
+            with self._about(query):
+                pieces = self.reader.smaller(query, error, self._groups, self.counter)
+        except MetaApiError as final:
+            self._fail(final)
+            return
+        self._queue.extendleft((piece, True, False) for piece in reversed(pieces))
+
+    def _poll(self) -> None:
+        """Look at the report that has been waiting longest; when it is done, at the others too.
+
+        Meta counts every look, in a batch as well, and reports started together end together: so
+        one of them stands for the rest, which are looked at by themselves now and then only.
+        """
+        now = self.clock()
+        due = [job for job in self._jobs if job.next_poll <= now + POLL_TOGETHER]
+        if min((job.next_poll for job in due), default=now + 1) > now:
+            return
+        leader = min(due, key=lambda job: job.started)
+        overdue = [job for job in due if now - job.looked >= self.limits.longest_poll]
+        self._look([leader, *(job for job in overdue if job is not leader)])
+        if leader in self._jobs:
+            for job in due:
+                job.next_poll = max(job.next_poll, leader.next_poll)
+            return
+        took = now - leader.started
+        ready = [job for job in self._jobs if job.started + took <= self.clock() + POLL_TOGETHER]
+        if ready:
+            self._look(ready)
+
+    def _look(self, jobs: list[Job]) -> None:
+        """Ask for the status of these reports in one request, and act on each."""
+        newest = max((job.query for job in jobs), key=lambda query: query.until)
+        with self._about(newest):
+            statuses, errors = self._statuses([job.stored.run_id for job in jobs], newest)
+        now = self.clock()
+        for job in jobs:
+            # The longer it has taken, the less often: never more than half as long again.
+            pause = max(self.limits.first_poll / 2, (now - job.started) / 2)
+            job.looked, job.next_poll = now, now + min(pause, self.limits.longest_poll)
+            error = errors.get(job.stored.run_id)
+            if error is None:
+                self._judge(job, statuses[job.stored.run_id])
+            elif error.action is Action.MARK_UNREACHABLE:
+                self._replace(job, error)
+            elif error.action is Action.RETRY:
+                self._judge(job, {})
+            else:
+                raise error
+
+    def _statuses(
+        self, run_ids: list[str], query: InsightsQuery
+    ) -> tuple[dict[str, dict[str, Any]], dict[str, MetaApiError]]:
+        dropped = self.reader.dropped
+        fields = dropped.keep("report_run", STATUS_FIELDS)
+        found, errors = read_nodes(
+            self.reader.caller,
+            run_ids,
+            fields,
+            edge="report_run",
+            account_id=query.account_id,
+            use_case=UseCase.INSIGHTS,
+            counter=self.counter,
+        )
+        again = [
+            each for each, error in errors.items() if dropped.drop("report_run", fields, error)
+        ]
+        if not again:
+            return found, errors
+        more, still = self._statuses(again, query)
+        kept = {each: error for each, error in errors.items() if each not in again}
+        return {**found, **more}, {**kept, **still}
+
+    def _judge(self, job: Job, status: dict[str, Any]) -> None:
+        """Read it, replace it, or go on waiting."""
+        words = str(status.get("async_status", ""))
+        percent = int(status.get("async_percent_completion") or 0)
+        now = self.clock()
+        if words == DONE and percent >= 100:
+            self._jobs.remove(job)
+            self.pace.observe(now - job.started)
+            self._tasks[self._submit(job.query, partial(self._read_report, job))] = job.query
+            return
+        if words in ENDED_BADLY:
+            self._replace(job, _job_error(job, status, words))
+            return
+        if (words, percent) != job.state:
+            job.state, job.changed = (words, percent), now
+        stuck = now - job.changed > self.limits.stuck_after
+        if stuck or now - job.started > self.limits.job_time:
+            self._replace(
+                job,
+                MetaApiError(
+                    JOB_FAILED,
+                    f"{words} at {percent} % for {now - job.changed:.0f} s",
+                    what=f"report {job.stored.run_id}",
+                    account_id=job.query.account_id,
+                ),
+            )
+
+    def _replace(self, job: Job, error: MetaApiError) -> None:
+        """Once by the same question, then by its halves; fails where it is a single day."""
+        self._jobs.remove(job)
+        self.store.remove(job.key)
+        sent = self.reader.params(job.query)
+        if error.kind is ErrorKind.TOO_MUCH_DATA:
+            self._ask_smaller(job.query, error)
+        elif not job.replaces and self.reader.refused(job.query, error, sent):
+            self._queue.appendleft((job.query, True, True))
+        elif error.kind is not ErrorKind.TRANSIENT and (
+            error.action is not Action.MARK_UNREACHABLE
+        ):
+            raise error
+        elif not job.replaces:
+            self._queue.appendleft((job.query, True, True))
+        elif job.query.days > 1:
+            pieces = job.query.date_halves()
+            self._queue.extendleft((piece, True, False) for piece in reversed(pieces))
+        else:
+            self._fail(error)
+
+
+def _job_error(job: Job, status: dict[str, Any], words: str) -> MetaApiError:
+    """What a failed report says about itself (since v25), or that it says nothing."""
+    what = f"report {job.stored.run_id}"
+    if status.get("error_code"):
+        return error_from_envelope(
+            {
+                "code": status["error_code"],
+                "error_subcode": status.get("error_subcode"),
+                "message": status.get("error_message") or words,
+            },
+            what=what,
+            account_id=job.query.account_id,
+        )
+    return MetaApiError(JOB_FAILED, words, what=what, account_id=job.query.account_id)

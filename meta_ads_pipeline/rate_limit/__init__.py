@@ -1,0 +1,1 @@
+"""The call budget that all processes share: limits, pace, concurrency."""

@@ -1,0 +1,1 @@
+"""Compare an Ads Manager export with the marts."""

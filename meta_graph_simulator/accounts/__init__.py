@@ -1,0 +1,1 @@
+"""Ad accounts that are generated: documents, delivery, and changes planted over them."""

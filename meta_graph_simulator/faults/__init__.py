@@ -1,0 +1,1 @@
+"""What goes wrong on demand: faults, rate limits, and errors as Meta words them."""

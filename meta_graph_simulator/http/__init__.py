@@ -1,0 +1,1 @@
+"""The server: Graph calls over HTTP, and the control endpoint."""

@@ -1,0 +1,191 @@
+"""What is not delivery: the user behind the token, token inspection, businesses, minor edges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meta_graph_simulator import errors
+from meta_graph_simulator.accounts.world import EMPTY_EDGES, Node
+from meta_graph_simulator.config import TokenSpec
+from meta_graph_simulator.http.call import Answer, GraphCall
+from meta_graph_simulator.http.fields import NODE_TYPES, parse_fields
+from meta_graph_simulator.http.nodes import NodeReader
+from meta_graph_simulator.http.paging import PageRequest, encode_cursor, paging_links
+from meta_graph_simulator.http.state import Simulator
+
+_CUSTOM = "offsite_conversion.custom."
+_TASKS = ("ANALYZE", "ADVERTISE")
+_ACCOUNT_EDGES = frozenset({"adaccounts", "assigned_ad_accounts", "owned_ad_accounts"})
+
+
+class People:
+    """Answers for users, apps and businesses, and for the account's lesser edges."""
+
+    def __init__(self, simulator: Simulator, reader: NodeReader) -> None:
+        self._simulator = simulator
+        self._reader = reader
+        self._subscriptions: dict[str, list[dict[str, Any]]] = {}
+
+    def answer(self, call: GraphCall, spec: TokenSpec) -> Answer | None:
+        """The answer, or None where the path is none of these."""
+        head = call.segments[0]
+        edge = call.segments[1] if len(call.segments) > 1 else None
+        if head == "debug_token":
+            return self._debug_token(call)
+        if head in {"me", spec.user_id}:
+            return self._user(call, spec, edge)
+        if head == self._simulator.config.app_id:
+            return self._app(call, edge)
+        return self._business(call, spec, head, edge)
+
+    def _debug_token(self, call: GraphCall) -> Answer:
+        token = call.params.get("input_token")
+        if not token:
+            raise errors.invalid_parameter("The parameter input_token is required")
+        return Answer.json({"data": self._simulator.tokens.inspect(token)})
+
+    def _user(self, call: GraphCall, spec: TokenSpec, edge: str | None) -> Answer:
+        if edge is None:
+            return Answer.json(self._user_document(call, spec))
+        if edge in _ACCOUNT_EDGES:
+            self._simulator.tokens.check_scopes(spec)
+            return self._accounts(call, self._readable(spec))
+        if edge == "permissions":
+            return Answer.json(
+                {"data": [{"permission": s, "status": "granted"} for s in spec.scopes]}
+            )
+        businesses = {str(b["id"]): b for b in map(_business_of, self._readable(spec)) if b}
+        if edge == "businesses":
+            return Answer.json({"data": list(businesses.values())})
+        if edge == "business_users":
+            return Answer.json({"data": [self._member(spec, b) for b in businesses.values()]})
+        raise errors.nonexisting_field(edge, NODE_TYPES["user"])
+
+    def _member(self, spec: TokenSpec, business: dict[str, Any]) -> dict[str, Any]:
+        """The user in the role of a member of a business: an object with an id of its own."""
+        member_id = f"{spec.user_id}{business['id'][-6:]}"
+        return {"id": member_id, "name": self._simulator.config.user_name, "business": business}
+
+    def _user_document(self, call: GraphCall, spec: TokenSpec) -> dict[str, Any]:
+        known = {"id": spec.user_id, "name": self._simulator.config.user_name}
+        specs = parse_fields(call.params.get("fields"))
+        self._reader.check(call, "user", [s for s in specs if s.name != "adaccounts"], known)
+        if not specs:
+            return known
+        document: dict[str, Any] = {s.name: known[s.name] for s in specs if s.name in known}
+        for nested in (s for s in specs if s.name == "adaccounts"):
+            accounts = [
+                self._reader.read(call, account, nested.children or [])
+                for account in self._readable(spec)
+            ]
+            document["adaccounts"] = {"data": accounts[: self._simulator.config.default_limit]}
+        return document | {"id": spec.user_id}
+
+    def _readable(self, spec: TokenSpec) -> list[Node]:
+        world = self._simulator.world
+        nodes = (world.account(account_id) for account_id in world.sources)
+        return [
+            node
+            for node in nodes
+            if node is not None and (spec.accounts is None or node.account_id in spec.accounts)
+        ]
+
+    def _accounts(self, call: GraphCall, accounts: list[Node]) -> Answer:
+        config = self._simulator.config
+        specs = parse_fields(call.params.get("fields"))
+        self._reader.check(call, "account", specs, accounts[0].document if accounts else {})
+        request = PageRequest.from_params(call.params, config.default_limit, config.max_limit)
+        places = {account.id: index for index, account in enumerate(accounts)}
+        positions = [
+            None if key is None else places.get(key, -2) for key in (request.after, request.before)
+        ]
+        if -2 in positions:
+            raise errors.bad_cursor()
+        start, stop = request.window(*positions)
+        page = accounts[start:stop]
+        call.rows += len(page)
+        answer: dict[str, Any] = {"data": [self._reader.project(call, a, specs) for a in page]}
+        if page:
+            answer["paging"] = paging_links(
+                call.base_url,
+                call.versioned_path,
+                call.params,
+                call.token,
+                limit=request.limit,
+                first=encode_cursor(page[0].id),
+                last=encode_cursor(page[-1].id),
+                has_next=stop < len(accounts),
+                has_previous=start > 0,
+            )
+        return Answer.json(answer)
+
+    def _app(self, call: GraphCall, edge: str | None) -> Answer:
+        config = self._simulator.config
+        if edge is None:
+            return Answer.json({"id": config.app_id, "name": config.app_name})
+        if edge == "subscriptions":
+            return self._subscribe(call, config.app_id)
+        raise errors.nonexisting_field(edge, "Application")
+
+    def _business(
+        self, call: GraphCall, spec: TokenSpec, head: str, edge: str | None
+    ) -> Answer | None:
+        members = [a for a in self._readable(spec) if (_business_of(a) or {}).get("id") == head]
+        if not members:
+            return None
+        if edge is None:
+            return Answer.json(_business_of(members[0]))
+        if edge == "client_ad_accounts":
+            return Answer.json({"data": []})
+        if edge in _ACCOUNT_EDGES:
+            return self._accounts(call, members)
+        raise errors.nonexisting_field(edge, NODE_TYPES["business"])
+
+    def other_edge(self, call: GraphCall, node: Node, edge: str, spec: TokenSpec) -> Answer:
+        """Edges without objects of their own: subscriptions, custom conversions, empty ones."""
+        if node.kind == "account":
+            if edge == "subscribed_apps":
+                return self._subscribe(call, node.id)
+            if call.method == "GET" and edge == "customconversions":
+                return self._custom_conversions(call, node)
+            if call.method == "GET" and edge == "assigned_users":
+                business = _business_of(node)
+                member = [] if business is None else [self._member(spec, business)]
+                return Answer.json({"data": [m | {"tasks": list(_TASKS)} for m in member]})
+            if call.method == "GET" and edge in EMPTY_EDGES:
+                return Answer.json({"data": []})
+        if call.method != "GET":
+            raise errors.unsupported_get(node.id, call.method.lower())
+        raise errors.nonexisting_field(edge, NODE_TYPES[node.kind])
+
+    def _custom_conversions(self, call: GraphCall, node: Node) -> Answer:
+        found = [
+            {"id": name.removeprefix(_CUSTOM), "account_id": node.account_id, "is_archived": False}
+            | {"name": f"Custom conversion {name.removeprefix(_CUSTOM)}"}
+            for name in (*node.source.types.hourly, *node.source.types.daily)
+            if name.startswith(_CUSTOM)
+        ]
+        specs = parse_fields(call.params.get("fields"))
+        self._reader.check(call, "customconversion", specs, found[0] if found else {})
+        names = {s.name for s in specs} | {"id"}
+        data = [{k: v for k, v in item.items() if k in names} for item in found]
+        call.rows += len(data)
+        return Answer.json({"data": data})
+
+    def _subscribe(self, call: GraphCall, object_id: str) -> Answer:
+        kept = self._subscriptions.setdefault(object_id, [])
+        if call.method == "POST":
+            shown = ("object", "callback_url", "fields")
+            entry = {name: call.params[name] for name in shown if name in call.params}
+            config = self._simulator.config
+            kept[:] = [entry | {"id": config.app_id, "name": config.app_name, "active": True}]
+            return Answer.json({"success": True})
+        if call.method == "DELETE":
+            kept.clear()
+            return Answer.json({"success": True})
+        return Answer.json({"data": kept})
+
+
+def _business_of(account: Node) -> dict[str, Any] | None:
+    business = account.document.get("business")
+    return dict(business) if isinstance(business, dict) else None

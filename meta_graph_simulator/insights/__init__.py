@@ -1,0 +1,1 @@
+"""The `/insights` edge: requests, rows, report runs."""

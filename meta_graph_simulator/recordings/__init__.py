@@ -1,0 +1,1 @@
+"""Recorded ad accounts, played back."""

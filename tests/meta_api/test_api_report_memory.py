@@ -1,0 +1,85 @@
+"""What is remembered of reports: started ones after a restart, and how long they take."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from meta_ads_pipeline.meta_api.client import AccountRef, InsightsResult, MetaAdsClient
+from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.insights import InsightsQuery
+from meta_ads_pipeline.meta_api.report_memory import (
+    JobLimits,
+    JobPace,
+    MemoryJobStore,
+    StoredJob,
+    job_key,
+)
+from tests.meta_api.insights_graph import (
+    DAY,
+    ONE_JOB,
+    START,
+    InsightsGraph,
+    done,
+    posts,
+    running,
+)
+from tests.meta_api.scripted_graph import error
+from tests.virtual_clock import VirtualClock
+
+
+def test_a_report_found_in_the_store_is_read_not_created(
+    insights: InsightsGraph, read: Callable[..., InsightsResult]
+) -> None:
+    """As after a restart: the first process created it, the second reads it."""
+    store = MemoryJobStore()
+    insights.status = lambda run, looks: error(190, "token died", error_subcode=463)
+    with pytest.raises(MetaApiError):
+        read(job_store=store)
+    insights.status = lambda run, looks: done(run)
+    result = read(job_store=store)
+    assert len(posts(insights)) == 1
+    assert result.modes == {"async"}
+    read(job_store=store)
+    assert len(posts(insights)) == 2  # what was read is forgotten
+
+
+def test_an_old_report_is_not_adopted(
+    insights: InsightsGraph, read: Callable[..., InsightsResult]
+) -> None:
+    store = MemoryJobStore()
+    query = InsightsQuery("1", "ad", "hour", START, DAY)
+    store.save(job_key(query), StoredJob("8000", datetime.now(UTC) - timedelta(hours=2)))
+    read(job_store=store)
+    assert len(posts(insights)) == 1
+    assert "8000" not in insights.looks
+
+
+def test_the_first_look_comes_when_reports_are_usually_done(
+    insights: InsightsGraph,
+    make_client: Callable[..., MetaAdsClient],
+    account: AccountRef,
+    clock: VirtualClock,
+) -> None:
+    client = make_client(plan_limits=ONE_JOB)
+    since: dict[str, float] = {}
+    insights.status = lambda run, looks: (
+        done(run) if clock() - since.setdefault(run, began) >= 12 else running(run)
+    )
+    looks = []
+    for _ in range(3):
+        began = clock()
+        client.get_insights(account, START, DAY, level="ad", grain="hour")
+        looks.append(insights.looks[max(insights.looks)])
+    assert looks[0] >= 4
+    assert looks[1:] == [1, 1]
+
+
+def test_pace_stays_within_its_bounds() -> None:
+    pace, limits = JobPace(), JobLimits(first_poll=2, longest_poll=30)
+    assert pace.expected(limits) == 2
+    pace.observe(500)
+    assert pace.expected(limits) == 30
+    for _ in range(12):
+        pace.observe(0.1)
+    assert pace.expected(limits) == 2
