@@ -6,19 +6,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
-from meta_ads_pipeline.automation.changing_days import RefreshPass, plan_pass
 from meta_ads_pipeline.automation.windows import recent_window
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.control.refresh_decisions import count_calls
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.insights import InsightsPart
-from meta_ads_pipeline.rate_limit.limits import BudgetRules
 from meta_ads_pipeline.raw.context import (
-    REFRESH_CHANGING,
     REFRESH_RECENT,
     REFRESH_TODAY,
     AdsReader,
@@ -117,15 +113,6 @@ class Replay:
         days = [day for day in recent_window(self.accounts, self.now).dates if day >= since]
         return self.pull(REFRESH_RECENT, {a.account_id: days for a in self.accounts})
 
-    def refresh_changing(self, rules: BudgetRules, **options: Any) -> RefreshPass:
-        """The days that the adaptive choice takes."""
-        decided = plan_pass(self.database, self.accounts, self.now, rules, **options)
-        if decided.chosen:
-            self.pull(REFRESH_CHANGING, decided.chosen, decided.pass_id)
-            with self.database.connect() as connection:
-                count_calls(connection, decided.pass_id)
-        return decided
-
     def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
         """Rows of a query, at the simulated instant."""
         with self.database.connect() as connection:
@@ -147,11 +134,3 @@ def dbt_at(now: datetime, environment: MutableMapping[str, str]) -> Iterator[Non
             del environment["PGOPTIONS"]
         else:
             environment["PGOPTIONS"] = before
-
-
-def instants(first: datetime, days: int, *hours: int) -> Iterator[datetime]:
-    """So many UTC dates from ``first``'s on, at these hours."""
-    midnight = first.replace(hour=0, minute=0, second=0, microsecond=0)
-    for number in range(days):
-        for hour in hours:
-            yield midnight + timedelta(days=number, hours=hour)

@@ -1,45 +1,34 @@
-"""What Meta's restatement costs to follow, whether the curve is right, and what choosing days buys.
+"""What Meta's restatement costs to follow, and whether the curve is right.
 
 Three generated accounts ripen for forty simulated days under one refresh of 28 days a day. The
-table is the curve against the simulator's own truth, and the calls. Then the same state goes on for
-three days under different rules for the hours between the daily refreshes. Counted is what each
-rule's own reads found changed of spend, purchases and leads, in usual days of each account.
+table is the curve against the simulator's own truth, and the calls.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-import psycopg
 from dbt.cli.main import dbtRunner
-from sqlalchemy.engine import make_url
 
-from benchmarks.replay import Replay, dbt_at, instants
+from benchmarks.replay import Replay, dbt_at
 from meta_ads_pipeline.control.database import Database, export_environment
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
-from meta_ads_pipeline.rate_limit.limits import BudgetRules
-from meta_ads_pipeline.raw.context import REFRESH_CHANGING, REFRESH_RECENT
+from meta_ads_pipeline.raw.context import REFRESH_RECENT
 from meta_ads_pipeline.windows import SETTLED_AFTER_DAYS, local_today
 from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig
 from meta_graph_simulator.http.server import SimulatorServer
 
 PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
 FIRST = date(2026, 9, 20)
-DAYS, MORE_DAYS, ADS = 40, 3, 20
+DAYS, ADS = 40, 20
 AGES = (1, 3, 7, 14, 28)
 DAILY_HOUR = 5
-TICKS = tuple(hour for hour in range(2, 24, 3) if hour != DAILY_HOUR)
-COUNTED = ("spend", "actions:purchase", "actions:lead")
 TOLERANCE = Decimal("0.000001")
 
 
@@ -142,110 +131,8 @@ def curve(replay: Replay, truth: Truth) -> bool:
     return right
 
 
-Rule = Callable[[Replay], object]
-
-
-def last_days(days: int, *hours: int) -> Rule:
-    """A fixed rule: the last so many days at these hours."""
-
-    def read(replay: Replay) -> object:
-        if replay.now.hour not in hours:
-            return None
-        chosen = {}
-        for account in replay.accounts:
-            now = replay.now - timedelta(hours=6)
-            yesterday = now.astimezone(ZoneInfo(account.timezone)).date() - timedelta(days=1)
-            chosen[account.account_id] = [yesterday - timedelta(days=n) for n in range(days)]
-        return replay.pull(REFRESH_CHANGING, chosen)
-
-    return read
-
-
-def adaptive(replay: Replay) -> object:
-    """The project's rule."""
-    return replay.refresh_changing(BudgetRules(calls_per_hour=0))
-
-
-RULES: dict[str, Rule] = {
-    "last 3 days, twice a day": last_days(3, 14, 23),
-    "last 7 days, twice a day": last_days(7, 14, 23),
-    "last 28 days, twice a day": last_days(28, 14, 23),
-    "adaptive": adaptive,
-}
-
-
-def go_on(replay: Replay, rule: Rule) -> tuple[int, int, float]:
-    """Calls and passes of a rule between daily refreshes, and what its reads found changed."""
-    start = day_at(FIRST + timedelta(days=DAYS), 0)
-    before = replay.calls.copy()
-    for now in instants(start, MORE_DAYS, *sorted({*TICKS, DAILY_HOUR})):
-        replay.set_clock(now)
-        if now.hour == DAILY_HOUR:
-            replay.refresh_recent(FIRST)
-        else:
-            rule(replay)
-    spent = Counter(replay.calls)
-    spent.subtract(before)
-    calls = sum(count for (_, kind), count in spent.items() if kind == REFRESH_CHANGING)
-    (row,) = replay.rows(_CAUGHT, list(COUNTED), list(COUNTED), start, DAILY_HOUR)
-    return calls, int(row["passes"]), float(row["caught"])
-
-
-_CAUGHT = """
-with usual as (
-    select t.account_id, m.measure, avg(m.value) as value
-    from raw.account_totals as t
-    cross join lateral (
-        select 'spend', t.spend
-        union all
-        select 'actions:' || action_type, value
-        from jsonb_to_recordset(t.actions) as item (action_type text, value numeric)
-    ) as m (measure, value)
-    where m.measure = any(%s) group by 1, 2
-),
-changes as (
-    select c.account_id, c.measure, c.detected_at,
-        abs(coalesce(c.new_value::numeric, 0) - coalesce(c.old_value::numeric, 0)) as change
-    from raw.insights_changes as c
-    where c.asset = 'account_totals' and c.measure = any(%s) and c.detected_at >= %s
-        and extract(hour from c.detected_at at time zone 'UTC') <> %s
-)
-select coalesce(sum(change / usual.value), 0) as caught,
-    count(distinct detected_at) as passes
-from changes inner join usual using (account_id, measure)
-"""
-
-
-@contextmanager
-def copy_of(database: Database, name: str) -> Iterator[Database]:
-    """Another database with the same contents, dropped afterwards."""
-    database.dispose()
-    url = make_url(database.url)
-    admin = url.set(database="postgres").render_as_string(hide_password=False)
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f"create database {name} template {url.database}".encode())
-    copy = Database(url.set(database=name).render_as_string(hide_password=False))
-    yield copy
-    copy.dispose()
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)".encode())
-
-
-def compare_rules(replay: Replay) -> dict[str, tuple[int, int, float]]:
-    """Every rule from the same state on."""
-    found = {}
-    last = replay.now
-    for number, (name, rule) in enumerate(RULES.items()):
-        with copy_of(replay.database, f"rule_{number}") as database:
-            going_on = Replay(database, replay.simulator, replay.client, last)
-            going_on.set_clock(last)
-            going_on.accounts = replay.accounts
-            found[name] = go_on(going_on, rule)
-    return found
-
-
 def run(replay: Replay, home: Path) -> bool:
-    """Measure and print; whether the curve is the truth's. The rules are for readers to compare."""
+    """Measure and print; whether the curve is the truth's."""
     truth = Truth.nothing()
     learn(replay, truth)
     build(replay, home / "target")
@@ -259,14 +146,7 @@ def run(replay: Replay, home: Path) -> bool:
         f" daily refresh ({min(daily)} to {max(daily)}), {ledger['slices']} changed slices,"
         f" {ledger['rows']} ledger rows"
     )
-    right = curve(replay, truth)
-    results = compare_rules(replay)
-    print(f"{'between daily refreshes':30} {'calls/day':>9} {'caught/day':>10} {'per call':>9}")
-    for name, (calls, _, caught) in results.items():
-        per_call = caught / calls if calls else 0.0
-        print(f"{name:30} {calls / MORE_DAYS:9.1f} {caught / MORE_DAYS:10.2f} {per_call:9.4f}")
-    print("caught: usual days of spend, purchases and leads, all accounts")
-    return right
+    return curve(replay, truth)
 
 
 def main() -> bool:

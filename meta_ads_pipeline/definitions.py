@@ -7,7 +7,6 @@ from typing import Any
 
 import dagster as dg
 
-from meta_ads_pipeline.automation.changing_days_schedule import changing_days_schedules
 from meta_ads_pipeline.automation.credentials import credential_schedules
 from meta_ads_pipeline.automation.jobs import jobs
 from meta_ads_pipeline.automation.reach_schedule import reach_schedules
@@ -30,7 +29,6 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
         jobs=jobs,
         schedules=[
             *schedules,
-            *changing_days_schedules,
             *reach_schedules,
             *credential_schedules,
         ],

@@ -78,6 +78,13 @@ class Settings(BaseSettings):
     performance_sync_interval_minutes: int = Field(
         default=15, alias="PERFORMANCE_SYNC_INTERVAL_MINUTES", ge=5
     )
+    recent_refreshes_per_day: int = Field(
+        default=2,
+        alias="META_ADS_RECENT_REFRESHES_PER_DAY",
+        ge=1,
+        le=24,
+        description="How often a day the schedule reads the last 28 days again.",
+    )
     schedules_on: bool = Field(
         default=False,
         alias="META_ADS_SCHEDULES_ON",

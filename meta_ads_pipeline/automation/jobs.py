@@ -40,22 +40,9 @@ entities_job = dg.define_asset_job(
     description="Pull accounts, campaigns, ad sets, ads and creatives, and build the dimensions.",
 )
 
-_INSIGHTS = ("insights_hourly", "insights_daily", "account_totals")
-changing_days_job = dg.define_asset_job(
-    "refresh_changing_days",
-    # Entities are read once an hour by themselves: here they would cost more calls than the days.
-    selection=dg.AssetSelection.assets(*(["raw", name] for name in _INSIGHTS))
-    | (
-        dg.AssetSelection.groups("intermediate", "marts")
-        - dg.AssetSelection.assets(*(["marts", name] for name in _DIMENSIONS))
-    ),
-    description="Pull the past days that were chosen, and build what follows from them.",
-)
-
 jobs = [
     sync_job,
     refresh_job,
-    changing_days_job,
     entities_job,
     *([reach_job] if _HAS_REACH else []),
 ]

@@ -16,6 +16,7 @@ from meta_ads_pipeline.automation.windows import (
     cron_for,
     is_due,
     range_tags,
+    recent_cron,
     recent_window,
     today_window,
 )
@@ -24,9 +25,6 @@ from meta_ads_pipeline.raw.context import REFRESH_RECENT, REFRESH_TODAY
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.settings import Settings, get_settings
 from meta_ads_pipeline.windows import DateWindow
-
-RECENT_CRON = "20 5 * * *"
-"""Daily. The exact hour matters little; off the full hour, when everybody's jobs start."""
 
 
 def refresh_schedule(
@@ -100,10 +98,11 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
             "refresh_recent_28_days",
             REFRESH_RECENT,
             job_name=refresh_job.name,
-            cron=RECENT_CRON,
+            cron=recent_cron(settings.recent_refreshes_per_day),
             window=recent_window,
             status=status,
-            description="The days that Meta may still restate, once a day, in one run.",
+            description="The days that Meta may still restate, in one run "
+            "(META_ADS_RECENT_REFRESHES_PER_DAY times a day).",
         ),
         refresh_schedule(
             "refresh_entities",

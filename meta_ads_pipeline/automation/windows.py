@@ -14,6 +14,8 @@ from meta_ads_pipeline.windows import SETTLED_AFTER_DAYS, DateWindow, local_toda
 CLOSED_AFTER = timedelta(hours=6)
 """So long after an account's midnight, yesterday's last hours may still grow by the minute."""
 
+RECENT_FROM_HOUR = 5
+"""UTC hour of the first refresh of the last 28 days; the others follow at equal distances."""
 
 REACH_FROM_HOUR = 4
 """Account-local: yesterday's last hours have come in, and the day's first reader has not."""
@@ -37,6 +39,12 @@ def cron_for(minutes: int) -> str:
 def is_due(tick: datetime, minutes: int) -> bool:
     """Whether an interval of ``minutes``, counted from the epoch, ends at ``tick`` (aware)."""
     return int(tick.timestamp()) // 60 % minutes == 0
+
+
+def recent_cron(times_a_day: int) -> str:
+    """A cron line with ``times_a_day`` ticks (1 to 24) in UTC, off the full hour's rush."""
+    hours = sorted((RECENT_FROM_HOUR + 24 * n // times_a_day) % 24 for n in range(times_a_day))
+    return f"20 {','.join(map(str, hours))} * * *"
 
 
 def today_window(accounts: Sequence[Account], now: datetime) -> DateWindow:

@@ -13,11 +13,10 @@ from typing import Any
 import dagster as dg
 
 from meta_ads_pipeline.control.accounts import Account
-from meta_ads_pipeline.control.refresh_decisions import chosen_days, count_calls
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.meta_api.fields import Kind
 from meta_ads_pipeline.partitions import daily_partitions, single_run
-from meta_ads_pipeline.raw.context import REFRESH_CHANGING, REFRESH_TAG
+from meta_ads_pipeline.raw.context import REFRESH_TAG
 from meta_ads_pipeline.raw.pull import (
     FanOut,
     PullContext,
@@ -111,22 +110,12 @@ def _pull(
     now = datetime.now(UTC)
     dates = window_of_keys(context.partition_keys).dates
     pull_context = _pull_context(context)
-    chosen = None
-    if pull_context.refresh == REFRESH_CHANGING:
-        with database.database.connect() as connection:
-            chosen = chosen_days(connection, pull_context.sync_id)
 
     def work(account: Account) -> list[SliceReport]:
-        days = begun(dates, account.timezone, now)
-        if chosen is not None:
-            days = [day for day in days if day in chosen.get(account.account_id, ())]
-        return pull(account, days, pull_context)
+        return pull(account, begun(dates, account.timezone, now), pull_context)
 
     accounts = _accounts(context, meta, database)
     fan_out = for_each_account(accounts, work, max_workers=meta.max_parallel_accounts)
-    if chosen is not None:
-        with database.database.connect() as connection:
-            count_calls(connection, pull_context.sync_id)
     pulled = [a.account_id for a in accounts if a.account_id not in fan_out.failures]
     if request is not None and pulled:
         clients = {id(client): client for client in map(meta.client_for, pulled)}

@@ -21,11 +21,9 @@ from meta_ads_pipeline.windows import local_today
 Document: TypeAlias = dict[str, Any]
 
 REFRESH_TAG = "meta_ads/refresh"
-"""Run tag: the kind of refresh (``today``, ``recent``, ``reach``, ``changing``, ``entities``,
-``retry``)."""
+"""Run tag: the kind of refresh (``today``, ``recent``, ``reach``, ``entities``, ``retry``)."""
 
 REFRESH_TODAY, REFRESH_RECENT, REFRESH_REACH = "today", "recent", "reach"
-REFRESH_CHANGING = "changing"
 
 
 class AdsReader(Protocol):
@@ -147,7 +145,7 @@ class PullContext:
     @property
     def days_first(self) -> bool:
         """Whether hours are read only where the days no longer agree with them."""
-        return self.refresh in (REFRESH_RECENT, REFRESH_CHANGING)
+        return self.refresh == REFRESH_RECENT
 
     def priority(self, newest: date, account: Account) -> Priority:
         """Of the calls about account-local dates up to ``newest``."""

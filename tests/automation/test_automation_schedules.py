@@ -126,6 +126,16 @@ def test_intervals_come_from_the_settings():
     assert {schedule.job_name for schedule in built} == {refresh_job.name, entities_job.name}
 
 
+def test_the_last_28_days_are_read_as_often_as_the_settings_say():
+    def cron(**settings) -> str:
+        built = {schedule.name: schedule for schedule in build_schedules(Settings(**settings))}
+        return built["refresh_recent_28_days"].cron_schedule
+
+    assert cron() == "20 5,17 * * *"
+    assert cron(META_ADS_RECENT_REFRESHES_PER_DAY=1) == "20 5 * * *"
+    assert cron(META_ADS_RECENT_REFRESHES_PER_DAY=3) == "20 5,13,21 * * *"
+
+
 def test_a_tick_between_two_intervals_is_skipped(instance, resources):
     skipped = tick("refresh_entities", NOON + timedelta(minutes=15), instance, resources)
     assert skipped.skip_message == "not a multiple of 60 minutes"
