@@ -9,7 +9,6 @@ import dagster as dg
 
 from meta_ads_pipeline.automation.credentials import credential_schedules
 from meta_ads_pipeline.automation.jobs import jobs
-from meta_ads_pipeline.automation.reach_schedule import reach_schedules
 from meta_ads_pipeline.automation.schedules import schedules
 from meta_ads_pipeline.automation.sensors import sensors
 from meta_ads_pipeline.quality.checks import quality_checks
@@ -27,11 +26,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
         assets=[*raw_assets, check_results, *build_dbt_assets()],
         asset_checks=quality_checks,
         jobs=jobs,
-        schedules=[
-            *schedules,
-            *reach_schedules,
-            *credential_schedules,
-        ],
+        schedules=[*schedules, *credential_schedules],
         sensors=sensors,
         resources={
             "database": DatabaseResource(),

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from benchmarks.call_cost import INSIGHTS, Scene, measure
-from meta_ads_pipeline.control.alerts import open_alerts
+from meta_ads_pipeline.control.alerts import list_open_alerts
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.meta_api.calls import RetryPolicy
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
@@ -144,7 +144,7 @@ def test_a_block_of_forty_minutes_costs_a_call_per_hint_and_no_other_account(
     assert len(calls) - len(refused) == 3
     rate_limiter.flush()
     assert spent(database)[1] == len(refused)
-    assert open_alerts(database) == []  # the block's alert went with it
+    assert list_open_alerts(database) == []  # the block's alert went with it
     truth = control.truth(blocked.account_id, dates[0], dates[-1])
     with database.connect() as connection:
         landed = connection.execute(

@@ -1,30 +1,47 @@
 """The schedules. Each tick asks for one run over a range of dates, never for one run a day.
 
-They spend the call budget, so they are off until someone turns them on: in the UI, where the
-choice is remembered, or for good with META_ADS_SCHEDULES_ON. Windows follow the accounts'
-timezones, whatever the hour in UTC.
+Windows follow the accounts' timezones, whatever the hour in UTC.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 import dagster as dg
 
-from meta_ads_pipeline.automation.jobs import entities_job, refresh_job
+from meta_ads_pipeline.automation.default_status import schedule_status
+from meta_ads_pipeline.automation.jobs import entities_job, reach_job, refresh_job
+from meta_ads_pipeline.automation.reach import REACH_CRON, accounts_due_for_reach
 from meta_ads_pipeline.automation.runs import unfinished_run
 from meta_ads_pipeline.automation.windows import (
     cron_for,
     is_due,
     range_tags,
+    reach_window,
     recent_cron,
     recent_window,
     today_window,
 )
 from meta_ads_pipeline.control.accounts import Account, active_accounts
-from meta_ads_pipeline.raw.context import REFRESH_RECENT, REFRESH_TODAY
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.raw.assets import ACCOUNTS_TAG
+from meta_ads_pipeline.raw.context import REFRESH_REACH, REFRESH_RECENT, REFRESH_TODAY
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.settings import Settings, get_settings
 from meta_ads_pipeline.windows import DateWindow
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """What a tick asks for. ``account_ids`` limits the run to some accounts; empty: all active."""
+
+    window: DateWindow
+    account_ids: tuple[str, ...] = ()
+
+
+Plan: TypeAlias = Callable[[Database, Sequence[Account], datetime], Refresh | dg.SkipReason]
+"""What to refresh at a tick (UTC), given the active accounts."""
 
 
 def refresh_schedule(
@@ -33,15 +50,11 @@ def refresh_schedule(
     *,
     job_name: str,
     cron: str,
-    window: Callable[[Sequence[Account], datetime], DateWindow],
+    plan: Plan,
     description: str,
     status: dg.DefaultScheduleStatus,
-    every_minutes: int | None = None,
 ) -> dg.ScheduleDefinition:
-    """A schedule that refreshes ``window`` in one run, unless the last such run is not over.
-
-    ``every_minutes`` picks from the ticks of ``cron`` those that are due.
-    """
+    """A schedule that asks for one run of what ``plan`` says, unless the last one is not over."""
 
     @dg.schedule(
         name=name,
@@ -54,16 +67,17 @@ def refresh_schedule(
     def refresh(
         context: dg.ScheduleEvaluationContext, database: DatabaseResource, meta: MetaAdsResource
     ) -> dg.RunRequest | dg.SkipReason:
-        tick = context.scheduled_execution_time
-        if every_minutes is not None and not is_due(tick, every_minutes):
-            return dg.SkipReason(f"not a multiple of {every_minutes} minutes")
         unfinished = unfinished_run(context.instance, kind)
         if unfinished is not None:
             return dg.SkipReason(f"run {unfinished} of the same kind is not over yet")
-        accounts = known_accounts(database, meta)
-        return dg.RunRequest(
-            run_key=f"{name}:{tick.isoformat()}", tags=range_tags(window(accounts, tick), kind)
-        )
+        tick = context.scheduled_execution_time
+        planned = plan(database.database, known_accounts(database, meta), tick)
+        if isinstance(planned, dg.SkipReason):
+            return planned
+        tags = {**range_tags(planned.window, kind)}
+        if planned.account_ids:
+            tags[ACCOUNTS_TAG] = ",".join(planned.account_ids)
+        return dg.RunRequest(run_key=f"{name}:{tick.isoformat()}", tags=tags)
 
     return refresh
 
@@ -77,19 +91,14 @@ def known_accounts(database: DatabaseResource, meta: MetaAdsResource) -> list[Ac
 
 def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     """The schedules with the intervals of ``settings``, on or off as it says."""
-    status = (
-        dg.DefaultScheduleStatus.RUNNING
-        if settings.schedules_on
-        else dg.DefaultScheduleStatus.STOPPED
-    )
-    return [
+    status = schedule_status(settings)
+    schedules = [
         refresh_schedule(
             "refresh_today",
             REFRESH_TODAY,
             job_name=refresh_job.name,
             cron=cron_for(settings.performance_sync_interval_minutes),
-            every_minutes=settings.performance_sync_interval_minutes,
-            window=today_window,
+            plan=_every(settings.performance_sync_interval_minutes, today_window),
             status=status,
             description="Today's numbers, and yesterday's until they are closed "
             "(every PERFORMANCE_SYNC_INTERVAL_MINUTES).",
@@ -99,7 +108,7 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
             REFRESH_RECENT,
             job_name=refresh_job.name,
             cron=recent_cron(settings.recent_refreshes_per_day),
-            window=recent_window,
+            plan=_always(recent_window),
             status=status,
             description="The days that Meta may still restate, in one run "
             "(META_ADS_RECENT_REFRESHES_PER_DAY times a day).",
@@ -109,12 +118,52 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
             "entities",
             job_name=entities_job.name,
             cron=cron_for(settings.sync_interval_minutes),
-            every_minutes=settings.sync_interval_minutes,
-            window=today_window,
+            plan=_every(settings.sync_interval_minutes, today_window),
             status=status,
             description="Names, statuses and budgets (every META_SYNC_INTERVAL_MINUTES).",
         ),
     ]
+    if settings.reach:
+        schedules.append(
+            refresh_schedule(
+                "refresh_reach",
+                REFRESH_REACH,
+                job_name=reach_job.name,
+                cron=REACH_CRON,
+                plan=plan_reach,
+                status=status,
+                description="Reach, frequency and unique counts of yesterday every morning, and "
+                "after a Sunday of the weeks before it.",
+            )
+        )
+    return schedules
+
+
+def plan_reach(
+    database: Database, accounts: Sequence[Account], tick: datetime
+) -> Refresh | dg.SkipReason:
+    """The accounts whose yesterday was not asked for this morning."""
+    due = accounts_due_for_reach(database, accounts, tick)
+    if not due:
+        return dg.SkipReason("no account whose reach of yesterday was not asked for this morning")
+    return Refresh(reach_window(due, tick), tuple(account.account_id for account in due))
+
+
+def _always(window: Callable[[Sequence[Account], datetime], DateWindow]) -> Plan:
+    return lambda _database, accounts, tick: Refresh(window(accounts, tick))
+
+
+def _every(minutes: int, window: Callable[[Sequence[Account], datetime], DateWindow]) -> Plan:
+    """Of the ticks of a cron line those that are multiples of ``minutes``."""
+
+    def plan(
+        _database: Database, accounts: Sequence[Account], tick: datetime
+    ) -> Refresh | dg.SkipReason:
+        if not is_due(tick, minutes):
+            return dg.SkipReason(f"not a multiple of {minutes} minutes")
+        return Refresh(window(accounts, tick))
+
+    return plan
 
 
 schedules = build_schedules(get_settings())

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from meta_ads_pipeline.automation.default_status import sensor_status
 from meta_ads_pipeline.automation.jobs import reach_job, sync_job
 from meta_ads_pipeline.automation.retries import OpenSlice, RetryPlan, next_retry
 from meta_ads_pipeline.automation.runs import (
@@ -13,7 +14,7 @@ from meta_ads_pipeline.automation.runs import (
     unfinished_run,
     unfinished_run_ids,
 )
-from meta_ads_pipeline.automation.slice_alerts import settle_slice_alerts
+from meta_ads_pipeline.automation.slice_alerts import update_slice_alerts
 from meta_ads_pipeline.automation.windows import range_tags
 from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.database import Database
@@ -80,11 +81,7 @@ def retry_request(plan: RetryPlan, now: datetime) -> dg.RunRequest:
 @dg.sensor(
     jobs=_JOBS,
     minimum_interval_seconds=60,
-    default_status=(
-        dg.DefaultSensorStatus.RUNNING
-        if get_settings().schedules_on
-        else dg.DefaultSensorStatus.STOPPED
-    ),
+    default_status=sensor_status(get_settings()),
     description="Tries failed, parked and mismatched slices again, with a growing delay.",
 )
 def retry_failed_slices(
@@ -96,7 +93,7 @@ def retry_failed_slices(
         return dg.SkipReason(f"retry run {unfinished} is not over yet")
     now = datetime.now(UTC)
     unfinished_slices = open_slices(database.database, meta.account_ids)
-    settle_slice_alerts(database.database, unfinished_slices, now)
+    update_slice_alerts(database.database, unfinished_slices, now)
     plan = next_retry(unfinished_slices, now, unfinished_run_ids(context.instance))
     if plan is None:
         return dg.SkipReason("no slice is due")
@@ -106,11 +103,7 @@ def retry_failed_slices(
 @dg.sensor(
     jobs=_JOBS,
     minimum_interval_seconds=900,
-    default_status=(
-        dg.DefaultSensorStatus.RUNNING
-        if get_settings().schedules_on
-        else dg.DefaultSensorStatus.STOPPED
-    ),
+    default_status=sensor_status(get_settings()),
     description="Asks for dates inside the history that were never pulled, newest first.",
 )
 def backfill_gaps(

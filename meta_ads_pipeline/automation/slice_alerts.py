@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from meta_ads_pipeline.automation.retries import OpenSlice
-from meta_ads_pipeline.control.alerts import Alert, Severity, raise_alert, resolve_alerts
+from meta_ads_pipeline.control.alerts import Alert, Severity, update_alerts_of_kind
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.meta_api.redaction import redact
 
@@ -27,19 +27,9 @@ def slice_alerts(slices: Iterable[OpenSlice]) -> list[Alert]:
     return [_alert(account_id, found) for account_id, found in sorted(persistent.items())]
 
 
-def settle_slice_alerts(database: Database, slices: Iterable[OpenSlice], now: datetime) -> None:
-    """Raise what stands and close the alerts of accounts whose slices are done."""
-    standing = slice_alerts(slices)
-    for alert in standing:
-        raise_alert(database, alert, now=now)
-    with database.connect() as connection:
-        rows = connection.execute(
-            "select subject from control.alerts where kind = %s and resolved_at is null"
-            " and subject <> all(%s)",
-            [KIND, [alert.subject for alert in standing]],
-        ).fetchall()
-    for row in rows:
-        resolve_alerts(database, row["subject"], [KIND], now=now)
+def update_slice_alerts(database: Database, slices: Iterable[OpenSlice], now: datetime) -> None:
+    """Open an alert for each account that needs one; close those of accounts that do not."""
+    update_alerts_of_kind(database, KIND, slice_alerts(slices), now=now)
 
 
 def _alert(account_id: str, slices: list[OpenSlice]) -> Alert:

@@ -20,14 +20,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from meta_ads_pipeline.control.accounts import Account, UnknownAccountError
-from meta_ads_pipeline.control.alerts import resolve_alerts
+from meta_ads_pipeline.control.alerts import close_alerts
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.brief_budget import brief_budget
 from meta_ads_pipeline.credentials.checks import (
     Inspection,
     brief_client,
     inspect,
-    settle_state_alerts,
+    update_state_alerts,
 )
 from meta_ads_pipeline.credentials.connection_accounts import choose_accounts, refuse_taken_accounts
 from meta_ads_pipeline.credentials.connections import (
@@ -125,8 +125,8 @@ def run_connect(
     )
     others = [account for account in readable if account not in chosen]
     choose_accounts(database, connection, chosen, others)
-    resolve_alerts(database, connection.subject, now=now)
-    settle_state_alerts(database, settings, connection, now)
+    close_alerts(database, connection.subject, now=now)
+    update_state_alerts(database, settings, connection, now)
     if as_json:
         typer.echo(json.dumps(_document(connection, chosen, others, notes), indent=2))
     else:

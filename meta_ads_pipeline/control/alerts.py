@@ -1,4 +1,4 @@
-"""Alerts: what a person should know or do, once for each subject and kind until it is resolved."""
+"""Alerts: what a person should know or do, opened once for each subject and kind, then closed."""
 
 from __future__ import annotations
 
@@ -45,19 +45,18 @@ class Alert:
 
 
 @dataclass(frozen=True)
-class RaisedAlert:
-    """An alert as it stands in ``control.alerts``; instants are UTC."""
+class OpenAlert:
+    """An alert as it stands open in ``control.alerts``; instants are UTC."""
 
     alert: Alert
     times_raised: int
     first_raised_at: datetime
     last_raised_at: datetime
     escalated_at: datetime
-    resolved_at: datetime | None
 
 
-def raise_alert(database: Database, alert: Alert, *, now: datetime | None = None) -> bool:
-    """Open the alert, or raise the open one again; True, and logged, when that is news."""
+def open_alert(database: Database, alert: Alert, *, now: datetime | None = None) -> bool:
+    """Open the alert, or count the open one once more; True, and logged, when that is news."""
     at = now or datetime.now(UTC)
     with database.connect() as connection:
         row = connection.execute(
@@ -89,7 +88,7 @@ def raise_alert(database: Database, alert: Alert, *, now: datetime | None = None
     return bool(row["is_news"])
 
 
-def resolve_alerts(
+def close_alerts(
     database: Database,
     subject: str,
     kinds: Collection[str] = (),
@@ -106,7 +105,7 @@ def resolve_alerts(
     return cursor.rowcount
 
 
-def settle_alerts(
+def update_alerts(
     database: Database,
     subject: str,
     standing: Iterable[Alert],
@@ -114,7 +113,7 @@ def settle_alerts(
     *,
     now: datetime | None = None,
 ) -> None:
-    """Make ``standing`` the subject's only open alerts among ``kinds``: raise these, close others.
+    """Make ``standing`` the subject's only open alerts among ``kinds``: open these, close others.
 
     Raises ``ValueError`` on an alert of another subject or kind.
     """
@@ -122,14 +121,27 @@ def settle_alerts(
     for alert in alerts:
         if alert.subject != subject or alert.kind not in kinds:
             raise ValueError(f"{alert.kind} of {alert.subject} is not among {subject}, {kinds}")
-        raise_alert(database, alert, now=now)
+        open_alert(database, alert, now=now)
     gone = set(kinds) - {alert.kind for alert in alerts}
     if gone:
-        resolve_alerts(database, subject, gone, now=now)
+        close_alerts(database, subject, gone, now=now)
 
 
-def open_alerts(database: Database, subject: str | None = None) -> list[RaisedAlert]:
-    """What is not resolved, the weightiest first; of one subject where one is given."""
+def update_alerts_of_kind(
+    database: Database, kind: str, standing: Iterable[Alert], *, now: datetime | None = None
+) -> None:
+    """Make ``standing`` the only open alerts of a kind, whatever their subjects."""
+    alerts = list(standing)
+    for alert in alerts:
+        open_alert(database, alert, now=now)
+    subjects = {alert.subject for alert in alerts}
+    for each in list_open_alerts(database):
+        if each.alert.kind == kind and each.alert.subject not in subjects:
+            close_alerts(database, each.alert.subject, [kind], now=now)
+
+
+def list_open_alerts(database: Database, subject: str | None = None) -> list[OpenAlert]:
+    """The open alerts, the weightiest first; of one subject where one is given."""
     with database.connect() as connection:
         rows = connection.execute(
             "select * from control.alerts"
@@ -139,7 +151,7 @@ def open_alerts(database: Database, subject: str | None = None) -> list[RaisedAl
             {"subject": subject},
         ).fetchall()
     return [
-        RaisedAlert(
+        OpenAlert(
             alert=Alert(
                 kind=row["kind"],
                 subject=row["subject"],
@@ -152,7 +164,6 @@ def open_alerts(database: Database, subject: str | None = None) -> list[RaisedAl
             first_raised_at=row["first_raised_at"],
             last_raised_at=row["last_raised_at"],
             escalated_at=row["escalated_at"],
-            resolved_at=row["resolved_at"],
         )
         for row in rows
     ]

@@ -9,7 +9,7 @@ from datetime import date, datetime
 import psycopg
 
 from meta_ads_pipeline.control.accounts import Account
-from meta_ads_pipeline.control.alerts import Alert, Severity, raise_alert, resolve_alerts
+from meta_ads_pipeline.control.alerts import Alert, Severity, close_alerts, open_alert
 from meta_ads_pipeline.control.database import Connection, Database
 
 CHANGED = "timezone_changed"
@@ -88,7 +88,7 @@ group by a.account_id
 """
 
 
-def settle_timezone_alerts(
+def update_timezone_alerts(
     database: Database, accounts: Sequence[Account], *, now: datetime
 ) -> None:
     """Alert on accounts with landed dates of an earlier timezone; close where there are none left.
@@ -102,9 +102,9 @@ def settle_timezone_alerts(
     for row in rows:
         account = by_id[row["account_id"]]
         if row["timezones"] is None:
-            resolve_alerts(database, _subject(account), [CHANGED], now=now)
+            close_alerts(database, _subject(account), [CHANGED], now=now)
         else:
-            raise_alert(database, _changed(account, **row), now=now)
+            open_alert(database, _changed(account, **row), now=now)
 
 
 def workspace_timezones(database: Database, workspace: str | None = None) -> dict[str, str | None]:

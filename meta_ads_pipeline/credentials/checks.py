@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from pydantic import SecretStr
 
-from meta_ads_pipeline.control.alerts import settle_alerts
+from meta_ads_pipeline.control.alerts import update_alerts
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.brief_budget import brief_budget
 from meta_ads_pipeline.credentials.connection_tokens import read_token
@@ -225,13 +225,13 @@ def validate_connection(
         facts=found.facts,
         validated_at=now,
     )
-    settle_state_alerts(database, settings, after, now)
+    update_state_alerts(database, settings, after, now)
     return after, found
 
 
-def settle_state_alerts(
+def update_state_alerts(
     database: Database, settings: Settings, connection: Connection, now: datetime
 ) -> None:
     """Raise the alerts that the connection's state calls for; resolve those it no longer does."""
     alerts = standing_alerts(connection, settings, now)
-    settle_alerts(database, connection.subject, alerts, STATE_ALERTS, now=now)
+    update_alerts(database, connection.subject, alerts, STATE_ALERTS, now=now)

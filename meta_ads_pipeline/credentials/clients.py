@@ -22,8 +22,8 @@ from meta_ads_pipeline.credentials.brief_budget import app_of, budget_rules
 from meta_ads_pipeline.credentials.checks import (
     client_with,
     connections_in_use,
-    settle_state_alerts,
     token_of,
+    update_state_alerts,
     validate_connection,
 )
 from meta_ads_pipeline.credentials.connection_accounts import account_owners, active_accounts_of
@@ -267,7 +267,7 @@ def _pauser(
         verdict = verdict_of_error(error)
         try:
             paused = record_state(database, connection, verdict.status, verdict.reason)
-            settle_state_alerts(database, settings, paused, datetime.now(UTC))
+            update_state_alerts(database, settings, paused, datetime.now(UTC))
         except (DatabaseError, LookupError) as also:
             logger.warning("%s: the pause could not be recorded: %s", connection.subject, also)
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from pydantic import SecretStr
 
-from meta_ads_pipeline.control.alerts import Alert, Severity, raise_alert, resolve_alerts
+from meta_ads_pipeline.control.alerts import Alert, Severity, close_alerts, open_alert
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.brief_budget import brief_budget
 from meta_ads_pipeline.credentials.checks import (
@@ -21,8 +21,8 @@ from meta_ads_pipeline.credentials.checks import (
     brief_client,
     connections_in_use,
     inspect,
-    settle_state_alerts,
     token_of,
+    update_state_alerts,
     validate_connection,
 )
 from meta_ads_pipeline.credentials.connection_accounts import active_accounts_of
@@ -97,10 +97,10 @@ def refresh_due_connections(
         try:
             if _validation_due(connection, now):
                 current, _ = validate_connection(database, settings, connection, now)
-                resolve_alerts(database, current.subject, [TOKEN_UNREADABLE], now=now)
+                close_alerts(database, current.subject, [TOKEN_UNREADABLE], now=now)
             report = refresh_connection(database, settings, current, now)
             current = report.connection
-            settle_state_alerts(database, settings, current, now)
+            update_state_alerts(database, settings, current, now)
         except VaultError as error:
             alert = Alert(
                 TOKEN_UNREADABLE,
@@ -109,11 +109,11 @@ def refresh_due_connections(
                 f"{current.subject}: its token cannot be decrypted",
                 str(error),
             )
-            raise_alert(database, alert, now=now)
+            open_alert(database, alert, now=now)
             report = RenewalReport(current, RenewalOutcome.FAILED, str(error))
         except (MetaApiError, AppCredentialsError) as error:
             # Meta gave no answer: the dates that are known still count.
-            settle_state_alerts(database, settings, current, now)
+            update_state_alerts(database, settings, current, now)
             report = RenewalReport(current, RenewalOutcome.FAILED, str(error))
         except ConnectionNotFoundError:
             continue
@@ -159,10 +159,10 @@ def refresh_connection(
         try:
             renewed = _renew(database, settings, current, now)
         except (MetaApiError, AppCredentialsError, RenewalRefusedError) as error:
-            raise_alert(database, _failure_alert(current, str(error), now), now=now)
+            open_alert(database, _failure_alert(current, str(error), now), now=now)
             return RenewalReport(current, RenewalOutcome.FAILED, str(error))
-    resolve_alerts(database, renewed.subject, [RENEWAL_FAILED], now=now)
-    settle_state_alerts(database, settings, renewed, now)
+    close_alerts(database, renewed.subject, [RENEWAL_FAILED], now=now)
+    update_state_alerts(database, settings, renewed, now)
     logger.info("%s: token renewed, %s", renewed.subject, _valid_until(renewed))
     return RenewalReport(renewed, RenewalOutcome.RENEWED, _valid_until(renewed))
 

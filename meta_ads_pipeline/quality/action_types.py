@@ -11,9 +11,9 @@ import pandera.pandas as pa
 from meta_ads_pipeline.control.alerts import (
     Alert,
     Severity,
-    open_alerts,
-    raise_alert,
-    resolve_alerts,
+    close_alerts,
+    list_open_alerts,
+    open_alert,
 )
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.quality.outcome import CheckOutcome, judged, pulled_days, query_rows
@@ -142,7 +142,7 @@ def check_action_types(database: Database, scope: CheckScope) -> CheckOutcome:
         by_type[row["action_type"]] += row["ads"]
     types = sorted(by_type)
     for name in types[:_MOST_TYPES_TOLD]:
-        raise_alert(database, _alert(name))
+        open_alert(database, _alert(name))
     _close_known(database)
     days = pulled_days(database, "insights_daily", scope)
     if found.passed:
@@ -173,7 +173,7 @@ def _alert(action_type: str) -> Alert:
 
 def _close_known(database: Database) -> None:
     known = KNOWN_TYPES | conversion_types()
-    for raised in open_alerts(database):
+    for raised in list_open_alerts(database):
         alert = raised.alert
         if alert.kind == KIND and alert.subject.removeprefix("action type ") in known:
-            resolve_alerts(database, alert.subject, [KIND])
+            close_alerts(database, alert.subject, [KIND])

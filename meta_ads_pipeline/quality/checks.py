@@ -18,7 +18,7 @@ from meta_ads_pipeline.quality.action_types import check_action_types
 from meta_ads_pipeline.quality.anomalies import check_anomalies
 from meta_ads_pipeline.quality.catalogue import RULES, Rule
 from meta_ads_pipeline.quality.completeness import check_completeness
-from meta_ads_pipeline.quality.discrepancies import settle_discrepancies
+from meta_ads_pipeline.quality.discrepancies import update_discrepancy_alerts
 from meta_ads_pipeline.quality.entity_checks import (
     check_fields,
     check_new_entities,
@@ -60,7 +60,7 @@ def checks_step(name: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
                 yield outcome.result(rule, scope)._replace(
                     asset_key=spec.asset_key, check_name=spec.name
                 )
-        settle_discrepancies(database.database)
+        update_discrepancy_alerts(database.database)
 
     return step
 

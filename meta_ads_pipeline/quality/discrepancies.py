@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from meta_ads_pipeline.control.alerts import (
-    Alert,
-    Severity,
-    open_alerts,
-    raise_alert,
-    resolve_alerts,
-)
+from meta_ads_pipeline.control.alerts import Alert, Severity, update_alerts_of_kind
 from meta_ads_pipeline.control.check_results import FailingCheck, failing_checks
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.quality.catalogue import PERSISTS_AFTER, PERSISTS_AFTER_LOOKS, rule_of
@@ -19,19 +13,14 @@ from meta_ads_pipeline.quality.violations import day_ranges
 KIND = "discrepancy_persists"
 
 
-def settle_discrepancies(database: Database, now: datetime | None = None) -> list[Alert]:
-    """Raise what has failed on enough runs for long enough; close what passes again.
+def update_discrepancy_alerts(database: Database, now: datetime | None = None) -> list[Alert]:
+    """Open an alert for what has failed on enough runs for long enough; close what passes again.
 
     Returns what stands. Raises ``DatabaseError`` when the server cannot be reached.
     """
     persisting = failing_checks(database, looks=PERSISTS_AFTER_LOOKS, span=PERSISTS_AFTER)
     standing = [discrepancy_alert(failing) for failing in persisting]
-    for alert in standing:
-        raise_alert(database, alert, now=now)
-    subjects = {alert.subject for alert in standing}
-    for raised in open_alerts(database):
-        if raised.alert.kind == KIND and raised.alert.subject not in subjects:
-            resolve_alerts(database, raised.alert.subject, [KIND], now=now)
+    update_alerts_of_kind(database, KIND, standing, now=now)
     return standing
 
 

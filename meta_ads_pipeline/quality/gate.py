@@ -15,7 +15,7 @@ from meta_ads_pipeline.control.check_results import blocked_days, record_results
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.partitions import daily_partitions, single_run
 from meta_ads_pipeline.quality.catalogue import rule_of
-from meta_ads_pipeline.quality.discrepancies import settle_discrepancies
+from meta_ads_pipeline.quality.discrepancies import update_discrepancy_alerts
 from meta_ads_pipeline.quality.landed_rows import landed_outcomes
 from meta_ads_pipeline.quality.reconciliation import RECONCILED_ASSETS, update_slices
 from meta_ads_pipeline.quality.scope import CheckScope, scope_of
@@ -48,7 +48,7 @@ def close_gate(database: Database, scope: CheckScope) -> dict[tuple[str, date], 
                     )
         mismatched = {day: "; ".join(said) for day, said in reasons.items()}
         update_slices(database, mismatched, (), assets=(asset,))
-    settle_discrepancies(database)
+    update_discrepancy_alerts(database)
     return blocked_days(database, scope.account_ids, scope.window.start, scope.window.end)
 
 

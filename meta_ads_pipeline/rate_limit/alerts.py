@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from meta_ads_pipeline.control.alerts import Alert, Severity, raise_alert, resolve_alerts
+from meta_ads_pipeline.control.alerts import Alert, Severity, close_alerts, open_alert
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.rate_limit.store import BudgetKey
 
@@ -25,10 +25,10 @@ def raise_budget_alert(database: Database, key: BudgetKey, stage: str, message: 
         "for a higher access tier of the app",
         stage=stage,
     )
-    raise_alert(database, alert)
+    open_alert(database, alert)
 
 
 def resolve_budget_alerts(database: Database, key: BudgetKey, why: str) -> None:
     """Take them back. Raises ``DatabaseError``."""
-    if resolve_alerts(database, key.subject, [ALERT_KIND]):
+    if close_alerts(database, key.subject, [ALERT_KIND]):
         logger.info("%s: %s", key.subject, why)

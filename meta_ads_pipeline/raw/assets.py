@@ -27,7 +27,7 @@ from meta_ads_pipeline.raw.pull import (
     pull_insights,
     pull_reach,
 )
-from meta_ads_pipeline.raw.refused_fields import settle_refused_fields
+from meta_ads_pipeline.raw.refused_fields import record_refused_fields
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.settings import get_settings
 from meta_ads_pipeline.windows import begun, window_of_keys
@@ -119,7 +119,7 @@ def _pull(
     pulled = [a.account_id for a in accounts if a.account_id not in fan_out.failures]
     if request is not None and pulled:
         clients = {id(client): client for client in map(meta.client_for, pulled)}
-        refused = settle_refused_fields(
+        refused = record_refused_fields(
             database.database,
             context.asset_key.path[-1],
             request,

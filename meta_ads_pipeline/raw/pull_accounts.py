@@ -16,7 +16,7 @@ from meta_ads_pipeline.control.accounts import (
 )
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.dead_letters import DeadLetter
-from meta_ads_pipeline.control.timezones import record_timezones, settle_timezone_alerts
+from meta_ads_pipeline.control.timezones import record_timezones, update_timezone_alerts
 from meta_ads_pipeline.meta_api.error_rules import ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.raw.context import AdsReader, Document, PullContext
@@ -75,7 +75,7 @@ def pull_ad_accounts(
         dead_letters.record(connection, letters)
 
     database.run(land)
-    settle_timezone_alerts(database, accounts, now=pulled_at)
+    update_timezone_alerts(database, accounts, now=pulled_at)
     return accounts
 
 

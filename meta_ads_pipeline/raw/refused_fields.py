@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from meta_ads_pipeline.control.alerts import Alert, Severity, settle_alerts
+from meta_ads_pipeline.control.alerts import Alert, Severity, update_alerts
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.meta_api.redaction import redact
 
 KIND = "fields_refused"
 
 
-def settle_refused_fields(
+def record_refused_fields(
     database: Database,
     asset: str,
     request: str,
@@ -42,5 +42,5 @@ def settle_refused_fields(
         what_to_do="if an account lacks a permission, give it; if Meta no longer has the field, "
         "nothing is lost but the column. Other fields are not affected",
     )
-    settle_alerts(database, subject, [alert] if refused else [], [KIND])
+    update_alerts(database, subject, [alert] if refused else [], [KIND])
     return refused

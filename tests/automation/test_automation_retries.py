@@ -24,7 +24,7 @@ from meta_ads_pipeline.automation.sensors import (
 )
 from meta_ads_pipeline.automation.windows import REFRESH_TAG
 from meta_ads_pipeline.control import slices
-from meta_ads_pipeline.control.alerts import open_alerts
+from meta_ads_pipeline.control.alerts import list_open_alerts
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.retry_delays import (
     FIRST_DELAY,
@@ -208,12 +208,12 @@ def test_a_failure_that_persists_is_told_once_without_its_token_until_it_is_over
     assert "ads of 2026-03-07 is failed after 3 attempts: GET" in message
     assert "meta-ads sync --start 2026-03-07 --end 2026-03-07 --account 1" in message
     assert "EAAB" not in message
-    (alert,) = open_alerts(database)
+    (alert,) = list_open_alerts(database)
     assert (alert.alert.subject, alert.times_raised) == ("ad account 1", 2)
     with database.connect() as connection:
         connection.execute("update control.slices set status = 'done'")
     tick(instance, resources)
-    assert open_alerts(database) == []
+    assert list_open_alerts(database) == []
 
 
 def test_a_slice_is_known_to_be_held_by_the_lock_of_its_run(database, two_accounts):

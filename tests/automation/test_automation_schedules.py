@@ -12,7 +12,7 @@ from dagster import DagsterRunStatus, RunRequest, SkipReason
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meta_ads_pipeline.automation.jobs import entities_job, refresh_job
+from meta_ads_pipeline.automation.jobs import entities_job, reach_job, refresh_job
 from meta_ads_pipeline.automation.schedules import build_schedules, schedules
 from meta_ads_pipeline.automation.windows import (
     REFRESH_TAG,
@@ -123,7 +123,9 @@ def test_intervals_come_from_the_settings():
     crons = {schedule.name: schedule.cron_schedule for schedule in built}
     assert crons["refresh_today"] == "*/20 * * * *"
     assert crons["refresh_entities"] == "0 * * * *"
-    assert {schedule.job_name for schedule in built} == {refresh_job.name, entities_job.name}
+    assert {schedule.job_name for schedule in built} == {
+        *(refresh_job.name, entities_job.name, reach_job.name),
+    }
 
 
 def test_the_last_28_days_are_read_as_often_as_the_settings_say():

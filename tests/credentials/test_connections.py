@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from meta_ads_pipeline.control.accounts import Account, UnknownAccountError
-from meta_ads_pipeline.control.alerts import open_alerts
+from meta_ads_pipeline.control.alerts import list_open_alerts
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.checks import (
     AppCredentialsError,
@@ -271,7 +271,7 @@ def test_a_refused_token_pauses_its_own_connection_only(
     one, two = list_connections(database)
     assert (one.status, two.status) == (ConnectionStatus.REVOKED, ConnectionStatus.ACTIVE)
     assert "190/460" in str(one.status_reason)
-    (alert,) = open_alerts(database)
+    (alert,) = list_open_alerts(database)
     assert alert.alert.subject == "connection default/one"
     assert "meta-ads connect" in alert.alert.what_to_do
     assert PERSON not in caplog.text
@@ -296,11 +296,11 @@ def test_a_repaired_token_works_again_at_the_next_run(database: Database, meta: 
         meta.control.revoke_token(PERSON, subcode=459)
         with pytest.raises(MetaApiError):
             clients.client_for(a).get_account(a)
-    assert open_alerts(database)
+    assert list_open_alerts(database)
     meta.control.repair_token(PERSON)
     with clients_for(settings, database) as clients:
         assert clients.client_for(a).get_account(a)
-    assert open_alerts(database) == []
+    assert list_open_alerts(database) == []
     assert list_connections(database)[0].status is ConnectionStatus.ACTIVE
 
 

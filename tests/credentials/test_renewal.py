@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meta_ads_pipeline.control.alerts import open_alerts
+from meta_ads_pipeline.control.alerts import list_open_alerts
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.checks import (
     validate_connection,
@@ -52,7 +52,7 @@ def test_a_token_is_renewed_before_its_end(database: Database, meta: MetaApp) ->
     assert after.facts.expires_at - later > 59 * DAY
     assert after.refreshed_at == later
     assert token_in_use(database, settings, after) not in {PERSON, ""}
-    assert open_alerts(database) == []
+    assert list_open_alerts(database) == []
 
 
 def test_a_system_users_sixty_days_are_renewed_for_sixty_more(
@@ -79,7 +79,7 @@ def test_the_old_token_stays_until_the_new_one_is_proven(database: Database, met
     assert "oauth/access_token" in meta.edges()
     assert token_in_use(database, settings, connection) == PERSON
     assert reload(database, connection.connection_id).status.usable
-    kinds = {each.alert.kind for each in open_alerts(database)}
+    kinds = {each.alert.kind for each in list_open_alerts(database)}
     assert kinds == {"token_refresh_failed", "token_expiring"}
     # Not again at once, again after a while; then all is well and nothing is alerted.
     meta.control.clear_faults()
@@ -87,7 +87,7 @@ def test_the_old_token_stays_until_the_new_one_is_proven(database: Database, met
     assert soon.outcome is RenewalOutcome.TRIED_RECENTLY
     (again,) = refresh_due_connections(database, settings, now + timedelta(hours=7))
     assert again.outcome is RenewalOutcome.RENEWED
-    assert open_alerts(database) == []
+    assert list_open_alerts(database) == []
 
 
 def test_a_new_token_that_reads_less_is_refused(database: Database, meta: MetaApp) -> None:
@@ -162,7 +162,7 @@ def test_what_cannot_be_renewed_is_told_ahead(
         (line,) = said
         assert "META_APP_SECRET" in line
         assert PERSON not in line
-    (alert,) = open_alerts(database)
+    (alert,) = list_open_alerts(database)
     assert str(alert.alert.severity) == "critical"
 
 
@@ -177,7 +177,7 @@ def test_the_end_of_data_access_is_told_though_the_token_never_expires(
     assert connection.status is ConnectionStatus.EXPIRING
     (report,) = refresh_due_connections(database, settings, now)
     assert report.outcome is RenewalOutcome.NOT_DUE
-    (alert,) = open_alerts(database)
+    (alert,) = list_open_alerts(database)
     assert alert.alert.kind == "data_access_expiring"
     assert "log in" in alert.alert.what_to_do.lower()
 
@@ -190,7 +190,7 @@ def test_one_connections_trouble_leaves_the_others_turns(database: Database, met
     later = now + timedelta(hours=25)
     lost, renewed = refresh_due_connections(database, settings, later)
     assert (lost.outcome, renewed.outcome) == (RenewalOutcome.FAILED, RenewalOutcome.RENEWED)
-    assert [each.alert.kind for each in open_alerts(database)] == ["token_unreadable"]
+    assert [each.alert.kind for each in list_open_alerts(database)] == ["token_unreadable"]
 
 
 @given(life=st.integers(1, 24 * 90), elapsed=st.integers(0, 24 * 100))

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from psycopg.types.json import Jsonb
 
-from meta_ads_pipeline.control.alerts import Severity, open_alerts
+from meta_ads_pipeline.control.alerts import Severity, list_open_alerts
 from meta_ads_pipeline.quality import action_types
 from meta_ads_pipeline.quality.action_types import KNOWN_TYPES, check_action_types
 from meta_ads_pipeline.quality.catalogue import rule_of
@@ -55,7 +55,7 @@ def test_an_unknown_action_type_is_told_once_and_turns_nothing_red(
     assert found.description == "1 action types are not known yet: lead_telepathic"
     assert bad_days(found) == [("1", DAYS[1], "warned")]
     assert found.result(rule_of("raw/insights_daily", "action_types"), scope).passed
-    (raised,) = open_alerts(world.database)
+    (raised,) = list_open_alerts(world.database)
     assert (raised.alert.subject, raised.alert.severity) == (
         "action type lead_telepathic",
         Severity.INFO,
@@ -64,7 +64,7 @@ def test_an_unknown_action_type_is_told_once_and_turns_nothing_red(
 
     monkeypatch.setattr(action_types, "KNOWN_TYPES", KNOWN_TYPES | {"lead_telepathic"})
     assert check_action_types(world.database, scope).passed
-    assert open_alerts(world.database) == []
+    assert list_open_alerts(world.database) == []
 
 
 @pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the recorded samples are not here")

@@ -9,12 +9,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from meta_ads_pipeline.control.alerts import Severity, open_alerts
+from meta_ads_pipeline.control.alerts import Severity, list_open_alerts
 from meta_ads_pipeline.control.check_results import record_results
 from meta_ads_pipeline.definitions import build_defs
 from meta_ads_pipeline.quality.catalogue import RULES, rule_of
 from meta_ads_pipeline.quality.checks import quality_checks
-from meta_ads_pipeline.quality.discrepancies import KIND, settle_discrepancies
+from meta_ads_pipeline.quality.discrepancies import KIND, update_discrepancy_alerts
 from meta_ads_pipeline.quality.gate import GATE, close_gate
 from meta_ads_pipeline.quality.landed_rows import landed_outcomes
 from meta_ads_pipeline.quality.reconciliation import RECONCILED_ASSETS, check_reconciliation
@@ -190,17 +190,17 @@ def look(world: Landing, scope: CheckScope, run: int, hours: float) -> None:
 
 
 def standing(world: Landing) -> list[Any]:
-    return [raised for raised in open_alerts(world.database) if raised.alert.kind == KIND]
+    return [raised for raised in list_open_alerts(world.database) if raised.alert.kind == KIND]
 
 
 def test_a_discrepancy_that_persists_is_an_alert_until_it_passes(world: Landing, scope: CheckScope):
     world.execute(f"update raw.insights_hourly set link_clicks = -5 where {BAD}")
     for run, hours in enumerate((0, 1, 23.9)):
         look(world, scope, run, hours)
-    assert settle_discrepancies(world.database) == []  # often enough, not yet for long enough
+    assert update_discrepancy_alerts(world.database) == []  # often enough, not yet for long enough
     look(world, scope, 3, 24.1)
-    settle_discrepancies(world.database)
-    settle_discrepancies(world.database)
+    update_discrepancy_alerts(world.database)
+    update_discrepancy_alerts(world.database)
     (raised,) = standing(world)
     alert = raised.alert
     assert alert.severity is Severity.CRITICAL
@@ -214,5 +214,5 @@ def test_a_discrepancy_that_persists_is_an_alert_until_it_passes(world: Landing,
 
     world.execute(f"update raw.insights_hourly set link_clicks = 5 where {BAD}")
     look(world, scope, 4, 25)
-    assert settle_discrepancies(world.database) == []
+    assert update_discrepancy_alerts(world.database) == []
     assert standing(world) == []

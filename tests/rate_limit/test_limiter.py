@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meta_ads_pipeline.control.alerts import open_alerts
+from meta_ads_pipeline.control.alerts import list_open_alerts
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.meta_api.usage import Usage, UseCaseUsage, parse_usage
 from meta_ads_pipeline.rate_limit.limits import BudgetRules
@@ -139,17 +139,17 @@ def test_ninety_percent_is_logged_and_alerted_once_and_taken_back(
     clock.now += 2
     other._look("1", [], clock())
     other.after_call("1", INSIGHTS, full, None)
-    (alert,) = open_alerts(database)
+    (alert,) = list_open_alerts(database)
     assert alert.alert.subject == "ad account act_1 (ads_insights)"
     assert "92 %" in alert.alert.message
     assert alert.times_raised == 1
     assert [r.levelname for r in caplog.records if "92 %" in r.message] == ["WARNING"]
     less = Usage(use_cases=(UseCaseUsage("1", "ads_insights", 85, 0),))
     rate_limiter.after_call("1", INSIGHTS, less, None)
-    assert len(open_alerts(database)) == 1  # no flapping around the mark
+    assert len(list_open_alerts(database)) == 1  # no flapping around the mark
     less = Usage(use_cases=(UseCaseUsage("1", "ads_insights", 60, 0),))
     rate_limiter.after_call("1", INSIGHTS, less, None)
-    assert open_alerts(database) == []
+    assert list_open_alerts(database) == []
 
 
 def test_priority_goes_along_into_other_threads() -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from meta_ads_pipeline.control.alerts import open_alerts
+from meta_ads_pipeline.control.alerts import list_open_alerts
 from meta_ads_pipeline.control.timezones import CHANGED, account_timezones
 from meta_ads_pipeline.raw.context import REFRESH_RECENT
 from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts, pull_insights
@@ -113,18 +113,18 @@ def test_landed_dates_keep_their_timezone_until_they_are_pulled_again(
         ("America/New_York", 14),
     ]
     assert {row["event_hour"] for row in rows} == {9}, "Meta's label, of whichever timezone"
-    (raised,) = open_alerts(database, "ad account 1")
+    (raised,) = list_open_alerts(database, "ad account 1")
     assert raised.alert.kind == CHANGED
     assert "America/New_York" in raised.alert.message
     assert "Europe/Berlin" in raised.alert.message
     assert f"--start {dates[0]} --end {dates[2]}" in raised.alert.what_to_do
     # The next pull sees what is left, and that nothing is.
     pull_account("America/New_York", 25)
-    (raised,) = open_alerts(database, "ad account 1")
+    (raised,) = list_open_alerts(database, "ad account 1")
     assert f"--start {dates[0]} --end {dates[1]} --account 1" in raised.alert.what_to_do
     land(account, dates[:2], "third")
     pull_account("America/New_York", 26)
-    assert open_alerts(database, "ad account 1") == []
+    assert list_open_alerts(database, "ad account 1") == []
     tables = ("insights_hourly", "insights_daily", "account_totals")
     for table in tables:
         assert query(f"select distinct timezone from raw.{table}") == [
@@ -147,4 +147,4 @@ def test_a_timezone_that_is_only_renamed_raises_nothing(database, pull_account, 
     land(pull_account("Asia/Calcutta"), days(2), "first")
     pull_account("Asia/Kolkata", 24)
     assert [name for name, _ in timezones(database)] == ["Asia/Calcutta", "Asia/Kolkata"]
-    assert open_alerts(database) == []
+    assert list_open_alerts(database) == []
