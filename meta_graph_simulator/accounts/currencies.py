@@ -6,7 +6,7 @@ Source: Marketing API reference, Currencies.
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 _WITHOUT_MINOR_UNIT = frozenset(
     {"CLP", "COP", "CRC", "HUF", "IDR", "ISK", "JPY", "KRW", "PYG", "TWD", "VND"}
@@ -19,21 +19,33 @@ def offset(currency: str) -> int:
 
 
 def major_text(minor: int, currency_offset: int) -> str:
-    """An amount in minor units as an insights text, trailing zeros cut: 1230 is `12.3`."""
-    if currency_offset == 1:
-        return str(minor)
+    """An amount in minor units as an insights text, trailing zeros cut: 1230 is `12.3`.
+
+    `currency_offset` is any power of ten; so counts held in parts of one are written, too.
+    """
     whole, rest = divmod(minor, currency_offset)
     if rest == 0:
         return str(whole)
-    return f"{whole}.{rest:02d}".rstrip("0")
+    digits = len(str(currency_offset)) - 1
+    return f"{whole}.{rest:0{digits}d}".rstrip("0")
 
 
 def minor_units(major: str, currency: str) -> int:
-    """An insights text as minor units. Raises ValueError where it has more digits than those."""
+    """An insights text as minor units, rounded half up where it has more digits than those."""
     scaled = Decimal(major) * offset(currency)
-    if scaled != scaled.to_integral_value():
-        raise ValueError(f"{major} {currency} is finer than the currency's minor unit")
-    return int(scaled)
+    return int(scaled.to_integral_value(ROUND_HALF_UP))
+
+
+class AmountTexts(dict[int, str]):
+    """`major_text` of amounts, remembered."""
+
+    def __init__(self, currency_offset: int) -> None:
+        super().__init__()
+        self.offset = currency_offset
+
+    def __missing__(self, minor: int) -> str:
+        text = self[minor] = major_text(minor, self.offset)
+        return text
 
 
 def ratio_text(numerator: int, denominator: int, digits: int = 6) -> str:

@@ -12,11 +12,21 @@ from zoneinfo import ZoneInfo
 
 from meta_graph_simulator.accounts.currencies import offset
 from meta_graph_simulator.accounts.generator_delivery import DeliveryModel
-from meta_graph_simulator.accounts.generator_entities import Documents
-from meta_graph_simulator.accounts.generator_markets import MARKETS, Market, action_types
+from meta_graph_simulator.accounts.generator_entities import Documents, pixel_id
+from meta_graph_simulator.accounts.generator_markets import (
+    CUSTOM_EVENT,
+    MARKETS,
+    Market,
+    action_types,
+)
 from meta_graph_simulator.accounts.generator_plan import AccountPlan, Planner
 from meta_graph_simulator.accounts.hashing import Draws
-from meta_graph_simulator.accounts.local_time import local_date, meta_datetime, midnight
+from meta_graph_simulator.accounts.local_time import (
+    last_refresh,
+    local_date,
+    meta_datetime,
+    midnight,
+)
 from meta_graph_simulator.accounts.ripening import ripening_hour
 from meta_graph_simulator.accounts.source import (
     ActionTypes,
@@ -30,7 +40,6 @@ from meta_graph_simulator.accounts.source import (
 )
 
 DEFAULT_FROM_DATE = date(2025, 7, 1)
-_REFRESH_MINUTES = 15  # Meta refreshes insights about every quarter of an hour
 _PLAN_AHEAD = timedelta(days=60)
 
 
@@ -70,8 +79,8 @@ class GeneratedAccount:
         self._market = _market(config, index)
         draws = Draws(config.seed, "account", index)
         self._account_id = str(draws.between(10**14, 9 * 10**15))
-        custom_conversion = str(draws.between(10**14, 9 * 10**15))
-        self._types = action_types(self._market, custom_conversion)
+        self._custom_conversion = str(draws.between(10**14, 9 * 10**15))
+        self._types = action_types(self._market, self._custom_conversion)
         self._planner = Planner(self._market, index, config.ads, config.seed, config.from_date)
         self._lock = threading.RLock()
         self._plan: AccountPlan | None = None
@@ -91,6 +100,37 @@ class GeneratedAccount:
     def level_faults(self) -> Sequence[LevelFault]:
         """None: a generated account is sound."""
         return ()
+
+    @cached_property
+    def custom_conversions(self) -> Sequence[Document]:
+        """One that counts the pixel's custom event, and an archived one of a page's address."""
+        source = pixel_id(self._account_id)
+        common = {
+            "account_id": self._account_id,
+            "event_source_id": source,
+            "event_source_type": "pixel",
+            "pixel": {"id": source},
+            "creation_time": meta_datetime(self._begun, self._market.timezone),
+            "default_conversion_value": 0,
+        }
+        return (
+            common
+            | {
+                "id": self._custom_conversion,
+                "name": "Quiz finished",
+                "custom_event_type": "OTHER",
+                "rule": f'{{"and":[{{"event":{{"eq":"{CUSTOM_EVENT}"}}}}]}}',
+                "is_archived": False,
+            },
+            common
+            | {
+                "id": str(Draws("archived conversion", self._account_id).between(10**14, 10**15)),
+                "name": "Newsletter page",
+                "custom_event_type": "LEAD",
+                "rule": '{"and":[{"url":{"i_contains":"/newsletter/thanks"}}]}',
+                "is_archived": True,
+            },
+        )
 
     def now(self) -> datetime:
         """The clock's instant, UTC."""
@@ -148,7 +188,9 @@ class GeneratedAccount:
             first, until = self._entities_span
             if self._entities is None or not first <= now < until:
                 plan, _ = self._planned(local_date(now, self._market.timezone))
-                documents = Documents(plan, self._market, self._account_id, self._name, now)
+                documents = Documents(
+                    plan, self._market, self._account_id, self._custom_conversion, now
+                )
                 self._entities = documents.entities()
                 self._entities_span = (now, self._next_change(plan, now))
             return self._entities
@@ -160,9 +202,7 @@ class GeneratedAccount:
     def delivery(self, day: date) -> DayDelivery:
         """Delivery on a local date, as reported at the last refresh before the clock's instant."""
         now = self.now()
-        refreshed = now.replace(
-            minute=now.minute // _REFRESH_MINUTES * _REFRESH_MINUTES, second=0, microsecond=0
-        )
+        refreshed = last_refresh(now)
         key = (day, self._as_of(day, refreshed))
         with self._lock:
             if key in self._days:

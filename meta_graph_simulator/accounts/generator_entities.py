@@ -63,16 +63,27 @@ def attribution_setting(adset_id: str) -> str:
     return names[0] if place < 6 else names[1 + place % 3]
 
 
+def pixel_id(account_id: str) -> str:
+    """The account's pixel."""
+    return str(10**14 + Draws("pixel", account_id).below(9 * 10**14))
+
+
 class Documents:
     """Writes every document of an account at the instant `now`."""
 
     def __init__(
-        self, plan: AccountPlan, market: Market, account_id: str, account_name: str, now: datetime
+        self,
+        plan: AccountPlan,
+        market: Market,
+        account_id: str,
+        custom_conversion: str,
+        now: datetime,
     ) -> None:
         self._plan = plan
         self._market = market
         self._account_id = account_id
-        self._account_name = account_name
+        self._custom_conversion = custom_conversion
+        self._pixel = pixel_id(account_id)
         self._now = now
         self._today = local_date(now, market.timezone)
 
@@ -167,9 +178,11 @@ class Documents:
         }
         if objective.destination_type:
             document["destination_type"] = objective.destination_type
-        promoted = self._promoted_object(plan.campaign)
+        promoted = self._promoted_object(plan)
         if promoted:
             document["promoted_object"] = promoted
+        if objective.event == "LEAD" and "pixel_id" in promoted:
+            document |= {"optimization_goal": "OFFSITE_CONVERSIONS", "destination_type": "WEBSITE"}
         end = plan.life.end or plan.campaign.life.end
         if end:
             document["end_time"] = self._text(
@@ -212,7 +225,7 @@ class Documents:
                 {"action.type": ["post_engagement"], "page": [page_id(self._market)]},
             ],
         }
-        if "pixel_id" in self._promoted_object(plan.adset.campaign):
+        if "pixel_id" in self._promoted_object(plan.adset):
             document["conversion_domain"] = self._market.site
         if effective != "ACTIVE":
             return document
@@ -273,12 +286,18 @@ class Documents:
             info["conversions"] = draws.between(3, 38) if failed else 50
         return info
 
-    def _promoted_object(self, campaign: CampaignPlan) -> Document:
-        objective = campaign.objective
+    def _promoted_object(self, plan: AdSetPlan) -> Document:
+        objective = plan.campaign.objective
         if objective.call_to_action == "INSTALL_MOBILE_APP":
             store = f"https://apps.apple.com/app/id{Draws(self._market.name).below(10**9)}"
             return {"application_id": self._pixel[:12], "object_store_url": store}
         if objective.event == "LEAD":
+            kind = Draws("promoted", plan.id).below(4)
+            if kind == 0:
+                custom = {"custom_conversion_id": self._custom_conversion}
+                return {"pixel_id": self._pixel, "custom_event_type": "OTHER", **custom}
+            if kind == 1:
+                return {"pixel_id": self._pixel, "custom_event_type": "CONTACT"}
             return {"page_id": page_id(self._market), "custom_event_type": "LEAD"}
         if objective.event:
             return {"pixel_id": self._pixel, "custom_event_type": objective.event}
@@ -322,10 +341,6 @@ class Documents:
                 seen.add((adset.campaign.id, adset.slot))
                 budgets[adset.campaign.id] += self._adset_budgets[adset.id]
         return budgets
-
-    @cached_property
-    def _pixel(self) -> str:
-        return str(10**14 + Draws("pixel", self._account_id).below(9 * 10**14))
 
     def _start(self, life: Life) -> datetime:
         return midnight(life.start, self._market.timezone)

@@ -72,6 +72,10 @@ class Objective:
     registration: float = 0.0
     install: float = 0.0
     custom: float = 0.0
+    contact: float = 0.0
+    contact_app: float = 0.0
+    subscribe: float = 0.0
+    start_trial: float = 0.0
     order: int = 6400
     learns: bool = True
 
@@ -91,6 +95,7 @@ _SALES = Objective(
     app_purchase=0.004,
     store_purchase=0.002,
     registration=0.01,
+    subscribe=0.012,
 )
 _LEADS = Objective(
     "OUTCOME_LEADS",
@@ -105,6 +110,8 @@ _LEADS = Objective(
     pixel_lead=0.03,
     registration=0.012,
     custom=0.05,
+    contact=0.04,
+    contact_app=0.004,
 )
 _TRAFFIC = Objective(
     "OUTCOME_TRAFFIC",
@@ -157,6 +164,7 @@ _APP = Objective(
     install=0.18,
     app_purchase=0.012,
     registration=0.06,
+    start_trial=0.03,
     order=1900,
 )
 
@@ -227,7 +235,12 @@ DAY_FACTS = (
     "view",
     "install",
     "custom",
+    "contact",
+    "contact_app",
+    "subscribe",
+    "start_trial",
 )
+CUSTOM_EVENT = "QuizCompleted"  # the custom event that the pixels of generated accounts send
 _BOUGHT = ("omni_purchase", "purchase")
 DAY_TYPES_OF: dict[str, tuple[str, ...]] = {
     "purchase": (
@@ -259,9 +272,28 @@ DAY_TYPES_OF: dict[str, tuple[str, ...]] = {
     "pixel_lead": ("lead", "offsite_conversion.fb_pixel_lead", "onsite_web_lead"),
     "view": ("omni_view_content", "view_content", "offsite_conversion.fb_pixel_view_content"),
     "install": ("omni_app_install", "mobile_app_install"),
-    "custom": ("offsite_conversion.fb_pixel_custom", "offsite_conversion.custom.{conversion}"),
+    "custom": (
+        "offsite_conversion.fb_pixel_custom",
+        "offsite_conversion.custom.{conversion}",
+        f"offsite_conversion.fb_pixel_custom.{CUSTOM_EVENT}",
+    ),
+    "contact": ("offsite_conversion.fb_pixel_custom", "contact_total", "contact_website"),
+    "contact_app": ("contact_total", "contact_mobile_app"),
+    "subscribe": ("offsite_conversion.fb_pixel_custom", "subscribe_total", "subscribe_website"),
+    "start_trial": ("start_trial_total", "start_trial_mobile_app"),
 }
-VALUE_FACTS = ("purchase", "app_purchase", "store_purchase")
+VALUE_FACTS = ("purchase", "app_purchase", "store_purchase", "subscribe")
+
+
+def is_named(action_type: str) -> bool:
+    """Whether `conversions` reports a type by name, and `actions` does not.
+
+    Source: Insights reference, `conversions`: standard events other than those of `actions`
+    (`contact_total`, `subscribe_website`, ...) and custom events.
+    """
+    return action_type.startswith("offsite_conversion.fb_pixel_custom.") or action_type.endswith(
+        ("_total", "_website", "_mobile_app", "_offline")
+    )
 
 
 def action_types(market: Market, custom_conversion: str) -> ActionTypes:
@@ -275,8 +307,10 @@ def action_types(market: Market, custom_conversion: str) -> ActionTypes:
             if market.omni or not name.startswith("omni_")
         )
 
+    daily = present(DAY_TYPES_OF, DAY_FACTS)
     return ActionTypes(
         present(HOUR_TYPES_OF, HOUR_FACTS),
-        present(DAY_TYPES_OF, DAY_FACTS),
+        daily,
         present(DAY_TYPES_OF, VALUE_FACTS),
+        frozenset(filter(is_named, daily)),
     )

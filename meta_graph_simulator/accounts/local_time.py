@@ -23,6 +23,12 @@ def midnight(day: date, timezone: str) -> datetime:
     return local.astimezone(UTC)
 
 
+def last_refresh(now: datetime) -> datetime:
+    """When Meta last refreshed its insights: about every quarter of an hour."""
+    minute = now.minute // STEP_MINUTES * STEP_MINUTES
+    return now.replace(minute=minute, second=0, microsecond=0)
+
+
 def local_date(instant: datetime, timezone: str) -> date:
     """The account-local date at an instant."""
     return instant.astimezone(ZoneInfo(timezone)).date()

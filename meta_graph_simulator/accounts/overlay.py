@@ -88,6 +88,11 @@ class Overlay:
         with self._lock:
             return (*self._base.level_faults, *self._changes.faults)
 
+    @property
+    def custom_conversions(self) -> Sequence[Document]:
+        """The custom conversions of the source below."""
+        return self._base.custom_conversions
+
     def now(self) -> datetime:
         """The instant of the source below."""
         return self._base.now()
@@ -294,7 +299,15 @@ def _tidy(
     hour_actions[silent] = 0
     reach = np.minimum(reach, hours[:, :, IMPRESSIONS].sum(axis=1))
     made = DayDelivery(
-        day.day, day.ad_ids, day.types, hours, hour_actions, day_actions, day_values, reach
+        day.day,
+        day.ad_ids,
+        day.types,
+        hours,
+        hour_actions,
+        day_actions,
+        day_values,
+        reach,
+        zeros=day.zeros,
     )
     active: NDArray[np.bool_] = np.asarray(
         hours.any(axis=(1, 2)) | day_actions.any(axis=1) | day_values.any(axis=1)

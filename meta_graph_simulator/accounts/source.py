@@ -60,11 +60,21 @@ class ActionTypes:
     API, app), known by the day only. A type may be in both (`lead` is the sum of instant forms and
     pixel leads): its daily value is the sum of its hours plus its daily column. `valued` have
     action values.
+
+    `named` are the daily types that the fields `conversions` and `conversion_values` report, and
+    no other field: standard events such as Contact (`contact_total`, `contact_website`) and custom
+    events (`offsite_conversion.fb_pixel_custom.<name>`). `actions` has them only inside
+    `offsite_conversion.fb_pixel_custom`.
     """
 
     hourly: tuple[str, ...] = ()
     daily: tuple[str, ...] = ()
     valued: tuple[str, ...] = ()
+    named: frozenset[str] = frozenset()
+    # A count is held in so many parts of one, a value in so many parts of a minor unit: recorded
+    # accounts have fractions of both.
+    count_scale: int = 1
+    value_scale: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,8 @@ class DayDelivery:
     `hours` (ads x 24 x METRICS) and `hour_actions` (ads x 24 x types.hourly) are by local hour
     label; `day_actions` (ads x types.daily), `day_values` (ads x types.valued) and `reach` (ads)
     are by day. Spend and values are integers in the currency's minor units. Arrays are read-only.
+    `zeros` names, by ad, the items of list fields that Meta sent with the value "0": pairs of field
+    and action type (`("actions", "omni_purchase")`).
     """
 
     day: date
@@ -84,6 +96,7 @@ class DayDelivery:
     day_actions: Ints
     day_values: Ints
     reach: Ints
+    zeros: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
         for array in self.arrays():
@@ -109,7 +122,31 @@ class DayDelivery:
             tuple(ad for ad, kept in zip(self.ad_ids, rows.tolist(), strict=True) if kept),
             self.types,
             *(array[rows] for array in self.arrays()),
+            zeros=self.zeros,
         )
+
+    def so_far(self, permille: Sequence[int]) -> DayDelivery:
+        """What is reported of a day that is not over, given the share of each hour that is.
+
+        Rounded down; day measures follow the ad's share of impressions.
+        """
+        share = np.array(permille, np.int64)[None, :, None]
+        hours, hour_actions = self.hours * share // 1000, self.hour_actions * share // 1000
+        shown = (hours[:, :, IMPRESSIONS] > 0)[:, :, None]
+        part = hours[:, :, IMPRESSIONS].sum(axis=1)
+        whole = np.maximum(self.hours[:, :, IMPRESSIONS].sum(axis=1), 1)
+        made = DayDelivery(
+            self.day,
+            self.ad_ids,
+            self.types,
+            hours * shown,
+            hour_actions * shown,
+            self.day_actions * part[:, None] // whole[:, None],
+            self.day_values * part[:, None] // whole[:, None],
+            -(-self.reach * part // whole),
+            zeros=self.zeros,
+        )
+        return made.keep(part > 0)
 
 
 def empty_day(day: date, types: ActionTypes) -> DayDelivery:
@@ -191,6 +228,11 @@ class AccountSource(Protocol):
     @property
     def level_faults(self) -> Sequence[LevelFault]:
         """Disagreements between levels planted on purpose; empty for a sound account."""
+        ...
+
+    @property
+    def custom_conversions(self) -> Sequence[Document]:
+        """The account's custom conversions, archived ones included."""
         ...
 
     def now(self) -> datetime:

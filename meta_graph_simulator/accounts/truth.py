@@ -57,15 +57,24 @@ def _totals(delivery: DayDelivery, currency_offset: int) -> dict[str, Any]:
     for name, count in zip(delivery.types.daily, by_day, strict=True):
         actions[name] = actions.get(name, 0) + count
     values = dict(zip(delivery.types.valued, delivery.day_values.sum(axis=0).tolist(), strict=True))
+    named = delivery.types.named
+    scale = delivery.types.count_scale
+    counted = {
+        name: count // scale if count % scale == 0 else major_text(count, scale)
+        for name, count in sorted(actions.items())
+        if count
+    }
+    value_offset = currency_offset * delivery.types.value_scale
+    amounts = {
+        name: major_text(value, value_offset) for name, value in sorted(values.items()) if value
+    }
     return {
         "spend": major_text(sums[SPEND], currency_offset),
         "impressions": sums[IMPRESSIONS],
         "clicks": sums[CLICKS],
         "inline_link_clicks": sums[LINK_CLICKS],
-        "actions": {name: count for name, count in sorted(actions.items()) if count},
-        "action_values": {
-            name: major_text(value, currency_offset)
-            for name, value in sorted(values.items())
-            if value
-        },
+        "actions": {name: count for name, count in counted.items() if name not in named},
+        "action_values": {name: text for name, text in amounts.items() if name not in named},
+        "conversions": {name: count for name, count in counted.items() if name in named},
+        "conversion_values": {name: text for name, text in amounts.items() if name in named},
     }

@@ -13,7 +13,6 @@ from meta_graph_simulator.http.nodes import NodeReader
 from meta_graph_simulator.http.paging import PageRequest, encode_cursor, paging_links
 from meta_graph_simulator.http.state import Simulator
 
-_CUSTOM = "offsite_conversion.custom."
 _TASKS = ("ANALYZE", "ADVERTISE")
 _ACCOUNT_EDGES = frozenset({"adaccounts", "assigned_ad_accounts", "owned_ad_accounts"})
 
@@ -159,12 +158,7 @@ class People:
         raise errors.nonexisting_field(edge, NODE_TYPES[node.kind])
 
     def _custom_conversions(self, call: GraphCall, node: Node) -> Answer:
-        found = [
-            {"id": name.removeprefix(_CUSTOM), "account_id": node.account_id, "is_archived": False}
-            | {"name": f"Custom conversion {name.removeprefix(_CUSTOM)}"}
-            for name in (*node.source.types.hourly, *node.source.types.daily)
-            if name.startswith(_CUSTOM)
-        ]
+        found = node.source.custom_conversions
         specs = parse_fields(call.params.get("fields"))
         self._reader.check(call, "customconversion", specs, found[0] if found else {})
         names = {s.name for s in specs} | {"id"}

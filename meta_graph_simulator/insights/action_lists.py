@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meta_graph_simulator.accounts.currencies import ratio_text
+from meta_graph_simulator.accounts.currencies import AmountTexts, ratio_text
 from meta_graph_simulator.accounts.source import IMPRESSIONS, SPEND, Ints
 from meta_graph_simulator.insights.table import PARTS, Cells, Columns
 
@@ -22,8 +22,8 @@ _PER_PART = {
     "cost_per_outbound_click": "outbound_clicks",
     "cost_per_thruplay": "video_thruplay_watched_actions",
 }
-_CONVERSION_PREFIX = "offsite_conversion.custom."
 _COUNTED = ("actions", "conversions")
+_AMOUNTS = ("action_values", "conversion_values")
 _COSTS = {"cost_per_action_type": "actions", "cost_per_conversion": "conversions"}
 _OWN_TYPE = {"outbound_clicks": "outbound_click"}
 _SINGLE = ("inline_post_engagement", "cost_per_inline_post_engagement")
@@ -33,14 +33,17 @@ class ListFields:
     """Columns of list fields for the rows of one table. Items are shared: never change them."""
 
     names = frozenset(
-        {*_COUNTED, *_COSTS, *_ROAS, *_PER_PART, *PARTS, *_SINGLE, "action_values"}
+        {*_COUNTED, *_COSTS, *_ROAS, *_PER_PART, *PARTS, *_SINGLE, *_AMOUNTS}
         | {"outbound_clicks_ctr", "website_ctr", "video_avg_time_watched_actions"}
     )
 
-    def __init__(self, columns: Columns, money: Mapping[int, str]) -> None:
+    def __init__(self, columns: Columns, currency_offset: int) -> None:
+        types = columns.account_types
         self._columns = columns
-        self._money = money
-        self._offset: int = getattr(money, "offset", 1)
+        self._amount = AmountTexts(currency_offset * types.value_scale)
+        self._count_text = AmountTexts(types.count_scale)
+        self._offset = currency_offset
+        self._scale, self._value_scale = types.count_scale, types.value_scale
         self._kept: frozenset[str] = frozenset(columns.types) | frozenset(columns.valued)
         self._items: dict[tuple[str, int], Item] = {}
 
@@ -48,8 +51,15 @@ class ListFields:
         """Show only these action types (the `action_type` filter)."""
         self._kept = names
 
-    def load(self, cells: Cells, active: NDArray[np.bool_], metrics: Ints) -> None:
-        """Take the rows: the active cells of a table with their metrics."""
+    def load(
+        self,
+        cells: Cells,
+        active: NDArray[np.bool_],
+        metrics: Ints,
+        zeros: Sequence[frozenset[tuple[str, str]]],
+    ) -> None:
+        """Take the rows: the active cells of a table with their metrics and "0" items."""
+        self._zeros = zeros
         self._actions = cells.actions[active]
         self._values = cells.values[active]
         self._window_actions = {w: array[active] for w, array in cells.window_actions.items()}
@@ -61,8 +71,8 @@ class ListFields:
         """One field for every row; None where it has nothing to say."""
         if name in _COUNTED:
             return self._counted(name)
-        if name == "action_values":
-            return self._amounts()
+        if name in _AMOUNTS:
+            return self._amounts(name)
         if name in _COSTS:
             return self._costs(_COSTS[name])
         if name in _ROAS:
@@ -80,11 +90,12 @@ class ListFields:
         return self._part(name)
 
     def _types(self, field: str) -> list[int]:
-        return [
-            index
-            for index, name in enumerate(self._columns.types)
-            if name in self._kept and (field == "actions" or name.startswith(_CONVERSION_PREFIX))
-        ]
+        return [index for index, name in enumerate(self._columns.types) if self._shows(field, name)]
+
+    def _shows(self, field: str, name: str) -> bool:
+        """Whether a list field reports a type: the conversions by name are in two fields only."""
+        by_name = name in self._columns.account_types.named
+        return name in self._kept and by_name == field.startswith("conversion")
 
     def _cells(self, array: Ints, columns: list[int]) -> zip[tuple[int, int, int]]:
         """(row, column, value) of every cell that is not zero, by row."""
@@ -99,32 +110,41 @@ class ListFields:
         windows = self._window_actions
         for row, column, value in self._cells(self._actions, self._types(field)):
             if windows:
-                item = {"action_type": types[column], "value": str(value)}
+                item = {"action_type": types[column], "value": self._count_text[value]}
                 for window, array in windows.items():
                     part = int(array[row, column])
                     if part and window != "default":
-                        item[window] = str(part)
+                        item[window] = self._count_text[part]
             else:
                 known = items.get((types[column], value))
                 if known is None:
-                    known = {"action_type": types[column], "value": str(value)}
+                    known = {"action_type": types[column], "value": self._count_text[value]}
                     items[types[column], value] = known
                 item = known
             _append(made, row, item)
+        return self._with_zeros(made, field)
+
+    def _with_zeros(self, made: list[list[Item] | None], field: str) -> list[list[Item] | None]:
+        """The items that Meta sent with the value "0", after those that count."""
+        for row, zeros in enumerate(self._zeros):
+            there = {item["action_type"] for item in made[row] or ()}
+            for name in sorted(name for of, name in zeros if of == field):
+                if name not in there and name in self._kept:
+                    _append(made, row, {"action_type": name, "value": "0"})
         return made
 
-    def _amounts(self) -> list[list[Item] | None]:
+    def _amounts(self, field: str) -> list[list[Item] | None]:
         made: list[list[Item] | None] = [None] * len(self._spend)
         names = self._columns.valued
-        shown = [index for index, name in enumerate(names) if name in self._kept]
+        shown = [index for index, name in enumerate(names) if self._shows(field, name)]
         for row, column, value in self._cells(self._values, shown):
-            item = {"action_type": names[column], "value": self._money[value]}
+            item = {"action_type": names[column], "value": self._amount[value]}
             for window, array in self._window_values.items():
                 part = int(array[row, column])
                 if part and window != "default":
-                    item[window] = self._money[part]
+                    item[window] = self._amount[part]
             _append(made, row, item)
-        return made
+        return self._with_zeros(made, field)
 
     def _costs(self, field: str) -> list[list[Item] | None]:
         made: list[list[Item] | None] = [None] * len(self._spend)
@@ -133,12 +153,12 @@ class ListFields:
                 continue
             item = {
                 "action_type": self._columns.types[column],
-                "value": ratio_text(self._spend[row], value * self._offset),
+                "value": ratio_text(self._spend[row] * self._scale, value * self._offset),
             }
             for window, array in self._window_actions.items():
                 part = int(array[row, column])
                 if part and window != "default":
-                    item[window] = ratio_text(self._spend[row], part * self._offset)
+                    item[window] = ratio_text(self._spend[row] * self._scale, part * self._offset)
             _append(made, row, item)
         return made
 
@@ -152,11 +172,11 @@ class ListFields:
             spend = self._spend[row]
             if not spend:
                 continue
-            item = {"action_type": name, "value": ratio_text(value, spend)}
+            item = {"action_type": name, "value": ratio_text(value, spend * self._value_scale)}
             for window, array in self._window_values.items():
                 part = int(array[row, column])
                 if part and window != "default":
-                    item[window] = ratio_text(part, spend)
+                    item[window] = ratio_text(part, spend * self._value_scale)
             _append(made, row, item)
         return made
 
@@ -170,7 +190,7 @@ class ListFields:
     def _part(self, name: str) -> list[list[Item] | None]:
         action_type = _OWN_TYPE.get(name, "video_view")
         return [
-            [{"action_type": action_type, "value": str(count)}] if count else None
+            [{"action_type": action_type, "value": self._count_text[count]}] if count else None
             for count in self._count(name)
         ]
 
@@ -179,9 +199,9 @@ class ListFields:
         made: list[list[Item] | None] = []
         for row, count in enumerate(self._count(name)):
             above, below = (
-                (self._spend[row], count * self._offset)
+                (self._spend[row] * self._scale, count * self._offset)
                 if per_part
-                else (100 * count, self._impressions[row])
+                else (100 * count, self._impressions[row] * self._scale)
             )
             text = ratio_text(above, below) if count and below else None
             made.append([{"action_type": label, "value": text}] if text else None)
@@ -198,10 +218,11 @@ class ListFields:
         made: list[str | None] = []
         for row, count in enumerate(self._count("post_engagement")):
             if cost:
-                price = ratio_text(self._spend[row], count * self._offset) if count else None
-                made.append(price)
+                whole = count * self._offset
+                price = self._spend[row] * self._scale
+                made.append(ratio_text(price, whole) if count else None)
             else:
-                made.append(str(count))
+                made.append(self._count_text[count])
         return made
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meta_graph_simulator.accounts.currencies import major_text, offset, ratio_text
+from meta_graph_simulator.accounts.currencies import AmountTexts, offset, ratio_text
 from meta_graph_simulator.accounts.source import (
     CLICKS,
     IMPRESSIONS,
@@ -44,18 +44,6 @@ _RANKINGS = ("quality_ranking", "engagement_rate_ranking", "conversion_rate_rank
 _NEW_PEOPLE = 8  # tenths of the other ads' and days' people that were not counted before
 
 
-class Money(dict[int, str]):
-    """Major-unit texts of minor-unit amounts, remembered."""
-
-    def __init__(self, currency: str) -> None:
-        super().__init__()
-        self.offset = offset(currency)
-
-    def __missing__(self, minor: int) -> str:
-        text = self[minor] = major_text(minor, self.offset)
-        return text
-
-
 class RowWriter:
     """Writes the rows of one request."""
 
@@ -71,9 +59,9 @@ class RowWriter:
         self._scope = scope
         self._columns = columns
         self._depth = _LEVELS.index(scope.level)
-        self._money = Money(str(scope.account["currency"]))
+        self._money = AmountTexts(offset(str(scope.account["currency"])))
         self._with_reach, self._with_unique_counts = with_reach, with_unique_counts
-        self._lists = ListFields(columns, self._money)
+        self._lists = ListFields(columns, self._money.offset)
         self._fields = [name for name in dict.fromkeys(fields) if self._exists(name)]
 
     def keep_types(self, names: frozenset[str]) -> None:
@@ -90,7 +78,7 @@ class RowWriter:
         groups = objects.tolist()
         metrics = cells.metrics[active]
         people = _people(cells.people, table.most_people)[active]
-        self._lists.load(cells, active, metrics)
+        self._lists.load(cells, active, metrics, [table.zeros[group] for group in groups])
         ready: dict[str, Sequence[str]] = {}
         optional: dict[str, Sequence[Any]] = {}
         for name in self._fields:

@@ -150,6 +150,7 @@ class Table:
     members: list[list[str]]  # ad ids of each row object, first seen first
     cells: Cells
     most_people: Ints  # of any one ad on any one day: people are not additive
+    zeros: list[frozenset[tuple[str, str]]]  # items with the value "0", of each row object
 
 
 def day_cells(day: DayDelivery, columns: Columns, scope: Scope) -> Cells:
@@ -254,6 +255,7 @@ def build_table(days: Iterable[DayDelivery], columns: Columns, scope: Scope) -> 
     """The table of a date range; None where nothing in scope was delivered."""
     positions: dict[str, int] = {}
     members: list[dict[str, None]] = []
+    zeros: dict[int, frozenset[tuple[str, str]]] = {}
     sums = _Sums()
     for day in days:
         rows: list[int] = []
@@ -264,7 +266,10 @@ def build_table(days: Iterable[DayDelivery], columns: Columns, scope: Scope) -> 
             position = positions.setdefault(group, len(members))
             if position == len(members):
                 members.append({})
-            members[position][day.ad_ids[row]] = None
+            ad_id = day.ad_ids[row]
+            members[position][ad_id] = None
+            if ad_id in day.zeros and columns.labels == ({},):
+                zeros[position] = zeros.get(position, frozenset()) | day.zeros[ad_id]
             rows.append(row)
             target.append(position)
         if rows:
@@ -273,7 +278,13 @@ def build_table(days: Iterable[DayDelivery], columns: Columns, scope: Scope) -> 
             sums.add(cells.map([array[kept] for array in cells.arrays()]), target, len(members))
     if sums.cells is None or sums.most_people is None:
         return None
-    return Table(list(positions), [list(ids) for ids in members], sums.cells, sums.most_people)
+    return Table(
+        list(positions),
+        [list(ids) for ids in members],
+        sums.cells,
+        sums.most_people,
+        [zeros.get(position, frozenset()) for position in range(len(members))],
+    )
 
 
 class _Sums:

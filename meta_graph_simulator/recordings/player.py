@@ -7,23 +7,28 @@ the hour (pixel, Conversions API, app) stay on the day.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from meta_graph_simulator.accounts.currencies import minor_units
+from meta_graph_simulator.accounts.currencies import minor_units, offset
 from meta_graph_simulator.accounts.hashing import key, mixed
 from meta_graph_simulator.accounts.local_time import (
     DAY_PARTS,
     HOURS_PER_DAY,
     hour_minutes,
+    last_refresh,
     local_date,
+    reported_share,
 )
 from meta_graph_simulator.accounts.source import (
     IMPRESSIONS,
@@ -42,6 +47,7 @@ from meta_graph_simulator.accounts.source import (
 from meta_graph_simulator.recordings.files import (
     RecordingError,
     read_account,
+    read_documents,
     read_entities,
     read_insights,
 )
@@ -59,6 +65,10 @@ _PARENTS = {
     "adset": ("account_id", "campaign_id"),
     "ad": ("account_id", "campaign_id", "adset_id"),
 }
+_AMOUNT = re.compile(r"\d{1,12}(\.\d{0,9})?")
+COUNTS = ("actions", "conversions")
+VALUES = ("action_values", "conversion_values")
+_CUSTOM = "offsite_conversion.custom."
 _FORM_LEAD = "onsite_conversion.lead_grouped"
 
 
@@ -89,9 +99,13 @@ class RecordedAccount:
         for place, row in read_insights(folder):
             self._take(place, row)
             _name_objects(row, named)
-        self._types = _action_types(row for rows in self._rows.values() for row in rows.values())
+        every_row = [row for rows in self._rows.values() for row in rows.values()]
+        self._types = _action_types(every_row, offset(self._currency))
+        self._value_offset = offset(self._currency) * self._types.value_scale
         self._entities = read_entities(folder, str(self._account["account_id"]), named)
+        self._recorded_conversions = read_documents(folder, "customconversions")
         self._days: dict[date, DayDelivery] = {}
+        self._running: tuple[tuple[date, tuple[int, ...]], DayDelivery] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -109,6 +123,17 @@ class RecordedAccount:
     def level_faults(self) -> Sequence[LevelFault]:
         """None: a recording is played as it is."""
         return ()
+
+    @cached_property
+    def custom_conversions(self) -> Sequence[Document]:
+        """Those recorded, and one for each that only the insights name."""
+        found = {str(document["id"]): document for document in self._recorded_conversions}
+        for name in (*self._types.hourly, *self._types.daily):
+            if name.startswith(_CUSTOM):
+                number = name.removeprefix(_CUSTOM)
+                found.setdefault(number, {"id": number, "name": f"Custom conversion {number}"})
+        account = {"account_id": self._account["account_id"], "is_archived": False}
+        return tuple(account | document for document in found.values())
 
     @property
     def days(self) -> tuple[date, ...]:
@@ -128,14 +153,23 @@ class RecordedAccount:
         return self._entities.documents[kind]
 
     def delivery(self, day: date) -> DayDelivery:
-        """The recorded ad-days of a local date, split into hours; no day after the clock's."""
-        if day not in self._rows or day > local_date(self.now(), self._timezone):
+        """The recorded ad-days of a local date, split into hours; nothing after the clock's.
+
+        Of the day that is running, what its ended hours brought.
+        """
+        now = self.now()
+        if day not in self._rows or day > local_date(now, self._timezone):
             return empty_day(day, self._types)
         with self._lock:
             known = self._days.get(day)
             if known is None:
                 known = self._days[day] = self._split(day, self._rows[day])
-            return known
+            share = reported_share(day, self._timezone, last_refresh(now))
+            if share is None:
+                return known
+            if self._running is None or self._running[0] != (day, share):
+                self._running = (day, share), known.so_far(share)
+            return self._running[1]
 
     def _take(self, place: str, row: Document) -> None:
         try:
@@ -146,6 +180,13 @@ class RecordedAccount:
             raise RecordingError(f"{place}: covers more than one day")
         if ad_id in self._rows[day]:
             raise RecordingError(f"{place}: ad {ad_id} is there twice on {day}")
+        amounts = {name: row[name] for name in (*METRICS, "reach") if name in row}
+        for field in (*COUNTS, *VALUES):
+            for item in row.get(field, ()):
+                amounts[f"{field} {item.get('action_type')}"] = item.get("value")
+        for name, amount in amounts.items():
+            if not _AMOUNT.fullmatch(str(amount)):
+                raise RecordingError(f"{place}: {name} is {amount!r}, expected a number from 0 up")
         self._rows[day][ad_id] = row
 
     def _split(self, day: date, rows: dict[str, Document]) -> DayDelivery:
@@ -155,17 +196,31 @@ class RecordedAccount:
         by_hour = np.zeros((len(ad_ids), len(types.hourly)), np.int64)
         by_day = np.zeros((len(ad_ids), len(types.daily)), np.int64)
         values = np.zeros((len(ad_ids), len(types.valued)), np.int64)
-        for index, row in enumerate(rows.values()):
-            counted = {item["action_type"]: int(item["value"]) for item in row.get("actions", ())}
+        zeros: dict[str, frozenset[tuple[str, str]]] = {}
+        for index, (ad_id, row) in enumerate(rows.items()):
+            counted = {
+                str(item["action_type"]): scaled(item["value"], types.count_scale)
+                for field in COUNTS
+                for item in row.get(field, ())
+            }
             for name, count in counted.items():
                 shown = _hourly_part(name, count, counted)
                 if name in types.hourly:
                     by_hour[index, types.hourly.index(name)] = shown
                 if name in types.daily:
                     by_day[index, types.daily.index(name)] = count - shown
-            for item in row.get("action_values", ()):
-                column = types.valued.index(item["action_type"])
-                values[index, column] = minor_units(str(item["value"]), self._currency)
+            for field in VALUES:
+                for item in row.get(field, ()):
+                    column = types.valued.index(item["action_type"])
+                    values[index, column] = scaled(item["value"], self._value_offset)
+            sent = frozenset(
+                (field, str(item["action_type"]))
+                for field in (*COUNTS, *VALUES)
+                for item in row.get(field, ())
+                if not Decimal(str(item["value"]))
+            )
+            if sent:
+                zeros[ad_id] = sent
 
         minutes = hour_minutes(day, self._timezone)
         usual = np.array([_weights(ad_id, day, minutes) for ad_id in ad_ids], np.int64)
@@ -181,7 +236,8 @@ class RecordedAccount:
             largest_remainder(by_hour, shown_at),
             by_day,
             values,
-            np.array([int(row.get("reach", 0)) for row in rows.values()], np.int64),
+            np.array([scaled(row.get("reach", 0), 1) for row in rows.values()], np.int64),
+            zeros=zeros,
         )
 
     def _metrics(self, row: Document) -> list[int]:
@@ -192,7 +248,7 @@ class RecordedAccount:
             )
         found: dict[str, Any] = {**row, "inline_link_clicks": links}
         found["spend"] = minor_units(str(row.get("spend", "0")), self._currency)
-        return [int(found.get(name, 0)) for name in METRICS]
+        return [scaled(found.get(name, 0), 1) for name in METRICS]
 
 
 def largest_remainder(totals: Ints, weights: Ints) -> Ints:
@@ -227,17 +283,32 @@ def _hourly_part(name: str, count: int, counted: dict[str, int]) -> int:
     return count if is_on_meta(name) else 0
 
 
-def _action_types(rows: Iterable[Document]) -> ActionTypes:
-    seen: dict[str, None] = {}
-    valued: dict[str, None] = {}
+def scaled(value: object, scale: int) -> int:
+    """A recorded amount in parts of one: "2.5" of scale 10 is 25."""
+    return int((Decimal(str(value)) * scale).to_integral_value(ROUND_HALF_UP))
+
+
+def _action_types(rows: Sequence[Document], currency_offset: int) -> ActionTypes:
+    seen: dict[str, dict[str, None]] = {field: {} for field in (*COUNTS, *VALUES)}
+    digits = dict.fromkeys(seen, 0)
     for row in rows:
-        seen.update(dict.fromkeys(item["action_type"] for item in row.get("actions", ())))
-        valued.update(dict.fromkeys(item["action_type"] for item in row.get("action_values", ())))
-    forms = _FORM_LEAD in seen
+        for field, names in seen.items():
+            for item in row.get(field, ()):
+                names[str(item["action_type"])] = None
+                exponent = Decimal(str(item["value"])).normalize().as_tuple().exponent
+                digits[field] = max(digits[field], -int(exponent))
+    named = {name for field in ("conversions", "conversion_values") for name in seen[field]}
+    named -= {*seen["actions"], *seen["action_values"]}
+    counted = dict.fromkeys((*seen["actions"], *seen["conversions"]))
+    forms = _FORM_LEAD in counted
+    minor_digits = len(str(currency_offset)) - 1
     return ActionTypes(
-        tuple(name for name in seen if is_on_meta(name) or (forms and name == "lead")),
-        tuple(name for name in seen if not is_on_meta(name)),
-        tuple(valued),
+        tuple(name for name in counted if is_on_meta(name) or (forms and name == "lead")),
+        tuple(name for name in counted if not is_on_meta(name)),
+        tuple(dict.fromkeys((*seen["action_values"], *seen["conversion_values"]))),
+        frozenset(named),
+        10 ** max(digits[field] for field in COUNTS),
+        10 ** max(0, *(digits[field] - minor_digits for field in VALUES)),
     )
 
 

@@ -32,9 +32,9 @@ def test_money_texts(currency: str, minor: int, text: str) -> None:
     assert minor_units(text, currency) == minor
 
 
-def test_money_finer_than_a_minor_unit_is_refused() -> None:
-    with pytest.raises(ValueError, match="finer"):
-        minor_units("0.5", "JPY")
+def test_money_finer_than_a_minor_unit_is_rounded() -> None:
+    assert [minor_units(text, "JPY") for text in ("0.4", "0.5")] == [0, 1]
+    assert minor_units("59.995", "EUR") == 6000
 
 
 @given(st.integers(0, 10**9), st.integers(1, 10**6))

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meta_graph_simulator.accounts.truth import account_truth
 from meta_graph_simulator.insights.run import InsightsQuery, run
 from meta_graph_simulator.recordings.files import RecordingError
 from meta_graph_simulator.recordings.player import RecordedAccount, is_on_meta, largest_remainder
@@ -250,12 +251,97 @@ def test_days_after_the_clock_are_not_there_yet(tmp_path: Path) -> None:
     assert not source.delivery(date(2026, 10, 25)).ad_ids
 
 
+def test_a_running_day_has_no_hours_of_the_future(tmp_path: Path) -> None:
+    row = ad_day(impressions="2400", spend="24", actions=actions(link_click=240, omni_purchase=24))
+    folder = recording(tmp_path, [row])  # Europe/Prague: 10:00 UTC is 11:00 after the clocks change
+    source = RecordedAccount(folder, lambda: datetime(2026, 10, 25, 10, 20, tzinfo=UTC))
+    day = source.delivery(date(2026, 10, 25))
+    assert day.hours[:, 12:].sum() == 0
+    assert 0 < day.total("impressions") < 1200
+    share = day.total("impressions") / 2400
+    assert day.day_actions.sum() == int(24 * share)
+    assert source.delivery(date(2026, 10, 25)) is day
+    over = RecordedAccount(folder, lambda: datetime(2026, 10, 26, 10, tzinfo=UTC))
+    assert over.delivery(date(2026, 10, 25)).total("impressions") == 2400
+
+
+def test_fractions_come_back_as_they_were_recorded(tmp_path: Path) -> None:
+    row = ad_day(
+        actions=[
+            {"action_type": "link_click", "value": "3"},
+            {"action_type": "omni_purchase", "value": "1.25"},
+        ],
+        action_values=[{"action_type": "omni_purchase", "value": "59.9925"}],
+        spend="2",
+    )
+    source = RecordedAccount(recording(tmp_path, [row]), now)
+    fields = ("actions", "action_values", "cost_per_action_type", "purchase_roas")
+    found = _lists(InsightsQuery(*window_of(row), level="ad", fields=fields), source)
+    assert found["actions"] == {"link_click": "3", "omni_purchase": "1.25"}
+    assert found["action_values"] == {"omni_purchase": "59.9925"}
+    assert found["cost_per_action_type"]["omni_purchase"] == "1.6"
+    assert found["purchase_roas"] == {"omni_purchase": "29.99625"}
+    [truth] = account_truth(source, *window_of(row))
+    assert truth["actions"] == {"link_click": 3, "omni_purchase": "1.25"}
+    assert truth["action_values"] == {"omni_purchase": "59.9925"}
+
+
+def test_items_of_zero_and_conversions_by_name_are_kept(tmp_path: Path) -> None:
+    row = ad_day(
+        actions=[
+            {"action_type": "link_click", "value": "3"},
+            {"action_type": "omni_purchase", "value": "0"},
+        ],
+        action_values=[{"action_type": "omni_purchase", "value": "0"}],
+        conversions=[{"action_type": "contact_total", "value": "2"}],
+        conversion_values=[{"action_type": "contact_total", "value": "7.5"}],
+    )
+    source = RecordedAccount(recording(tmp_path, [row]), now)
+    fields = ("actions", "action_values", "conversions", "conversion_values")
+    for level in ("ad", "account"):
+        query = InsightsQuery(*window_of(row), level=level, fields=fields)  # type: ignore[arg-type]
+        assert _lists(query, source) == {
+            "actions": {"link_click": "3", "omni_purchase": "0"},
+            "action_values": {"omni_purchase": "0"},
+            "conversions": {"contact_total": "2"},
+            "conversion_values": {"contact_total": "7.5"},
+        }
+
+
+def test_custom_conversions_are_those_recorded_and_those_counted(tmp_path: Path) -> None:
+    counted = [{"action_type": "offsite_conversion.custom.77", "value": "1"}]
+    folder = recording(tmp_path, [ad_day(actions=counted)])
+    (folder / "customconversions.json").write_text('[{"id": "76", "name": "Offer read"}]')
+    found = RecordedAccount(folder, now).custom_conversions
+    assert [(item["id"], item["name"]) for item in found] == [
+        ("76", "Offer read"),
+        ("77", "Custom conversion 77"),
+    ]
+
+
+def window_of(row: dict[str, Any]) -> tuple[date, date]:
+    day = date.fromisoformat(row["date_start"])
+    return day, day
+
+
+def _lists(query: InsightsQuery, source: RecordedAccount) -> dict[str, dict[str, str]]:
+    [row] = run(source, query)
+    return {
+        name: {item["action_type"]: item["value"] for item in row[name]}
+        for name in query.fields or ()
+        if name in row
+    }
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
         ([ad_day(), ad_day()], "twice"),
         ([ad_day(date_stop="2026-10-26")], "more than one day"),
         ([{"ad_id": "3"}], "not an ad-day"),
+        ([ad_day(impressions="many")], "impressions is 'many'"),
+        ([ad_day(spend="-1")], "spend is '-1'"),
+        ([ad_day(actions=[{"action_type": "lead", "value": None}])], "actions lead is None"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, rows: list[dict[str, Any]], message: str) -> None:
