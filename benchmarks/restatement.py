@@ -103,7 +103,7 @@ def build(replay: Replay, target: Path) -> None:
 def curve(replay: Replay, truth: Truth) -> bool:
     """Print the curve at some ages beside the truth; whether all of it is the same."""
     rows = {
-        (row["account_id"], row["measure"], row["days_after"]): row["share_of_final"]
+        (row["account_id"], row["measure"], row["lag_days"]): row["share_of_final"]
         for row in replay.rows("select * from marts.restatement_curve")
     }
     right = True

@@ -275,11 +275,11 @@ def test_dates_are_settled_when_they_are(scenario: Scenario) -> None:
     assert sum(list(scenario.settled_at.values())[-1].values()) == DAYS - 29
 
 
-def _after(scenario: Scenario, day: date, days_after: int) -> State | None:
+def _after(scenario: Scenario, day: date, lag_days: int) -> State | None:
     """The truth at the last pull of the day that many days later, where the account is."""
     found = None
     for at, state in scenario.truths[day]:
-        if (at.astimezone(ZoneInfo(ZONE)).date() - day).days == days_after:
+        if (at.astimezone(ZoneInfo(ZONE)).date() - day).days == lag_days:
             found = state
     return found
 
@@ -319,14 +319,14 @@ def test_the_curve_is_the_truths_own(scenario: Scenario) -> None:
         speaking = [
             (state, scenario.truths[day][-1][1])
             for day in settled
-            if (state := _after(scenario, day, row["days_after"])) is not None
+            if (state := _after(scenario, day, row["lag_days"])) is not None
         ]
         value = sum(_total(state, row["measure"], goals) for state, _ in speaking)
         final = sum(_total(last, row["measure"], goals) for _, last in speaking)
         assert (row["value_after"], row["final_value"]) == (value, final), row
         if final:
             assert row["share_of_final"] == round(value / final, 6)
-    by_days = {row["days_after"]: row for row in rows if row["measure"] == "purchases"}
+    by_days = {row["lag_days"]: row for row in rows if row["measure"] == "purchases"}
     assert sorted(by_days) == list(range(29)), "every day of the window was looked at"
     assert {row["dates"] for row in by_days.values()} == {len(settled)}
     assert by_days[1]["share_of_final"] < by_days[7]["share_of_final"] < 1

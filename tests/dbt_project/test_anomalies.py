@@ -200,7 +200,7 @@ TWO_FAULTS: Mapping[str, int] = {"h9": 3, "h10": 3, **{f"h{hour}": 0 for hour in
 
 
 def test_hours_that_are_far_from_the_same_hours(warehouse: Warehouse) -> None:
-    """Two hours of a spike and five without delivery are a story each, with its reason if known."""
+    """Two hours of a spike and five without delivery: an episode each, with its reason if known."""
     for account_id in ("1", "2", "3"):
         warehouse.account(account_id)
         eight_weeks(warehouse, account_id)

@@ -96,7 +96,7 @@ def test_restatements_and_freshness(warehouse: Warehouse, monkeypatch: pytest.Mo
         *(Decimal("1.00"), Decimal("1.25")),
         Decimal("0.25"),
     )
-    assert [first["days_after"], second["days_after"]] == [2, 3], "by New York's calendar"
+    assert [first["lag_days"], second["lag_days"]] == [2, 3], "by New York's calendar"
     assert (second["old_value"], second["change"]) == (None, 0)
     record_results(
         warehouse.database,

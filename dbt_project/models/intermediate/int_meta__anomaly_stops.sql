@@ -13,7 +13,7 @@ with stops as (
         last_date,
         starts_at,
         ends_at
-    from {{ ref('int_meta__anomaly_stories') }}
+    from {{ ref('int_meta__anomaly_episodes') }}
     where kind = 'stopped' and measure = 'impressions'
 ),
 

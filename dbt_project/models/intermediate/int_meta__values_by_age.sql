@@ -2,9 +2,9 @@
     materialized='incremental',
     incremental_strategy='replace_window',
     on_schema_change='append_new_columns',
-    unique_key=['account_id', 'event_date', 'measure', 'days_after'],
+    unique_key=['account_id', 'event_date', 'measure', 'lag_days'],
     indexes=[
-        {'columns': ['account_id', 'event_date', 'measure', 'days_after'], 'unique': true},
+        {'columns': ['account_id', 'event_date', 'measure', 'lag_days'], 'unique': true},
         {'columns': ['event_date']}
     ],
     post_hook='{{ analyze_after_bulk() }}'
@@ -26,7 +26,7 @@ pulled_ages as (
     select distinct
         loads.account_id,
         loads.event_date,
-        (loads.pulled_at at time zone accounts.timezone)::date - loads.event_date as days_after
+        (loads.pulled_at at time zone accounts.timezone)::date - loads.event_date as lag_days
     from {{ ref('stg_meta__slice_loads') }} as loads
     inner join accounts on loads.account_id = accounts.account_id
     where loads.asset = 'insights_daily' and {{ in_window('loads.event_date') }}
@@ -36,7 +36,7 @@ last_ages as (
     select
         account_id,
         event_date,
-        max(days_after) as last_days_after
+        max(lag_days) as last_lag_days
     from pulled_ages
     group by account_id, event_date
 ),
@@ -49,7 +49,7 @@ changes as (
         changes.measure,
         changes.detected_at,
         (changes.detected_at at time zone accounts.timezone)::date
-        - changes.event_date as days_after,
+        - changes.event_date as lag_days,
         {{ number_or_null('changes.old_value') }} as old_value,
         {{ number_or_null('changes.new_value') }} as new_value
     from {{ ref('stg_meta__insights_changes') }} as changes
@@ -76,7 +76,7 @@ moments as (
         ad_id,
         conversion,
         detected_at,
-        days_after
+        lag_days
     from typed_changes
 ),
 
@@ -113,7 +113,7 @@ types_before as (
         moments.ad_id,
         moments.conversion,
         moments.detected_at,
-        moments.days_after,
+        moments.lag_days,
         priorities.priority,
         priorities.source_field,
         priorities.action_type,
@@ -147,7 +147,7 @@ chosen_before as (
         before.ad_id,
         before.conversion,
         before.detected_at,
-        before.days_after,
+        before.lag_days,
         (
             array_agg(
                 case
@@ -174,7 +174,7 @@ chosen_before as (
         before.ad_id,
         before.conversion,
         before.detected_at,
-        before.days_after
+        before.lag_days
 ),
 
 ad_conversions as (
@@ -194,7 +194,7 @@ conversion_changes as (
         before.event_date,
         before.ad_id,
         before.conversion,
-        before.days_after,
+        before.lag_days,
         lead(coalesce(before.value, 0), 1, coalesce(ad_conversions.value, 0)) over (
             partition by before.event_date, before.ad_id, before.conversion
             order by before.detected_at
@@ -260,27 +260,27 @@ measure_changes as (
         account_id,
         event_date,
         measure,
-        days_after,
+        lag_days,
         sum(coalesce(new_value, 0) - coalesce(old_value, 0)) as change
     from changes
     where measure in ({{ text_list(delivery) }})
-    group by account_id, event_date, measure, days_after
+    group by account_id, event_date, measure, lag_days
     union all
     select
         account_id,
         event_date,
         conversion as measure,
-        days_after,
+        lag_days,
         sum(change) as change
     from conversion_changes
     where conversion in ({{ text_list(conversions) }})
-    group by account_id, event_date, conversion, days_after
+    group by account_id, event_date, conversion, lag_days
     union all
     select
         conversion_changes.account_id,
         conversion_changes.event_date,
         'conversions' as measure,
-        conversion_changes.days_after,
+        conversion_changes.lag_days,
         sum(conversion_changes.change) as change
     from conversion_changes
     inner join wanted
@@ -290,7 +290,7 @@ measure_changes as (
     group by
         conversion_changes.account_id,
         conversion_changes.event_date,
-        conversion_changes.days_after
+        conversion_changes.lag_days
 ),
 
 -- A measure that a date has now, or had once.
@@ -312,12 +312,12 @@ select
     measured.account_id,
     measured.event_date,
     measured.measure,
-    pulled_ages.days_after,
+    pulled_ages.lag_days,
     coalesce(finals.final_value, 0) - coalesce(
-        sum(later.change) filter (where later.days_after > pulled_ages.days_after), 0
+        sum(later.change) filter (where later.lag_days > pulled_ages.lag_days), 0
     ) as value,
     coalesce(finals.final_value, 0) as final_value,
-    last_ages.last_days_after
+    last_ages.last_lag_days
 from measured
 inner join pulled_ages
     on
@@ -337,11 +337,11 @@ left join measure_changes as later
         measured.account_id = later.account_id
         and measured.event_date = later.event_date
         and measured.measure = later.measure
-where pulled_ages.days_after between 0 and {{ var('settled_after_days') }}
+where pulled_ages.lag_days between 0 and {{ var('settled_after_days') }}
 group by
     measured.account_id,
     measured.event_date,
     measured.measure,
-    pulled_ages.days_after,
+    pulled_ages.lag_days,
     finals.final_value,
-    last_ages.last_days_after
+    last_ages.last_lag_days

@@ -18,11 +18,11 @@
     'change_percent', 'evidence_weeks', 'related_measures', 'severity', 'explanation', 'sentence',
 ] %}
 
--- Stories that the run's dates touch: one may go on from the day before, or into the day after.
-with stories as (
-    select stories.*
-    from {{ ref('int_meta__anomaly_stories') }} as stories
-    where {{ touches_window('stories', is_update) }}
+-- Episodes that the run's dates touch: one may go on from the day before, or into the day after.
+with episodes as (
+    select episodes.*
+    from {{ ref('int_meta__anomaly_episodes') }} as episodes
+    where {{ touches_window('episodes', is_update) }}
 ),
 
 stops as (
@@ -35,31 +35,31 @@ stops as (
 
 described as (
     select
-        stories.*,
+        episodes.*,
         accounts.workspace_id,
         accounts.timezone,
         stops.explanation,
-        case when stories.log_ratio > 0 then 'up' else 'down' end as direction,
+        case when episodes.log_ratio > 0 then 'up' else 'down' end as direction,
         case
-            when stories.measure in ('spend', 'revenue', 'cpc', 'cpm') then accounts.currency
-            when stories.measure = 'ctr' then '%'
-            else stories.measure
+            when episodes.measure in ('spend', 'revenue', 'cpc', 'cpm') then accounts.currency
+            when episodes.measure = 'ctr' then '%'
+            else episodes.measure
         end as unit,
         case when offsets.minor_units = 1 then 0 else 2 end as money_decimals,
-        initcap(replace(stories.level, 'adset', 'ad set')) || ' '
+        initcap(replace(episodes.level, 'adset', 'ad set')) || ' '
         || coalesce(
-            '"' || entities.name || '" (' || stories.external_entity_id || ')',
-            stories.external_entity_id
+            '"' || entities.name || '" (' || episodes.external_entity_id || ')',
+            episodes.external_entity_id
         ) as subject
-    from stories
+    from episodes
     inner join {{ ref('stg_meta__ad_accounts') }} as accounts
-        on stories.account_id = accounts.account_id
+        on episodes.account_id = accounts.account_id
     left join {{ ref('currency_offsets') }} as offsets on accounts.currency = offsets.currency
     left join {{ ref('entities') }} as entities
         on
-            stories.level = entities.level
-            and stories.external_entity_id = entities.external_entity_id
-    left join stops on stories.anomaly_key = stops.anomaly_key
+            episodes.level = entities.level
+            and episodes.external_entity_id = entities.external_entity_id
+    left join stops on episodes.anomaly_key = stops.anomaly_key
 ),
 
 -- When the numbers that say so were pulled, or, of dates without any, those before. Not when this
@@ -129,7 +129,7 @@ cross join
     ) as known
 union all
 -- What was reported and is no longer so stays, resolved: Meta restated the numbers, or it became
--- part of a longer story.
+-- part of a longer episode.
 select
     earlier.{{ columns | join(',\n    earlier.') }},
     'resolved' as status,

@@ -9,14 +9,14 @@ with settled as (
         ages.account_id,
         ages.event_date,
         ages.measure,
-        ages.days_after,
+        ages.lag_days,
         ages.value,
         ages.final_value
     from {{ ref('int_meta__values_by_age') }} as ages
     inner join {{ ref('stg_meta__ad_accounts') }} as accounts
         on ages.account_id = accounts.account_id
     where
-        ages.last_days_after >= {{ var('settled_after_days') }}
+        ages.last_lag_days >= {{ var('settled_after_days') }}
         and {{ is_settled('ages.event_date', 'accounts.timezone') }}
 )
 
@@ -25,7 +25,7 @@ select
     account_id,
     currency,
     measure,
-    days_after,
+    lag_days,
     count(*) as dates,
     min(event_date) as first_date,
     max(event_date) as last_date,
@@ -33,4 +33,4 @@ select
     sum(final_value) as final_value,
     {{ ratio('sum(value)', 'sum(final_value)') }} as share_of_final
 from settled
-group by workspace_id, account_id, currency, measure, days_after
+group by workspace_id, account_id, currency, measure, lag_days

@@ -16,7 +16,7 @@ select
     - coalesce({{ number_or_null('changes.old_value') }}, 0) as change,
     changes.previous_pulled_at,
     changes.detected_at,
-    (changes.detected_at at time zone accounts.timezone)::date - changes.event_date as days_after
+    (changes.detected_at at time zone accounts.timezone)::date - changes.event_date as lag_days
 from {{ ref('stg_meta__insights_changes') }} as changes
 inner join {{ ref('stg_meta__ad_accounts') }} as accounts
     on changes.account_id = accounts.account_id

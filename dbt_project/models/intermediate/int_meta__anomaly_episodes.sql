@@ -2,7 +2,7 @@
 {%- set ratios = text_list(['ctr', 'cpc', 'cpm']) -%}
 {%- set volume = text_list(['spend', 'impressions', 'clicks']) %}
 
--- One story per entity, cause and stretch of time, from all that is far from usual.
+-- One episode per entity, cause and stretch of time, from all that is far from usual.
 with points as (
     select
         'day' as grain,
@@ -161,7 +161,7 @@ leads as (
         sum(is_new) over (
             partition by grain, {{ entity | join(', ') }}, measure, kind, period
             order by starts_at
-        ) as story
+        ) as episode
     from (
         select
             ranked.*,
@@ -176,8 +176,8 @@ leads as (
     ) as ranked
 ),
 
--- A story of days tells its first day, one of hours all of them together.
-stories as (
+-- An episode of days tells its first day, one of hours all of them together.
+episodes as (
     select
         grain,
         {{ entity | join(', ') }},
@@ -209,73 +209,73 @@ stories as (
         {{ first_of('related_measures') }} as related_measures,
         {{ first_of('related_text') }} as related_text
     from leads
-    group by grain, {{ entity | join(', ') }}, measure, kind, period, story
+    group by grain, {{ entity | join(', ') }}, measure, kind, period, episode
 )
 
 select
-    'meta:' || stories.level || ':' || stories.external_entity_id || ':' || stories.event_date
+    'meta:' || episodes.level || ':' || episodes.external_entity_id || ':' || episodes.event_date
     || coalesce(
-        'T' || to_char(stories.event_hour, 'FM00'), ':' || nullif(stories.period, 'day'), ''
+        'T' || to_char(episodes.event_hour, 'FM00'), ':' || nullif(episodes.period, 'day'), ''
     ) as anomaly_key,
-    stories.grain,
-    stories.level,
-    stories.account_id,
-    stories.external_entity_id,
-    stories.measure,
-    stories.kind,
-    stories.period as budget_period,
-    stories.starts_at,
-    stories.ends_at,
-    stories.event_date,
-    stories.last_date,
-    stories.event_hour,
-    stories.last_hour,
-    stories.stretch,
-    round(stories.value, 6) as value,
-    round(stories.expected, 6) as expected,
-    round(stories.expected_low, 6) as expected_low,
-    round(stories.expected_high, 6) as expected_high,
-    stories.score,
-    stories.log_ratio,
-    stories.evidence_weeks,
-    stories.related_measures,
-    stories.related_text
-from stories
+    episodes.grain,
+    episodes.level,
+    episodes.account_id,
+    episodes.external_entity_id,
+    episodes.measure,
+    episodes.kind,
+    episodes.period as budget_period,
+    episodes.starts_at,
+    episodes.ends_at,
+    episodes.event_date,
+    episodes.last_date,
+    episodes.event_hour,
+    episodes.last_hour,
+    episodes.stretch,
+    round(episodes.value, 6) as value,
+    round(episodes.expected, 6) as expected,
+    round(episodes.expected_low, 6) as expected_low,
+    round(episodes.expected_high, 6) as expected_high,
+    episodes.score,
+    episodes.log_ratio,
+    episodes.evidence_weeks,
+    episodes.related_measures,
+    episodes.related_text
+from episodes
 where
     -- A fall of clicks in the hour after a fall of spend is the same fall.
     not exists (
         select 1
-        from stories as cause
+        from episodes as cause
         where
-            stories.grain = 'hour'
+            episodes.grain = 'hour'
             and cause.grain = 'hour'
-            and cause.level = stories.level
-            and cause.external_entity_id = stories.external_entity_id
-            and cause.starts_at <= stories.ends_at
-            and cause.ends_at >= stories.starts_at
-            and sign(cause.log_ratio) = sign(stories.log_ratio)
+            and cause.level = episodes.level
+            and cause.external_entity_id = episodes.external_entity_id
+            and cause.starts_at <= episodes.ends_at
+            and cause.ends_at >= episodes.starts_at
+            and sign(cause.log_ratio) = sign(episodes.log_ratio)
             and {{ cause_rank('cause.measure', 'cause.kind') }}
-            < {{ cause_rank('stories.measure', 'stories.kind') }}
+            < {{ cause_rank('episodes.measure', 'episodes.kind') }}
     )
     -- A campaign that does what its whole account does adds nothing; one that does more does.
     and not exists (
         select 1
-        from stories as whole
+        from episodes as whole
         where
-            stories.level = 'campaign'
+            episodes.level = 'campaign'
             and whole.level = 'account'
-            and whole.account_id = stories.account_id
-            and whole.grain in (stories.grain, 'day')
-            and whole.starts_at < stories.ends_at
-            and whole.ends_at > stories.starts_at
-            and whole.kind = stories.kind
+            and whole.account_id = episodes.account_id
+            and whole.grain in (episodes.grain, 'day')
+            and whole.starts_at < episodes.ends_at
+            and whole.ends_at > episodes.starts_at
+            and whole.kind = episodes.kind
             and (
-                whole.measure = stories.measure
+                whole.measure = episodes.measure
                 or (
-                    stories.grain = 'hour'
+                    episodes.grain = 'hour'
                     and whole.measure in ({{ volume }})
-                    and stories.measure in ({{ volume }})
+                    and episodes.measure in ({{ volume }})
                 )
             )
-            and abs(stories.log_ratio) <= 1.25 * abs(whole.furthest)
+            and abs(episodes.log_ratio) <= 1.25 * abs(whole.furthest)
     )
