@@ -21,7 +21,7 @@ from meta_ads_pipeline.attribution import LIVE_WINDOWS
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
-from meta_ads_pipeline.control.report_runs import PostgresJobStore
+from meta_ads_pipeline.control.report_runs import PostgresReportStore
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.fields import Kind
 from meta_ads_pipeline.rate_limit.limiter import PostgresRateLimiter
@@ -172,7 +172,7 @@ def main() -> bool:
                     access_token=DEFAULT_TOKEN,
                     graph_url=simulator.url,
                     rate_limiter=rate_limiter,
-                    job_store=PostgresJobStore(database),
+                    report_store=PostgresReportStore(database),
                     attribution_windows=LIVE_WINDOWS,
                 ) as client:
                     ctx = PullContext("accounts", "run-0")

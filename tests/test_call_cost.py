@@ -13,8 +13,8 @@ import pytest
 from benchmarks.call_cost import INSIGHTS, Scene, measure
 from meta_ads_pipeline.control.alerts import list_open_alerts
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.meta_api.calls import RetryPolicy
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
+from meta_ads_pipeline.meta_api.config import RetryPolicy
 from meta_ads_pipeline.rate_limit.limiter import PostgresRateLimiter
 from meta_ads_pipeline.raw.pull import (
     FanOut,

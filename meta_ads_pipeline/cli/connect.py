@@ -211,7 +211,7 @@ def _exchanged(
     token: SecretStr,
     found: Inspection,
     now: datetime,
-    rate_limiter: RateLimiter,
+    rate_limiter: RateLimiter | None,
 ) -> tuple[SecretStr, Inspection]:
     with brief_client(
         settings, token, app_id=found.facts.app_id, rate_limiter=rate_limiter

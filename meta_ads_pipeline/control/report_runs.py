@@ -5,28 +5,28 @@ from __future__ import annotations
 from datetime import timedelta
 
 from meta_ads_pipeline.control.database import Connection, Database
-from meta_ads_pipeline.meta_api.report_memory import StoredJob
+from meta_ads_pipeline.meta_api.report_memory import StoredReport
 
 KEPT = timedelta(days=30)
 """Meta forgets a report's id after this time (Insights, "Asynchronous jobs")."""
 
 
-class PostgresJobStore:
-    """A ``JobStore`` in ``control.report_runs``. Raises ``DatabaseError`` when that is away."""
+class PostgresReportStore:
+    """A ``ReportStore`` in ``control.report_runs``. Raises ``DatabaseError`` when that is away."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def find(self, key: str) -> StoredJob | None:
+    def find(self, key: str) -> StoredReport | None:
         """The run of this question, if one was started."""
         row = self._database.run(
             lambda connection: connection.execute(
                 "select run_id, created_at from control.report_runs where job_key = %s", [key]
             ).fetchone()
         )
-        return None if row is None else StoredJob(row["run_id"], row["created_at"])
+        return None if row is None else StoredReport(row["run_id"], row["created_at"])
 
-    def save(self, key: str, job: StoredJob) -> None:
+    def save(self, key: str, job: StoredReport) -> None:
         """Remember a run just started; forget those that Meta has forgotten."""
 
         def save(connection: Connection) -> None:

@@ -9,10 +9,10 @@ from dataclasses import replace
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.connections import Connection
 from meta_ads_pipeline.meta_api.error_rules import CALLS_HELD_BRIEFLY
-from meta_ads_pipeline.meta_api.rate_limiter import RateLimiter, UsageRateLimiter
+from meta_ads_pipeline.meta_api.priority import Priority, calls_of_priority
+from meta_ads_pipeline.meta_api.rate_limiter import RateLimiter
 from meta_ads_pipeline.rate_limit.limiter import PostgresRateLimiter
 from meta_ads_pipeline.rate_limit.limits import BudgetRules
-from meta_ads_pipeline.rate_limit.priority import Priority, calls_of_priority
 from meta_ads_pipeline.settings import Settings
 
 LONGEST_WAIT = 5.0
@@ -38,14 +38,14 @@ def budget_rules(settings: Settings) -> BudgetRules:
 @contextmanager
 def brief_budget(
     settings: Settings, database: Database | None, connection: Connection | None = None
-) -> Iterator[RateLimiter]:
+) -> Iterator[RateLimiter | None]:
     """The shared budget, for a few calls of the highest priority that nobody waits long for.
 
     ``connection`` None: the token belongs to none yet, as when it is being connected. Without a
-    database there is nothing to share: Meta's own refusals are all that is known.
+    database there is nothing to share and no limiter: Meta's own refusals are all that is known.
     """
     if database is None:
-        yield UsageRateLimiter(longest_wait=0.0)
+        yield None
         return
     app = settings.app_id or "connection new"
     rate_limiter = PostgresRateLimiter(

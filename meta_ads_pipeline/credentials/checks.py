@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from pydantic import SecretStr
 
@@ -30,12 +31,13 @@ from meta_ads_pipeline.credentials.status import (
     verdict_of_token,
 )
 from meta_ads_pipeline.credentials.vault import TokenVault, VaultError
-from meta_ads_pipeline.meta_api.calls import RetryPolicy
+from meta_ads_pipeline.meta_api.calls import CallRecord
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
+from meta_ads_pipeline.meta_api.config import ClientConfig, RetryPolicy
 from meta_ads_pipeline.meta_api.error_rules import ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.paging import Row
-from meta_ads_pipeline.meta_api.rate_limiter import RateLimiter, UsageRateLimiter
+from meta_ads_pipeline.meta_api.rate_limiter import RateLimiter
 from meta_ads_pipeline.settings import Settings
 
 BRIEF_PATIENCE = RetryPolicy(
@@ -82,23 +84,23 @@ def token_of(database: Database, settings: Settings, connection: Connection) -> 
     return settings.access_token
 
 
-def client_with(
-    settings: Settings, token: SecretStr, *, app_id: str | None = None, **options: Any
-) -> MetaAdsClient:
-    """A client of the Graph API that the settings name, with this token.
+def client_config(
+    settings: Settings, token: SecretStr, *, app_id: str | None = None
+) -> ClientConfig:
+    """What a client of the Graph API that the settings name is made from, with this token.
 
     ``app_id`` is the app the token was made for, where that is known: the app secret signs calls
     (appsecret_proof) unless the token is another app's, which Meta would refuse.
     """
     own = app_id is None or settings.app_id is None or app_id == settings.app_id
     secret = settings.app_secret if own else None
-    return MetaAdsClient(
+    return ClientConfig(
         access_token=token.get_secret_value(),
         app_id=settings.app_id if own else None,
         app_secret=secret.get_secret_value() if secret else None,
         graph_url=settings.graph_url,
         api_version=settings.api_version,
-        **{"attribution_windows": settings.attribution_windows, **options},
+        attribution_windows=settings.attribution_windows,
     )
 
 
@@ -108,20 +110,18 @@ def brief_client(
     *,
     app_id: str | None = None,
     rate_limiter: RateLimiter | None = None,
-    **options: Any,
+    on_call: Callable[[CallRecord], None] | None = None,
 ) -> MetaAdsClient:
-    """The same, for a few questions that somebody waits for.
+    """A client for a few requests that somebody waits for.
 
     ``rate_limiter`` is that of ``brief_budget``; without one the calls are not counted anywhere.
     """
-    return client_with(
-        settings,
-        token,
-        app_id=app_id,
-        rate_limiter=rate_limiter or UsageRateLimiter(longest_wait=0.0),
+    return MetaAdsClient(
+        client_config(settings, token, app_id=app_id),
+        rate_limiter=rate_limiter,
+        on_call=on_call,
         retry_policy=BRIEF_PATIENCE,
         max_concurrency=2,
-        **options,
     )
 
 

@@ -17,10 +17,10 @@ from typing import Any, Self
 from pydantic import SecretStr
 
 from meta_ads_pipeline.control.database import Database, DatabaseError
-from meta_ads_pipeline.control.report_runs import PostgresJobStore
+from meta_ads_pipeline.control.report_runs import PostgresReportStore
 from meta_ads_pipeline.credentials.brief_budget import app_of, budget_rules
 from meta_ads_pipeline.credentials.checks import (
-    client_with,
+    client_config,
     connections_in_use,
     token_of,
     update_state_alerts,
@@ -30,7 +30,6 @@ from meta_ads_pipeline.credentials.connection_accounts import account_owners, ac
 from meta_ads_pipeline.credentials.connections import Connection, record_state
 from meta_ads_pipeline.credentials.status import says_of_token, verdict_of_error
 from meta_ads_pipeline.credentials.vault import VaultError
-from meta_ads_pipeline.meta_api.calls import Slots
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.error_rules import ErrorKind, rule_for
 from meta_ads_pipeline.meta_api.errors import MetaApiError
@@ -197,8 +196,7 @@ def clients_for(
     """
     at = now or datetime.now(UTC)
     clients = []
-    slots: dict[str, Slots] = {}
-    client_options = {"job_store": PostgresJobStore(database), **client_options}
+    client_options = {"report_store": PostgresReportStore(database), **client_options}
     for connection in connections_in_use(database, settings):
         current, closed, token = connection, None, _NO_TOKEN
         try:
@@ -211,18 +209,8 @@ def clients_for(
             closed = _pause_error(connection, str(error))
         inner = (rate_limiter_for or partial(shared_rate_limiter, settings, database))(current)
         gate = CircuitBreaker(inner, _pauser(database, settings, current), closed)
-        app = app_of(settings, current)
-        slots.setdefault(
-            app,
-            Slots(settings.max_parallel_requests, settings.max_parallel_requests_per_account),
-        )
-        client = client_with(
-            settings,
-            token,
-            app_id=current.facts.app_id,
-            rate_limiter=gate,
-            **{"slots": slots[app], **client_options},
-        )
+        config = client_config(settings, token, app_id=current.facts.app_id)
+        client = MetaAdsClient(config, rate_limiter=gate, **client_options)
         clients.append(ConnectedClient(current, client, gate, _only(database, settings, current)))
         if closed is not None:
             logger.warning("%s is paused: %s", current.subject, closed.message)

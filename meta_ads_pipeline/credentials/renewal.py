@@ -204,7 +204,7 @@ def _prove(
     new_token: SecretStr,
     found: Inspection,
     account_ids: list[str],
-    rate_limiter: RateLimiter,
+    rate_limiter: RateLimiter | None,
 ) -> None:
     """Raises ``RenewalRefusedError`` unless the new token reads what the old one is there for."""
     old = connection.facts

@@ -19,10 +19,11 @@ from typing import Any
 
 from meta_ads_pipeline.meta_api.batch import read_nodes
 from meta_ads_pipeline.meta_api.calls import Call, CallCounter
+from meta_ads_pipeline.meta_api.config import ReportLimits
 from meta_ads_pipeline.meta_api.error_rules import (
     BAD_ANSWER,
-    JOB_FAILED,
-    JOBS_LATE,
+    REPORT_FAILED,
+    REPORTS_LATE,
     Action,
     ErrorKind,
 )
@@ -30,16 +31,15 @@ from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
 from meta_ads_pipeline.meta_api.field_groups import FieldGroups
 from meta_ads_pipeline.meta_api.fields import Grain, Level
 from meta_ads_pipeline.meta_api.insights import InsightsPart, InsightsQuery, InsightsReader
+from meta_ads_pipeline.meta_api.priority import calls_about, carried
 from meta_ads_pipeline.meta_api.report_memory import (
-    JobLimits,
-    JobPace,
-    JobStore,
-    StoredJob,
-    job_key,
+    ReportPace,
+    ReportStore,
+    StoredReport,
+    report_key,
 )
 from meta_ads_pipeline.meta_api.request_planner import Window
 from meta_ads_pipeline.meta_api.usage import UseCase
-from meta_ads_pipeline.rate_limit.priority import calls_about, carried
 
 STATUS_FIELDS = (
     "id",
@@ -60,7 +60,7 @@ class Job:
     """One report on its way; times are the run's clock, in seconds."""
 
     query: InsightsQuery
-    stored: StoredJob
+    stored: StoredReport
     started: float
     changed: float
     next_poll: float
@@ -71,7 +71,7 @@ class Job:
     @property
     def key(self) -> str:
         """What it is stored under."""
-        return job_key(self.query)
+        return report_key(self.query)
 
 
 Outcome = list[InsightsPart] | Job
@@ -83,16 +83,15 @@ class InsightsRun:
 
     The calling thread starts, polls and decides; the executor's threads create reports and read
     pages. A window that fails for a moment's reasons does not stop the others: its error is raised
-    when they are done, unless `fail_fast`. Any other error is raised at once.
+    when they are done. Any other error is raised at once.
     """
 
     reader: InsightsReader
     executor: Executor
-    limits: JobLimits
-    store: JobStore
-    pace: JobPace
+    limits: ReportLimits
+    store: ReportStore | None
+    pace: ReportPace
     counter: CallCounter
-    fail_fast: bool = False
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     today: date | None = None
@@ -126,7 +125,7 @@ class InsightsRun:
             while self._queue or self._jobs or self._tasks:
                 if self.clock() > deadline:
                     raise MetaApiError(
-                        JOBS_LATE,
+                        REPORTS_LATE,
                         f"waited {self.limits.total_time:.0f} s",
                         what="insights reports",
                         account_id=account_id,
@@ -145,7 +144,7 @@ class InsightsRun:
     def _fail(self, error: MetaApiError) -> None:
         """Raise now, or after the other windows are done where they may still succeed."""
         lasting = error.kind not in {ErrorKind.TRANSIENT, ErrorKind.TOO_MUCH_DATA}
-        if lasting or self.fail_fast:
+        if lasting:
             raise error
         self._failure = self._failure or error
 
@@ -179,17 +178,22 @@ class InsightsRun:
     def _create(self, query: InsightsQuery, replaces: bool) -> Outcome:
         """Start a report, or adopt the one that an earlier process started."""
         query = self.reader.without_refused(query)
-        stored = None if replaces else self.store.find(job_key(query))
+        stored = None if replaces or self.store is None else self.store.find(report_key(query))
         if stored is not None:
             age = datetime.now(UTC) - stored.created_at
             if age > timedelta(seconds=self.limits.adopt_within):
                 stored = None
         if stored is None:
             run_id, query = self._post(query)
-            stored = StoredJob(run_id, datetime.now(UTC))
-            self.store.save(job_key(query), stored)
+            stored = StoredReport(run_id, datetime.now(UTC))
+            if self.store is not None:
+                self.store.save(report_key(query), stored)
         now = self.clock()
         return Job(query, stored, now, now, now + self.pace.expected(self.limits), now, replaces)
+
+    def _forget(self, query: InsightsQuery) -> None:
+        if self.store is not None:
+            self.store.remove(report_key(query))
 
     def _post(self, query: InsightsQuery) -> tuple[str, InsightsQuery]:
         """The run's id, and the question that Meta accepted."""
@@ -221,7 +225,7 @@ class InsightsRun:
 
     def _read_report(self, job: Job) -> Outcome:
         rows = self.reader.read_report(job.query, job.stored.run_id, self.counter)
-        self.store.remove(job.key)
+        self._forget(job.query)
         query = self.reader.without_refused(job.query)
         return [InsightsPart(query, rows, job.stored.created_at, "async")]
 
@@ -251,7 +255,7 @@ class InsightsRun:
 
     def _ask_smaller(self, query: InsightsQuery, error: MetaApiError) -> None:
         """Queue the pieces of a question that was too much; fails where none are left."""
-        self.store.remove(job_key(query))
+        self._forget(query)
         try:
             with self._about(query):
                 pieces = self.reader.smaller(query, error, self._groups, self.counter)
@@ -341,11 +345,11 @@ class InsightsRun:
         if (words, percent) != job.state:
             job.state, job.changed = (words, percent), now
         stuck = now - job.changed > self.limits.stuck_after
-        if stuck or now - job.started > self.limits.job_time:
+        if stuck or now - job.started > self.limits.report_time:
             self._replace(
                 job,
                 MetaApiError(
-                    JOB_FAILED,
+                    REPORT_FAILED,
                     f"{words} at {percent} % for {now - job.changed:.0f} s",
                     what=f"report {job.stored.run_id}",
                     account_id=job.query.account_id,
@@ -355,7 +359,7 @@ class InsightsRun:
     def _replace(self, job: Job, error: MetaApiError) -> None:
         """Once by the same question, then by its halves; fails where it is a single day."""
         self._jobs.remove(job)
-        self.store.remove(job.key)
+        self._forget(job.query)
         sent = self.reader.params(job.query)
         if error.kind is ErrorKind.TOO_MUCH_DATA:
             self._ask_smaller(job.query, error)
@@ -387,4 +391,4 @@ def _job_error(job: Job, status: dict[str, Any], words: str) -> MetaApiError:
             what=what,
             account_id=job.query.account_id,
         )
-    return MetaApiError(JOB_FAILED, words, what=what, account_id=job.query.account_id)
+    return MetaApiError(REPORT_FAILED, words, what=what, account_id=job.query.account_id)

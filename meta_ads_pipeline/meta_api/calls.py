@@ -11,18 +11,18 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from tenacity import RetryCallState, Retrying, retry_if_exception
 
+from meta_ads_pipeline.meta_api.config import RetryPolicy
 from meta_ads_pipeline.meta_api.error_rules import Action, ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.rate_limiter import RateLimiter
-from meta_ads_pipeline.meta_api.session import Answer, GraphTransport
+from meta_ads_pipeline.meta_api.session import GraphResponse, GraphTransport
 from meta_ads_pipeline.meta_api.usage import Usage, UseCase
 
 logger = logging.getLogger(__name__)
@@ -97,23 +97,6 @@ class CallCounter:
             self.failed += failed
 
 
-@dataclass(frozen=True)
-class RetryPolicy:
-    """Bounds of patience; times in seconds.
-
-    `same_failure` attempts end in the same transient failure before a call gives up, `attempts`
-    in any; waits for a rate limit are bounded by their sum.
-    """
-
-    same_failure: int = 3
-    attempts: int = 6
-    first_backoff: float = 1.0
-    longest_backoff: float = 60.0
-    rate_limit_first: float = 5.0
-    rate_limit_longest: float = 600.0
-    rate_limit_total: float = 3600.0
-
-
 class _Patience:
     """What one call has met so far; gives tenacity its stop and its wait."""
 
@@ -161,37 +144,16 @@ def _worth_retrying(error: BaseException) -> bool:
     return isinstance(error, MetaApiError) and error.action in {Action.RETRY, Action.WAIT}
 
 
-class Slots:
-    """How many HTTP exchanges may be in flight: in all, and per account."""
-
-    def __init__(self, total: int, per_account: int) -> None:
-        self._total = threading.BoundedSemaphore(total)
-        self._per_account = per_account
-        self._accounts: dict[str, threading.BoundedSemaphore] = {}
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def hold(self, account_id: str | None) -> Iterator[None]:
-        """Wait for a free slot; the account's first, so that one account cannot hold the rest."""
-        with ExitStack() as stack:
-            if account_id is not None:
-                with self._lock:
-                    own = self._accounts.setdefault(
-                        account_id, threading.BoundedSemaphore(self._per_account)
-                    )
-                stack.enter_context(own)
-            stack.enter_context(self._total)
-            yield
-
-
 class Caller:
-    """Makes calls: rate_limiter, slots, exchange, record, retry. Thread-safe."""
+    """Makes calls: rate limiter, exchange, record, retry. Thread-safe.
+
+    Without a rate limiter a refused call waits as Meta says, within the policy, and tries again.
+    """
 
     def __init__(
         self,
         transport: GraphTransport,
-        rate_limiter: RateLimiter,
-        slots: Slots,
+        rate_limiter: RateLimiter | None,
         *,
         policy: RetryPolicy,
         on_call: Callable[[CallRecord], None] | None = None,
@@ -201,13 +163,12 @@ class Caller:
         self.transport = transport
         self.sleep = sleep
         self._rate_limiter = rate_limiter
-        self._slots = slots
         self._policy = policy
         self._on_call = on_call
         self._rng = rng or random.Random()  # noqa: S311 - jitter is not a secret
 
-    def call(self, call: Call, counter: CallCounter | None = None) -> Answer:
-        """Make the call until it succeeds or patience ends; raises MetaApiError."""
+    def call(self, call: Call, counter: CallCounter | None = None) -> GraphResponse:
+        """Make the call until it succeeds or patience ends; raises ``MetaApiError``."""
         patience = _Patience(self._policy, self._rng)
         retrying = Retrying(
             retry=retry_if_exception(_worth_retrying),
@@ -219,37 +180,40 @@ class Caller:
         )
         attempt = 0
 
-        def once() -> Answer:
+        def once() -> GraphResponse:
             nonlocal attempt
             attempt += 1
             return self._once(call, attempt, counter)
 
         return retrying(once)
 
-    def _once(self, call: Call, attempt: int, counter: CallCounter | None) -> Answer:
-        self._rate_limiter.before_call(call.account_id, call.use_case, call.calls)
-        started_at, answer, error = datetime.now(UTC), None, None
+    def _once(self, call: Call, attempt: int, counter: CallCounter | None) -> GraphResponse:
+        if self._rate_limiter is not None:
+            self._rate_limiter.before_call(call.account_id, call.use_case, call.calls)
+        started_at, started = datetime.now(UTC), time.perf_counter()
+        response: GraphResponse | None = None
+        error: MetaApiError | None = None
         usage = Usage()
-        started = time.perf_counter()
         try:
-            with self._slots.hold(call.account_id):
-                started = time.perf_counter()
-                answer = self.transport.send(
-                    call.method,
-                    call.path,
-                    call.params,
-                    account_id=call.account_id,
-                    use_case=call.use_case,
-                    own_token=call.own_token,
-                )
-                usage = answer.usage
-                return answer
+            response = self.transport.send(
+                call.method,
+                call.path,
+                call.params,
+                account_id=call.account_id,
+                use_case=call.use_case,
+                own_token=call.own_token,
+            )
+            usage = response.usage
+            return response
         except MetaApiError as caught:
             error, usage = caught, caught.usage
             raise
         finally:
             duration = time.perf_counter() - started
-            self._rate_limiter.after_call(call.account_id, call.use_case, usage, error, call.calls)
+            if self._rate_limiter is not None:
+                self._rate_limiter.after_call(
+                    call.account_id, call.use_case, usage, error, call.calls
+                )
             if counter is not None:
                 counter.add(call.calls, error is not None)
             if self._on_call is not None:
@@ -262,20 +226,24 @@ class Caller:
                         use_case=call.use_case.value,
                         attempt=attempt,
                         calls=call.calls,
-                        status=answer.status if answer else error.http_status if error else None,
+                        status=response.status
+                        if response
+                        else error.http_status
+                        if error
+                        else None,
                         error_kind=error.kind.value if error else None,
                         error_code=error.code if error else None,
                         error_subcode=error.subcode if error else None,
                         started_at=started_at,
                         duration_s=duration,
-                        rows=row_count(answer.document) if answer else 0,
+                        rows=row_count(response.document) if response else 0,
                         usage=usage,
                     )
                 )
 
 
 def row_count(document: Any) -> int:
-    """How many rows an answer's `data` has; a batch answer counts its members."""
+    """How many rows a response's ``data`` has; a batch response counts its members."""
     data = document.get("data") if isinstance(document, dict) else document
     return len(data) if isinstance(data, list) else 0
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from meta_ads_pipeline.attribution import chosen_windows
 from meta_ads_pipeline.meta_api.async_reports import InsightsRun
-from meta_ads_pipeline.meta_api.calls import CallCounter, Caller, CallRecord, RetryPolicy, Slots
+from meta_ads_pipeline.meta_api.calls import CallCounter, Caller, CallRecord
+from meta_ads_pipeline.meta_api.config import ClientConfig
 from meta_ads_pipeline.meta_api.entities import EntityReader
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import (
@@ -27,9 +27,9 @@ from meta_ads_pipeline.meta_api.fields import (
 )
 from meta_ads_pipeline.meta_api.insights import InsightsPart, InsightsQuery, InsightsReader
 from meta_ads_pipeline.meta_api.paging import PageSizes, Row
-from meta_ads_pipeline.meta_api.rate_limiter import RateLimiter, UsageRateLimiter
-from meta_ads_pipeline.meta_api.report_memory import JobLimits, JobPace, JobStore, MemoryJobStore
-from meta_ads_pipeline.meta_api.request_planner import InsightsRequestPlanner, Plan, PlanLimits
+from meta_ads_pipeline.meta_api.rate_limiter import RateLimiter
+from meta_ads_pipeline.meta_api.report_memory import ReportPace, ReportStore
+from meta_ads_pipeline.meta_api.request_planner import InsightsRequestPlanner, Plan
 from meta_ads_pipeline.meta_api.session import GraphTransport
 from meta_ads_pipeline.meta_api.tokens import NewToken, TokenInfo, TokenService
 from meta_ads_pipeline.windows import local_today
@@ -44,96 +44,63 @@ class AccountRef:
     currency: str
 
 
-@dataclass(frozen=True)
-class InsightsResult:
-    """The whole answer for a range of account-local days.
-
-    Rows are as in the JSON: metrics are strings, bare numbers int or Decimal. `calls` is what the
-    pull cost and `expected_calls` what the plan said. `pulled_at` (UTC) is when the oldest part was
-    asked. `dropped_fields` maps fields that Meta refused to its reason.
-    """
-
-    rows: list[Row] = field(repr=False)
-    calls: int
-    expected_calls: int
-    api_version: str
-    pulled_at: datetime
-    parts: int
-    modes: frozenset[str]
-    dropped_fields: dict[str, str]
-
-
 class MetaAdsClient:
-    """One per connection; thread-safe. Close it (or use `with`) to end its reader threads.
+    """One per connection; thread-safe. Close it (or use ``with``) to end its reader threads.
 
-    Every method raises MetaApiError. Every HTTP call, retries included, is told to `on_call` from
-    the thread that made it. `rate_limiter` decides when calls may go; `slots` bound how many are in
-    flight together with other clients; `job_store` lets reports survive a restart.
-    `attribution_windows` are asked for with a day's actions (see `attribution`), by default none.
+    Every method raises ``MetaApiError``. ``rate_limiter`` decides when calls may go; without one,
+    as before there is a database, a refused call waits as Meta says. ``report_store`` lets reports
+    survive a restart. Every HTTP call, retries included, is told to ``on_call`` from the thread
+    that made it. ``clock`` gives seconds.
     """
 
     def __init__(
         self,
+        config: ClientConfig | None = None,
         *,
-        access_token: str,
-        app_id: str | None = None,
-        app_secret: str | None = None,
-        graph_url: str = "https://graph.facebook.com",
-        api_version: str = "v26.0",
-        timeout: tuple[float, float] = (10, 120),
-        ca_bundle: str | None = None,
         rate_limiter: RateLimiter | None = None,
+        report_store: ReportStore | None = None,
         on_call: Callable[[CallRecord], None] | None = None,
-        job_store: JobStore | None = None,
-        retry_policy: RetryPolicy | None = None,
-        attribution_windows: Sequence[str] = (),
-        plan_limits: PlanLimits | None = None,
-        job_limits: JobLimits | None = None,
-        entity_page_size: int = 500,
-        max_concurrency: int = 12,
-        max_concurrency_per_account: int = 6,
-        slots: Slots | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        **options: Any,
     ) -> None:
-        """Check the settings; raises ValueError, without the token, on unusable ones."""
-        self.api_version = api_version
-        self._transport = GraphTransport(
-            access_token=access_token,
-            app_id=app_id,
-            app_secret=app_secret,
-            graph_url=graph_url,
-            api_version=api_version,
-            timeout=timeout,
-            ca_bundle=ca_bundle,
-        )
+        """``options`` are fields of ``ClientConfig``, in place of or over those of ``config``.
+
+        Raises ``ValueError``, without the token, on values that cannot be used.
+        """
+        self._config = ClientConfig(**options) if config is None else replace(config, **options)
         caller = Caller(
-            self._transport,
-            rate_limiter or UsageRateLimiter(clock=clock, sleep=sleep),
-            slots or Slots(max_concurrency, max_concurrency_per_account),
-            policy=retry_policy or RetryPolicy(),
+            GraphTransport(self._config),
+            rate_limiter,
+            policy=self._config.retry_policy,
             on_call=on_call,
             sleep=sleep,
         )
-        limits = plan_limits or PlanLimits()
+        limits = self._config.plan_limits
         sizes = PageSizes()
         self._dropped = DroppedFields()
         self._planner = InsightsRequestPlanner(limits)
-        self._entities = EntityReader(caller, sizes, self._dropped, entity_page_size)
+        self._entities = EntityReader(caller, sizes, self._dropped, self._config.entity_page_size)
         self._insights = InsightsReader(
             caller,
             sizes,
             self._dropped,
             self._planner,
             limits.page_size,
-            chosen_windows(attribution_windows),
+            self._config.attribution_windows,
         )
-        self._tokens = TokenService(caller)
-        self._jobs = job_store or MemoryJobStore()
-        self._pace = JobPace()
-        self._job_limits = job_limits or JobLimits()
+        self._tokens = TokenService(caller, self._config)
+        self._reports = report_store
+        self._pace = ReportPace()
         self._clock, self._sleep = clock, sleep
-        self._executor = ThreadPoolExecutor(max_concurrency, thread_name_prefix="meta-api")
+        self._executor = ThreadPoolExecutor(
+            self._config.max_concurrency, thread_name_prefix="meta-api"
+        )
+
+    @property
+    def api_version(self) -> str:
+        """The version of the Marketing API that is asked."""
+        return self._config.api_version
 
     def __enter__(self) -> Self:
         return self
@@ -212,44 +179,6 @@ class MetaAdsClient:
         plain = None if account_id is None else plain_account_id(account_id)
         return self._entities.by_id(ids, kind, account_id=plain, counter=counter)
 
-    def get_insights(
-        self,
-        account: AccountRef,
-        start: date,
-        end: date,
-        *,
-        level: Level,
-        grain: Grain,
-        rows_per_day: float | None = None,
-    ) -> InsightsResult:
-        """All rows from `start` to `end`, both included, account-local days.
-
-        `rows_per_day` is an estimate from an earlier load; without one the last pull decides.
-        """
-        dates = (start, end)
-        plan = self.plan_insights(
-            account, *dates, level=level, grain=grain, rows_per_day=rows_per_day
-        )
-        counter = CallCounter()
-        parts = list(self._run(account, plan, level, grain, counter, fail_fast=True))
-        key = f"insights/{level}/{grain}"
-        own = f"{key}/act_{plain_account_id(account.account_id)}"
-        return InsightsResult(
-            rows=[row for part in parts for row in part.rows],
-            calls=counter.calls,
-            expected_calls=plan.expected_calls,
-            api_version=self.api_version,
-            pulled_at=min((part.pulled_at for part in parts), default=datetime.now(UTC)),
-            parts=len(parts),
-            modes=frozenset(part.mode for part in parts),
-            dropped_fields={
-                name: reason
-                for place, fields in self._dropped.snapshot().items()
-                if place in {key, own} or place.startswith(f"{own}/")
-                for name, reason in fields.items()
-            },
-        )
-
     def iter_insights(
         self,
         account: AccountRef,
@@ -261,7 +190,10 @@ class MetaAdsClient:
         rows_per_day: float | None = None,
         counter: CallCounter | None = None,
     ) -> Iterator[InsightsPart]:
-        """The same, part by part as each is done, mostly newest first.
+        """All rows from ``start`` to ``end``, both included, account-local days, part by part.
+
+        Parts come as each is done, mostly newest first. ``rows_per_day`` is an estimate from an
+        earlier load; without one the last pull decides.
 
         A part is complete for the days of its query, unless the query is narrowed to some objects
         (`only_ids`), which happens only where a single day is too much for Meta; then the parts of
@@ -271,7 +203,18 @@ class MetaAdsClient:
         plan = self.plan_insights(
             account, start, end, level=level, grain=grain, rows_per_day=rows_per_day
         )
-        return self._run(account, plan, level, grain, counter or CallCounter(), fail_fast=False)
+        run = InsightsRun(
+            self._insights,
+            self._executor,
+            self._config.report_limits,
+            self._reports,
+            self._pace,
+            counter or CallCounter(),
+            self._clock,
+            self._sleep,
+            today=local_today(account.timezone, datetime.now(UTC)),
+        )
+        return run.parts(plain_account_id(account.account_id), level, grain, plan.windows)
 
     def get_reach(
         self,
@@ -331,30 +274,6 @@ class MetaAdsClient:
             include_deleted=include_deleted,
             counter=counter,
         )
-
-    def _run(
-        self,
-        account: AccountRef,
-        plan: Plan,
-        level: Level,
-        grain: Grain,
-        counter: CallCounter,
-        *,
-        fail_fast: bool,
-    ) -> Iterator[InsightsPart]:
-        run = InsightsRun(
-            self._insights,
-            self._executor,
-            self._job_limits,
-            self._jobs,
-            self._pace,
-            counter,
-            fail_fast,
-            self._clock,
-            self._sleep,
-            today=local_today(account.timezone, datetime.now(UTC)),
-        )
-        return run.parts(plain_account_id(account.account_id), level, grain, plan.windows)
 
 
 def plain_account_id(account_id: str) -> str:

@@ -342,14 +342,14 @@ UNEXPECTED_ROWS = ErrorRule(
     "the answer does not fit the question",
     "Nothing of it was kept. Please report this with the API version.",
 )
-JOBS_LATE = ErrorRule(
+REPORTS_LATE = ErrorRule(
     "jobs_late",
     ErrorKind.TRANSIENT,
     Action.RETRY,
     "the asynchronous reports were not finished in time",
     "Run the same command again: it reads the reports that were started.",
 )
-JOB_FAILED = ErrorRule(
+REPORT_FAILED = ErrorRule(
     "job_failed",
     ErrorKind.TRANSIENT,
     Action.RETRY,

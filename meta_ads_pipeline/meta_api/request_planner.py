@@ -16,8 +16,9 @@ from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Literal
 
+from meta_ads_pipeline.meta_api.config import PlanLimits
 from meta_ads_pipeline.meta_api.fields import Grain, Level
-from meta_ads_pipeline.rate_limit.priority import days_by_priority
+from meta_ads_pipeline.meta_api.priority import days_by_priority
 
 Mode = Literal["sync", "async"]
 
@@ -35,26 +36,6 @@ UNKNOWN_ROWS_PER_DAY: Mapping[tuple[Level, Grain], float] = MappingProxyType(
         ("ad", "day"): 50,
     }
 )
-
-
-@dataclass(frozen=True)
-class PlanLimits:
-    """What a plan keeps to; rows are insights rows.
-
-    Up to `sync_rows` a range is read synchronously. A report covers at most `job_rows` rows and
-    `job_days` days. A range of more than `cut_from_rows` is cut by priority. Windows are made small
-    enough to use `parallel` readers as long as each still fills `pages_per_window` pages, so that a
-    half-empty last page costs little.
-    """
-
-    page_size: int = 1000
-    sync_rows: int = 10_000
-    cut_from_rows: int = 10_000
-    job_rows: int = 25_000
-    job_days: int = 31
-    parallel: int = 6
-    pages_per_window: int = 4
-    polls_per_job: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -91,7 +72,7 @@ class Plan:
         for window in self.windows:
             calls += max(1, math.ceil(window.expected_rows / self.limits.page_size))
             if window.mode == "async":
-                calls += 1 + self.limits.polls_per_job
+                calls += 1 + self.limits.polls_per_report
         return math.ceil(calls)
 
 
@@ -188,7 +169,7 @@ class InsightsRequestPlanner:
         count = max(1, side_by_side)
         if mode == "async":
             count = max(
-                count, math.ceil(total / limits.job_rows), math.ceil(days / limits.job_days)
+                count, math.ceil(total / limits.report_rows), math.ceil(days / limits.report_days)
             )
         longest = self.longest(account_id, level, grain)
         if longest is not None:

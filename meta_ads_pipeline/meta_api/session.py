@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from facebook_business.session import FacebookSession
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
+from meta_ads_pipeline.meta_api.config import ClientConfig
 from meta_ads_pipeline.meta_api.error_rules import (
     BAD_ANSWER,
     NETWORK,
@@ -39,8 +39,8 @@ JSON_HEADERS = {"Accept": "application/json", **FacebookAdsApi.HTTP_DEFAULT_HEAD
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A checked answer: JSON with strings kept, bare fractions as Decimal, bare integers as int."""
+class GraphResponse:
+    """A checked response: JSON with strings kept, fractions as ``Decimal``, integers as ``int``."""
 
     document: Any
     status: int
@@ -89,32 +89,8 @@ def encode_params(params: Mapping[str, Any]) -> dict[str, str]:
 class GraphTransport:
     """Sends one request at a time per thread; each thread has its own SDK session and pool."""
 
-    def __init__(
-        self,
-        *,
-        access_token: str,
-        app_id: str | None = None,
-        app_secret: str | None = None,
-        graph_url: str = "https://graph.facebook.com",
-        api_version: str = "v26.0",
-        timeout: tuple[float, float] = (10, 120),
-        ca_bundle: str | None = None,
-    ) -> None:
-        """Check the settings; raises ValueError (without the token) on an unusable one."""
-        token = access_token.strip()
-        if not token or not token.isascii() or any(each.isspace() for each in token):
-            raise ValueError("the access token is empty or contains blanks; paste it again")
-        if not re.fullmatch(r"https?://[^/\s?#]+(/[^\s?#]*)?", graph_url):
-            raise ValueError(f"META_GRAPH_URL must be like https://graph.facebook.com: {graph_url}")
-        if not re.fullmatch(r"v\d+\.\d+", api_version):
-            raise ValueError(f"META_API_VERSION must be like v26.0: {api_version}")
-        self.graph_url = graph_url.rstrip("/")
-        self.api_version = api_version
-        self.app_id = app_id
-        self._token = token
-        self._app_secret = app_secret or None
-        self._timeout = timeout
-        self._ca_bundle = ca_bundle
+    def __init__(self, config: ClientConfig) -> None:
+        self._config = config
         self._local = threading.local()
         protect_url_loggers()
         remember_secrets(*self.secrets)
@@ -122,20 +98,11 @@ class GraphTransport:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Values that must never be written down."""
-        if self._app_secret is None:
-            return (self._token,)
-        proof = hmac.new(self._app_secret.encode(), self._token.encode(), hashlib.sha256)
-        return (self._token, self._app_secret, proof.hexdigest())
-
-    @property
-    def access_token(self) -> str:
-        """The token, for the calls that inspect or exchange it."""
-        return self._token
-
-    @property
-    def app_secret(self) -> str | None:
-        """The app secret, for the calls that inspect or exchange a token."""
-        return self._app_secret
+        token, app_secret = self._config.access_token, self._config.app_secret
+        if app_secret is None:
+            return (token,)
+        proof = hmac.new(app_secret.encode(), token.encode(), hashlib.sha256)
+        return (token, app_secret, proof.hexdigest())
 
     def send(
         self,
@@ -146,7 +113,7 @@ class GraphTransport:
         account_id: str | None = None,
         use_case: UseCase = UseCase.MANAGEMENT,
         own_token: bool = True,
-    ) -> Answer:
+    ) -> GraphResponse:
         """Make one call; raises MetaApiError on anything but a proper answer.
 
         `path` is relative to the version, without a leading slash. With `own_token` false neither
@@ -162,7 +129,7 @@ class GraphTransport:
         try:
             response = session.requests.request(
                 method,
-                f"{session.GRAPH}/{self.api_version}/{path}",
+                f"{session.GRAPH}/{self._config.api_version}/{path}",
                 params={**sent, **bare} if in_query else bare,
                 data=None if in_query else sent,
                 headers=JSON_HEADERS,
@@ -172,16 +139,19 @@ class GraphTransport:
             )
             content = response.content
         except (requests.RequestException, OSError, ValueError) as error:
-            trouble = describe_network_error(error, self._timeout)
+            trouble = describe_network_error(error, self._config.timeout)
         what = f"{method} {path or 'batch'}"
         # Raised here and not above, so that the library's exception, whose text holds the URL,
         # does not stay attached as context.
         if response is None or trouble is not None:
             raise MetaApiError(
-                NETWORK, f"{trouble}; host {self.graph_url}", what=what, account_id=account_id
+                NETWORK,
+                f"{trouble}; host {self._config.graph_url}",
+                what=what,
+                account_id=account_id,
             )
         usage = parse_usage(response.headers)
-        return Answer(
+        return GraphResponse(
             self._checked(response, content, usage, what, account_id, use_case),
             response.status_code,
             usage,
@@ -243,15 +213,16 @@ class GraphTransport:
         """The SDK session of this thread."""
         session = getattr(self._local, "session", None)
         if session is None:
+            config = self._config
             session = FacebookSession(
-                self.app_id, self._app_secret, self._token, timeout=self._timeout
+                config.app_id, config.app_secret, config.access_token, timeout=config.timeout
             )
-            session.GRAPH = self.graph_url
-            if self._ca_bundle:
-                session.requests.verify = self._ca_bundle
+            session.GRAPH = config.graph_url
+            if config.ca_bundle:
+                session.requests.verify = config.ca_bundle
             # The SDK puts the token into the query string of every call.
             session.requests.params.pop("access_token")
-            session.requests.auth = _Bearer(self._token)
+            session.requests.auth = _Bearer(config.access_token)
             adapter = HTTPAdapter(pool_connections=2, pool_maxsize=2, max_retries=0)
             session.requests.mount("https://", adapter)
             session.requests.mount("http://", adapter)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from meta_ads_pipeline.meta_api.calls import Call, Caller
+from meta_ads_pipeline.meta_api.config import ClientConfig
 from meta_ads_pipeline.meta_api.error_rules import BAD_ANSWER
 from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
 
@@ -63,18 +64,19 @@ class TokenService:
     """Token calls for one connection."""
 
     caller: Caller
+    config: ClientConfig
 
     def inspect(self, token: str | None = None) -> TokenInfo:
         """Ask about a token, by default the connection's own.
 
         With app id and secret the app asks; without, the token is asked about itself.
         """
-        transport = self.caller.transport
-        subject = token or transport.access_token
+        config = self.config
+        subject = token or config.access_token
         params: dict[str, Any] = {"input_token": subject}
-        as_app = bool(transport.app_id and transport.app_secret)
+        as_app = bool(config.app_id and config.app_secret)
         if as_app:
-            params["access_token"] = f"{transport.app_id}|{transport.app_secret}"
+            params["access_token"] = f"{config.app_id}|{config.app_secret}"
         elif token is not None:
             params["access_token"] = token
         document = self.caller.call(
@@ -101,14 +103,14 @@ class TokenService:
         `sixty_days` is for system-user tokens. The old token stays valid until its own expiry; an
         expired one cannot be exchanged (auth error). Needs app id and secret: ValueError without.
         """
-        transport = self.caller.transport
-        if not transport.app_id or not transport.app_secret:
+        config = self.config
+        if not config.app_id or not config.app_secret:
             raise ValueError("exchanging a token needs META_APP_ID and META_APP_SECRET")
         params: dict[str, Any] = {
             "grant_type": "fb_exchange_token",
-            "client_id": transport.app_id,
-            "client_secret": transport.app_secret,
-            "fb_exchange_token": token or transport.access_token,
+            "client_id": config.app_id,
+            "client_secret": config.app_secret,
+            "fb_exchange_token": token or config.access_token,
         }
         if sixty_days:
             params["set_token_expires_in_60_days"] = True

@@ -22,6 +22,7 @@ from meta_ads_pipeline.control.database import Database, DatabaseError
 from meta_ads_pipeline.meta_api.error_kinds import ErrorKind, ErrorRule
 from meta_ads_pipeline.meta_api.error_rules import CALLS_HELD
 from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.priority import Priority, current_priority
 from meta_ads_pipeline.meta_api.rate_limiter import calls_held
 from meta_ads_pipeline.meta_api.usage import Usage, UseCase
 from meta_ads_pipeline.rate_limit.alerts import raise_budget_alert, resolve_budget_alerts
@@ -32,7 +33,6 @@ from meta_ads_pipeline.rate_limit.limits import (
     readings_of,
     refused_limit,
 )
-from meta_ads_pipeline.rate_limit.priority import Priority, current_priority
 from meta_ads_pipeline.rate_limit.store import (
     HOUR,
     Budget,

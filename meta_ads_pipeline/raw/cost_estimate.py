@@ -13,7 +13,8 @@ from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.slices import SliceKey
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES, REACH_TABLE
-from meta_ads_pipeline.meta_api.request_planner import InsightsRequestPlanner, Plan, PlanLimits
+from meta_ads_pipeline.meta_api.config import PlanLimits
+from meta_ads_pipeline.meta_api.request_planner import InsightsRequestPlanner, Plan
 from meta_ads_pipeline.rate_limit.limits import BudgetRules, hourly_limit
 from meta_ads_pipeline.raw.entities import ENTITY_TABLES
 from meta_ads_pipeline.raw.expected_rows import expected_rows_per_day

@@ -37,6 +37,7 @@ from meta_ads_pipeline.credentials.status import why_not_renewable
 from meta_ads_pipeline.meta_api.client import AccountRef
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.raw.pull import PullContext, pull_connected_accounts
+from tests.insights_reading import read_insights
 from tests.meta_app import (
     APP_ID,
     DAY,
@@ -240,8 +241,8 @@ def test_every_call_carries_the_proof(database: Database, meta: MetaApp) -> None
             "ad",
             account_id=account.account_id,
         )
-        client.get_insights(account, day, day, level="ad", grain="hour")
-        client.get_insights(account, day - 60 * DAY, day, level="ad", grain="hour")
+        read_insights(client, account, day, day, level="ad", grain="hour")
+        read_insights(client, account, day - 60 * DAY, day, level="ad", grain="hour")
     with (
         clients_for(meta.settings(META_APP_SECRET=""), database) as clients,
         pytest.raises(MetaApiError, match="proof"),

@@ -11,6 +11,7 @@ from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
 from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts, pull_insights
 from meta_graph_simulator.config import DEFAULT_TOKEN
 from meta_graph_simulator.http.server import SimulatorServer
+from tests.insights_reading import read_insights
 
 from .warehouse import PROJECT, Warehouse, failures
 
@@ -58,8 +59,8 @@ def test_windows_come_to_the_mart_exactly_and_an_old_table_takes_them(
                 pull_insights(warehouse.database, client, account, asset, days, context)
             account_ref = AccountRef(account.account_id, account.timezone, account.currency)
             if windows:
-                said = client.get_insights(
-                    account_ref, days[0], days[-1], level="ad", grain="day"
+                said = read_insights(
+                    client, account_ref, days[0], days[-1], level="ad", grain="day"
                 ).rows
     warehouse.build(tests=False)
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from meta_ads_pipeline.meta_api.client import AccountRef, InsightsResult, MetaAdsClient
-from meta_ads_pipeline.meta_api.request_planner import PlanLimits
-from tests.meta_api.insights_graph import DAY, ONE_JOB, START, InsightsGraph
+from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
+from meta_ads_pipeline.meta_api.config import PlanLimits
+from tests.insights_reading import InsightsRead, read_insights
+from tests.meta_api.insights_graph import DAY, ONE_REPORT, START, InsightsGraph
 from tests.meta_api.scripted_graph import ScriptedGraph
 from tests.virtual_clock import VirtualClock
 
@@ -93,12 +94,12 @@ def insights(graph: ScriptedGraph) -> InsightsGraph:
 @pytest.fixture
 def read(
     insights: InsightsGraph, make_client: Callable[..., MetaAdsClient], account: AccountRef
-) -> Callable[..., InsightsResult]:
+) -> Callable[..., InsightsRead]:
     """Read eight days by the hour as reports and compare with the truth."""
 
-    def run(limits: PlanLimits = ONE_JOB, start: date = START, **settings: Any) -> InsightsResult:
+    def run(limits: PlanLimits = ONE_REPORT, start: date = START, **settings: Any) -> InsightsRead:
         client = make_client(plan_limits=limits, **settings)
-        result = client.get_insights(account, start, DAY, level="ad", grain="hour")
+        result = read_insights(client, account, start, DAY, level="ad", grain="hour")
         truth = insights.truth(start, DAY, "ad", "hour")
         assert sorted(map(str, result.rows)) == sorted(map(str, truth))
         return result

@@ -7,13 +7,13 @@ from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from meta_ads_pipeline.meta_api.request_planner import PlanLimits
+from meta_ads_pipeline.meta_api.config import PlanLimits
 from tests.meta_api.scripted_graph import Reply, Request, ScriptedGraph, page
 
 DAY = date(2026, 11, 20)
 START = DAY - timedelta(days=7)
-ONE_JOB = PlanLimits(page_size=100, sync_rows=0, pages_per_window=1000)
-FOUR_JOBS = PlanLimits(page_size=100, sync_rows=0, job_days=2, pages_per_window=1000)
+ONE_REPORT = PlanLimits(page_size=100, sync_rows=0, pages_per_window=1000)
+FOUR_REPORTS = PlanLimits(page_size=100, sync_rows=0, report_days=2, pages_per_window=1000)
 HOURLY = "hourly_stats_aggregated_by_advertiser_time_zone"
 IDS = {"account": (), "campaign": ("campaign_id",), "adset": ("campaign_id", "adset_id")}
 IDS["ad"] = (*IDS["adset"], "ad_id")

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from meta_ads_pipeline.meta_api.client import AccountRef, InsightsResult, MetaAdsClient
-from meta_ads_pipeline.meta_api.request_planner import PlanLimits
-from tests.meta_api.insights_graph import DAY, ONE_JOB, InsightsGraph, done, running
+from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
+from meta_ads_pipeline.meta_api.config import PlanLimits
+from tests.insights_reading import InsightsRead, read_insights
+from tests.meta_api.insights_graph import DAY, ONE_REPORT, InsightsGraph, done, running
 from tests.meta_api.scripted_graph import Reply, Request, ScriptedGraph, page
 from tests.virtual_clock import VirtualClock
 
@@ -31,12 +32,12 @@ def test_a_recorded_run_is_read_when_its_status_says_so(
     run = recorded["post"]["report_run_id"]
     status = Reply([{"code": 200, "headers": [], "body": json.dumps(recorded["status"])}])
     graph.reply(Reply(recorded["post"]), status, page(rows))
-    client = make_client(plan_limits=ONE_JOB)
+    client = make_client(plan_limits=ONE_REPORT)
     first, last = (
         date.fromisoformat(recorded["status"][f"date_{end}"]) for end in ("start", "stop")
     )
     account = AccountRef(account_id, "Europe/Prague", "CZK")
-    result = client.get_insights(account, first, last, level="account", grain="day")
+    result = read_insights(client, account, first, last, level="account", grain="day")
     assert (result.rows, result.calls, result.modes) == (rows, 3, {"async"})
     create, look, read = graph.requests
     assert create.path == f"/v26.0/act_{account_id}/insights"
@@ -47,7 +48,7 @@ def test_a_recorded_run_is_read_when_its_status_says_so(
 def test_an_observed_run_at_a_hundred_percent_that_still_runs_is_not_read(
     sample: Callable[[str], Any],
     insights: InsightsGraph,
-    read: Callable[..., InsightsResult],
+    read: Callable[..., InsightsRead],
 ) -> None:
     observed = sample("async/04")
     assert (observed["async_percent_completion"], observed["async_status"]) == (100, "Job Running")
@@ -96,7 +97,7 @@ def test_an_observed_sequence_of_runs_with_their_usage(
     graph.handler = answer
     client = make_client(plan_limits=PlanLimits(page_size=100, sync_rows=0))
     for _ in observed["utilization_pct_between_jobs"]:
-        result = client.get_insights(account, DAY, DAY, level="ad", grain="day", rows_per_day=9)
+        result = read_insights(client, account, DAY, DAY, level="ad", grain="day", rows_per_day=9)
         assert (result.rows, result.modes) == ([], {"async"})
     assert set(insights.looks.values()) == {len(before) + 1}
     heard = [record.usage.insights_account_percent for record in calls if record.method == "GET"]

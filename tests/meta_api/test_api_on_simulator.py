@@ -10,18 +10,17 @@ from typing import Any
 import pytest
 
 from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
+from meta_ads_pipeline.meta_api.config import PlanLimits, ReportLimits
 from meta_ads_pipeline.meta_api.errors import ErrorKind, MetaApiError
 from meta_ads_pipeline.meta_api.fields import HOURLY_BREAKDOWN
-from meta_ads_pipeline.meta_api.rate_limiter import UsageRateLimiter
-from meta_ads_pipeline.meta_api.report_memory import JobLimits
-from meta_ads_pipeline.meta_api.request_planner import PlanLimits
 from meta_graph_simulator.config import SimulatorConfig
 from meta_graph_simulator.http.server import SimulatorServer
+from tests.insights_reading import read_insights
 
-QUICK_JOBS = JobLimits(
-    first_poll=0.05, longest_poll=0.2, stuck_after=0.6, job_time=5, total_time=30
+QUICK_REPORTS = ReportLimits(
+    first_poll=0.05, longest_poll=0.2, stuck_after=0.6, report_time=5, total_time=30
 )
-REPORTS = PlanLimits(page_size=400, sync_rows=0, job_days=3)
+REPORTS = PlanLimits(page_size=400, sync_rows=0, report_days=3)
 
 
 def nap(seconds: float) -> None:
@@ -52,7 +51,7 @@ def connect(simulator: SimulatorServer) -> Iterator[Callable[..., MetaAdsClient]
 
     def make(**settings: Any) -> MetaAdsClient:
         merged = {"access_token": "SIMULATOR-TOKEN", "graph_url": simulator.url, "sleep": nap}
-        clients.append(MetaAdsClient(**{**merged, "job_limits": QUICK_JOBS, **settings}))
+        clients.append(MetaAdsClient(**{**merged, "report_limits": QUICK_REPORTS, **settings}))
         return clients[-1]
 
     yield make
@@ -105,7 +104,7 @@ def test_every_level_and_grain_sums_to_the_truth(
         assert len(expected) == 6
         for level in ("ad", "adset", "campaign", "account"):
             for grain in ("hour", "day"):
-                result = client.get_insights(account, start, end, level=level, grain=grain)
+                result = read_insights(client, account, start, end, level=level, grain=grain)
                 assert totals(result.rows) == expected, (account, level, grain)
                 keys = Counter(
                     (row["date_start"], row.get(HOURLY_BREAKDOWN), row.get(f"{level}_id"))
@@ -121,8 +120,8 @@ def test_daily_rows_carry_conversions_and_hourly_rows_do_not(
     client = connect()
     account, _ = refs(client)
     day = yesterday(simulator)
-    by_day = client.get_insights(account, day - timedelta(6), day, level="ad", grain="day").rows
-    by_hour = client.get_insights(account, day - timedelta(6), day, level="ad", grain="hour").rows
+    by_day = read_insights(client, account, day - timedelta(6), day, level="ad", grain="day").rows
+    by_hour = read_insights(client, account, day - timedelta(6), day, level="ad", grain="hour").rows
 
     def types(rows: list[dict]) -> set[str]:
         return {each["action_type"] for row in rows for each in row.get("actions", [])}
@@ -170,14 +169,14 @@ def test_where_the_deleted_filter_is_refused_deleted_objects_still_come_by_id(
         client = connect(graph_url=strict.url)
         (account,) = refs(client)
         end = strict.control.now().date() - timedelta(days=2)
-        rows = client.get_insights(account, end, end, level="ad", grain="day").rows
+        rows = read_insights(client, account, end, end, level="ad", grain="day").rows
         assert totals(rows) == truth(strict, account, end, end)
         listed = client.get_ads(account.account_id, include_deleted=True)
         assert "DELETED" not in {row["effective_status"] for row in listed}
         facts = {
             row["ad_id"]
-            for row in client.get_insights(
-                account, end - timedelta(200), end, level="ad", grain="day"
+            for row in read_insights(
+                client, account, end - timedelta(200), end, level="ad", grain="day"
             ).rows
         }
         missing = facts - {row["id"] for row in listed}
@@ -197,7 +196,7 @@ def test_pages_that_come_short_or_empty_lose_nothing(
     simulator.control.add_fault("empty_page", match={"edge": "ads"}, probability=0.3)
     simulator.control.add_fault("short_page", probability=0.3, rows=3)
     assert client.get_ads(account.account_id) == whole
-    rows = client.get_insights(account, day, day, level="ad", grain="hour").rows
+    rows = read_insights(client, account, day, day, level="ad", grain="hour").rows
     assert totals(rows) == truth(simulator, account, day, day)
 
 
@@ -221,9 +220,9 @@ def test_mixed_failures_end_in_the_right_numbers(
     end = yesterday(simulator)
     start = end - timedelta(days=5)
     for limits in (PlanLimits(page_size=100), REPORTS):
-        client = connect(plan_limits=limits, rate_limiter=UsageRateLimiter(first_backoff=0.05))
+        client = connect(plan_limits=limits)
         for account in refs(client):
-            result = client.get_insights(account, start, end, level="ad", grain="hour")
+            result = read_insights(client, account, start, end, level="ad", grain="hour")
             assert totals(result.rows) == truth(simulator, account, start, end)
             client.get_ads(account.account_id)
     assert sum(fault["fired"] for fault in control.faults()) > 5
@@ -239,8 +238,8 @@ def test_too_much_data_is_bisected(
         simulator.control.add_fault("reduce_data", max_rows=400, variant=variant)
         client = connect()
         account, _ = refs(client)
-        result = client.get_insights(
-            account, start, end, level="ad", grain="hour", rows_per_day=150
+        result = read_insights(
+            client, account, start, end, level="ad", grain="hour", rows_per_day=150
         )
         assert totals(result.rows) == truth(simulator, account, start, end)
         assert result.calls < 25
@@ -253,7 +252,7 @@ def test_a_single_day_above_the_limit_is_asked_by_objects(
     simulator.control.add_fault("reduce_data", max_rows=60, variant="1487534")
     client = connect()
     account, _ = refs(client)
-    rows = client.get_insights(account, day, day, level="ad", grain="hour").rows
+    rows = read_insights(client, account, day, day, level="ad", grain="hour").rows
     assert len(rows) > 120
     assert totals(rows) == truth(simulator, account, day, day)
 
@@ -267,7 +266,7 @@ def test_a_job_that_goes_wrong_is_replaced(
     account, _ = refs(client)
     end = yesterday(simulator)
     start = end - timedelta(days=5)
-    result = client.get_insights(account, start, end, level="ad", grain="hour")
+    result = read_insights(client, account, start, end, level="ad", grain="hour")
     assert totals(result.rows) == truth(simulator, account, start, end)
     assert simulator.control.faults()[0]["fired"] == 1
 
@@ -283,7 +282,7 @@ def test_a_field_that_cannot_be_fetched_goes_alone(
     assert ads
     assert not any("tracking_specs" in row for row in ads)
     day = yesterday(simulator)
-    result = client.get_insights(account, day, day, level="ad", grain="day")
+    result = read_insights(client, account, day, day, level="ad", grain="day")
     assert totals(result.rows) == truth(simulator, account, day, day)
     assert set(result.dropped_fields) == {"reach"}
     assert set(client.dropped_fields) == {"ad", "insights/ad/day"}
@@ -311,8 +310,8 @@ def test_a_dead_token_stops_after_one_call(
     simulator.control.reset("stats")
     simulator.control.add_fault("token", subcode=463)
     with pytest.raises(MetaApiError) as caught:
-        client.get_insights(
-            account, yesterday(simulator), yesterday(simulator), level="ad", grain="day"
+        read_insights(
+            client, account, yesterday(simulator), yesterday(simulator), level="ad", grain="day"
         )
     assert (caught.value.kind, caught.value.subcode) == (ErrorKind.AUTH, 463)
     assert "expired" in str(caught.value)
@@ -356,16 +355,16 @@ def test_first_load_of_ninety_days_costs_little_more_than_its_pages(
 ) -> None:
     """50 ads by the hour: peers need 1,351 calls and more."""
     with SimulatorServer(SimulatorConfig(accounts=1, ads=50, job_seconds=0.3)) as large:
-        client = connect(graph_url=large.url, job_limits=JobLimits(first_poll=0.5))
+        client = connect(graph_url=large.url, report_limits=ReportLimits(first_poll=0.5))
         (account,) = refs(client)
         end = large.control.now().date() - timedelta(days=2)
         start = end - timedelta(days=89)
         large.control.reset("stats")
-        result = client.get_insights(account, start, end, level="ad", grain="hour")
+        result = read_insights(client, account, start, end, level="ad", grain="hour")
         pages = -(-len(result.rows) // 1000)
         assert large.control.stats()["calls"] == result.calls
         assert result.calls <= 1.2 * (pages + 6)
         assert totals(result.rows) == truth(large, account, start, end)
         large.control.reset("stats")
-        client.get_insights(account, end - timedelta(27), end, level="ad", grain="day")
+        read_insights(client, account, end - timedelta(27), end, level="ad", grain="day")
         assert large.control.stats()["calls"] <= 3

@@ -5,52 +5,53 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from meta_ads_pipeline.meta_api.client import AccountRef, InsightsResult, MetaAdsClient
+from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.insights import InsightsQuery
 from meta_ads_pipeline.meta_api.report_memory import (
-    JobLimits,
-    JobPace,
-    MemoryJobStore,
-    StoredJob,
-    job_key,
+    ReportLimits,
+    ReportPace,
+    StoredReport,
+    report_key,
 )
+from tests.insights_reading import InsightsRead, read_insights
 from tests.meta_api.insights_graph import (
     DAY,
-    ONE_JOB,
+    ONE_REPORT,
     START,
     InsightsGraph,
     done,
     posts,
     running,
 )
+from tests.meta_api.memory_report_store import MemoryReportStore
 from tests.meta_api.scripted_graph import error
 from tests.virtual_clock import VirtualClock
 
 
 def test_a_report_found_in_the_store_is_read_not_created(
-    insights: InsightsGraph, read: Callable[..., InsightsResult]
+    insights: InsightsGraph, read: Callable[..., InsightsRead]
 ) -> None:
     """As after a restart: the first process created it, the second reads it."""
-    store = MemoryJobStore()
+    store = MemoryReportStore()
     insights.status = lambda run, looks: error(190, "token died", error_subcode=463)
     with pytest.raises(MetaApiError):
-        read(job_store=store)
+        read(report_store=store)
     insights.status = lambda run, looks: done(run)
-    result = read(job_store=store)
+    result = read(report_store=store)
     assert len(posts(insights)) == 1
     assert result.modes == {"async"}
-    read(job_store=store)
+    read(report_store=store)
     assert len(posts(insights)) == 2  # what was read is forgotten
 
 
 def test_an_old_report_is_not_adopted(
-    insights: InsightsGraph, read: Callable[..., InsightsResult]
+    insights: InsightsGraph, read: Callable[..., InsightsRead]
 ) -> None:
-    store = MemoryJobStore()
+    store = MemoryReportStore()
     query = InsightsQuery("1", "ad", "hour", START, DAY)
-    store.save(job_key(query), StoredJob("8000", datetime.now(UTC) - timedelta(hours=2)))
-    read(job_store=store)
+    store.save(report_key(query), StoredReport("8000", datetime.now(UTC) - timedelta(hours=2)))
+    read(report_store=store)
     assert len(posts(insights)) == 1
     assert "8000" not in insights.looks
 
@@ -61,7 +62,7 @@ def test_the_first_look_comes_when_reports_are_usually_done(
     account: AccountRef,
     clock: VirtualClock,
 ) -> None:
-    client = make_client(plan_limits=ONE_JOB)
+    client = make_client(plan_limits=ONE_REPORT)
     since: dict[str, float] = {}
     insights.status = lambda run, looks: (
         done(run) if clock() - since.setdefault(run, began) >= 12 else running(run)
@@ -69,14 +70,14 @@ def test_the_first_look_comes_when_reports_are_usually_done(
     looks = []
     for _ in range(3):
         began = clock()
-        client.get_insights(account, START, DAY, level="ad", grain="hour")
+        read_insights(client, account, START, DAY, level="ad", grain="hour")
         looks.append(insights.looks[max(insights.looks)])
     assert looks[0] >= 4
     assert looks[1:] == [1, 1]
 
 
 def test_pace_stays_within_its_bounds() -> None:
-    pace, limits = JobPace(), JobLimits(first_poll=2, longest_poll=30)
+    pace, limits = ReportPace(), ReportLimits(first_poll=2, longest_poll=30)
     assert pace.expected(limits) == 2
     pace.observe(500)
     assert pace.expected(limits) == 30

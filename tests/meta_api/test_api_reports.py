@@ -6,15 +6,16 @@ from datetime import date, timedelta
 
 import pytest
 
-from meta_ads_pipeline.meta_api.client import AccountRef, InsightsResult, MetaAdsClient
+from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
+from meta_ads_pipeline.meta_api.config import PlanLimits
 from meta_ads_pipeline.meta_api.errors import ErrorKind, MetaApiError
 from meta_ads_pipeline.meta_api.report_memory import (
-    JobLimits,
+    ReportLimits,
 )
-from meta_ads_pipeline.meta_api.request_planner import PlanLimits
+from tests.insights_reading import InsightsRead
 from tests.meta_api.insights_graph import (
     DAY,
-    FOUR_JOBS,
+    FOUR_REPORTS,
     START,
     InsightsGraph,
     done,
@@ -26,7 +27,7 @@ from tests.virtual_clock import VirtualClock
 
 
 def test_a_report_is_created_polled_and_read_with_a_limit(
-    insights: InsightsGraph, read: Callable[..., InsightsResult], calls: list
+    insights: InsightsGraph, read: Callable[..., InsightsRead], calls: list
 ) -> None:
     insights.status = lambda run, looks: (
         [running(run, 0, "Job Not Started"), running(run, 0, "Job Started"), running(run, 60)][
@@ -48,7 +49,7 @@ def test_a_report_is_created_polled_and_read_with_a_limit(
 
 
 def test_a_hundred_percent_that_still_runs_is_not_done(
-    insights: InsightsGraph, read: Callable[..., InsightsResult]
+    insights: InsightsGraph, read: Callable[..., InsightsRead]
 ) -> None:
     insights.status = lambda run, looks: running(run, 100) if looks < 3 else done(run)
     read()
@@ -56,7 +57,7 @@ def test_a_hundred_percent_that_still_runs_is_not_done(
 
 
 def test_completed_below_a_hundred_is_not_done(
-    insights: InsightsGraph, read: Callable[..., InsightsResult]
+    insights: InsightsGraph, read: Callable[..., InsightsRead]
 ) -> None:
     insights.status = lambda run, looks: (
         running(run, 90, "Job Completed") if looks < 3 else done(run)
@@ -67,13 +68,13 @@ def test_completed_below_a_hundred_is_not_done(
 
 def test_reports_are_in_flight_together_and_polled_in_one_request(
     insights: InsightsGraph,
-    read: Callable[..., InsightsResult],
+    read: Callable[..., InsightsRead],
     graph: ScriptedGraph,
     calls: list,
 ) -> None:
     insights.status = lambda run, looks: running(run) if looks < 3 else done(run)
     insights.delay = 0.02
-    result = read(FOUR_JOBS)
+    result = read(FOUR_REPORTS)
     assert result.parts == 4
     assert graph.most_in_flight >= 3
     assert set(posts(insights)) == {
@@ -89,7 +90,7 @@ def test_reports_are_in_flight_together_and_polled_in_one_request(
 
 
 def test_one_report_stands_for_those_started_with_it(
-    insights: InsightsGraph, read: Callable[..., InsightsResult], clock: VirtualClock, calls: list
+    insights: InsightsGraph, read: Callable[..., InsightsRead], clock: VirtualClock, calls: list
 ) -> None:
     """Looks are calls: eight reports of 40 seconds cost few more than one of them would."""
     born: dict[str, float] = {}
@@ -98,14 +99,14 @@ def test_one_report_stands_for_those_started_with_it(
         return done(run) if clock() - born.setdefault(run, 1000.0) >= 40 else running(run)
 
     insights.status = status
-    limits = PlanLimits(page_size=100, sync_rows=0, job_days=1, pages_per_window=1000)
+    limits = PlanLimits(page_size=100, sync_rows=0, report_days=1, pages_per_window=1000)
     read(limits)
     assert clock() - 1000 < 65
     assert sum(record.calls for record in calls if record.edge == "report_run") <= 8 + 8 + 8
 
 
 def test_windows_in_flight_are_bounded(
-    insights: InsightsGraph, read: Callable[..., InsightsResult]
+    insights: InsightsGraph, read: Callable[..., InsightsRead]
 ) -> None:
     waiting: set[str] = set()
     most = 0
@@ -120,15 +121,15 @@ def test_windows_in_flight_are_bounded(
         return done(run)
 
     insights.status = status
-    limits = PlanLimits(page_size=100, sync_rows=0, job_days=1, pages_per_window=1000)
-    read(limits, job_limits=JobLimits(in_flight=3))
+    limits = PlanLimits(page_size=100, sync_rows=0, report_days=1, pages_per_window=1000)
+    read(limits, report_limits=ReportLimits(in_flight=3))
     assert most == 3
     assert len(insights.runs) == 8
 
 
 @pytest.mark.parametrize("ending", ["Job Failed", "Job Skipped"])
 def test_a_failed_report_is_replaced_once(
-    ending: str, insights: InsightsGraph, read: Callable[..., InsightsResult]
+    ending: str, insights: InsightsGraph, read: Callable[..., InsightsRead]
 ) -> None:
     insights.status = lambda run, looks: running(run, 0, ending) if run == "9000" else done(run)
     read()
@@ -136,7 +137,7 @@ def test_a_failed_report_is_replaced_once(
 
 
 def test_a_report_that_fails_twice_is_halved(
-    insights: InsightsGraph, read: Callable[..., InsightsResult]
+    insights: InsightsGraph, read: Callable[..., InsightsRead]
 ) -> None:
     insights.status = lambda run, looks: (
         running(run, 0, "Job Failed") if run in {"9000", "9001"} else done(run)
@@ -150,7 +151,7 @@ def test_a_report_that_fails_twice_is_halved(
 
 
 def test_a_report_stuck_at_a_percentage_is_replaced_in_time(
-    insights: InsightsGraph, read: Callable[..., InsightsResult], clock: VirtualClock
+    insights: InsightsGraph, read: Callable[..., InsightsRead], clock: VirtualClock
 ) -> None:
     insights.status = lambda run, looks: running(run, 30) if run == "9000" else done(run)
     started = clock()
@@ -160,7 +161,7 @@ def test_a_report_stuck_at_a_percentage_is_replaced_in_time(
 
 
 def test_a_report_that_creeps_is_ended_by_its_total_time(
-    insights: InsightsGraph, read: Callable[..., InsightsResult], clock: VirtualClock
+    insights: InsightsGraph, read: Callable[..., InsightsRead], clock: VirtualClock
 ) -> None:
     insights.status = lambda run, looks: running(run, looks % 100) if run == "9000" else done(run)
     started = clock()
@@ -169,18 +170,18 @@ def test_a_report_that_creeps_is_ended_by_its_total_time(
 
 
 def test_reports_that_never_end_fail_within_the_total_time(
-    insights: InsightsGraph, read: Callable[..., InsightsResult], clock: VirtualClock
+    insights: InsightsGraph, read: Callable[..., InsightsRead], clock: VirtualClock
 ) -> None:
     insights.status = lambda run, looks: running(run, 10)
     started = clock()
     with pytest.raises(MetaApiError, match=r"not finished in time\. .waited 1000 s") as caught:
-        read(job_limits=JobLimits(total_time=1000))
+        read(report_limits=ReportLimits(total_time=1000))
     assert caught.value.kind is ErrorKind.TRANSIENT
     assert 1000 < clock() - started < 1000 + 40
 
 
 def test_a_single_day_that_always_fails_says_so(
-    insights: InsightsGraph, read: Callable[..., InsightsResult]
+    insights: InsightsGraph, read: Callable[..., InsightsRead]
 ) -> None:
     insights.status = lambda run, looks: running(run, 0, "Job Failed")
     with pytest.raises(MetaApiError, match="asynchronous report failed") as caught:
@@ -190,7 +191,7 @@ def test_a_single_day_that_always_fails_says_so(
 
 
 def test_a_report_that_names_too_much_data_is_halved_at_once(
-    insights: InsightsGraph, read: Callable[..., InsightsResult]
+    insights: InsightsGraph, read: Callable[..., InsightsRead]
 ) -> None:
     failed = {"error_code": 100, "error_subcode": 1487534, "error_message": "too much"}
     insights.status = lambda run, looks: (
@@ -205,7 +206,7 @@ def test_a_report_that_names_too_much_data_is_halved_at_once(
     ("code", "kind"), [(190, ErrorKind.AUTH), (200, ErrorKind.PERMISSION), (100, ErrorKind.INVALID)]
 )
 def test_a_report_that_names_a_permanent_reason_is_not_repeated(
-    code: int, kind: ErrorKind, insights: InsightsGraph, read: Callable[..., InsightsResult]
+    code: int, kind: ErrorKind, insights: InsightsGraph, read: Callable[..., InsightsRead]
 ) -> None:
     insights.status = lambda run, looks: {
         **running(run, 0, "Job Failed"), "error_code": code, "error_message": "because"
@@ -217,7 +218,7 @@ def test_a_report_that_names_a_permanent_reason_is_not_repeated(
 
 
 def test_a_vanished_report_is_replaced(
-    insights: InsightsGraph, read: Callable[..., InsightsResult]
+    insights: InsightsGraph, read: Callable[..., InsightsRead]
 ) -> None:
     lost = error(100, "Unsupported get request.", error_subcode=33)
     insights.status = lambda run, looks: lost if run == "9000" else done(run)
@@ -226,7 +227,7 @@ def test_a_vanished_report_is_replaced(
 
 
 def test_a_poll_that_fails_for_a_moment_is_no_failure(
-    insights: InsightsGraph, read: Callable[..., InsightsResult]
+    insights: InsightsGraph, read: Callable[..., InsightsRead]
 ) -> None:
     insights.status = lambda run, looks: error(2, "later", 500) if looks == 1 else done(run)
     read()
@@ -234,7 +235,7 @@ def test_a_poll_that_fails_for_a_moment_is_no_failure(
 
 
 def test_creation_refused_as_too_much_is_halved_at_once(
-    insights: InsightsGraph, read: Callable[..., InsightsResult]
+    insights: InsightsGraph, read: Callable[..., InsightsRead]
 ) -> None:
     def refuse(request: Request) -> Reply | None:
         if "time_range" not in request.params:
@@ -253,7 +254,7 @@ def test_creation_refused_as_too_much_is_halved_at_once(
 
 
 def test_a_heavy_page_of_a_report_shrinks(
-    insights: InsightsGraph, read: Callable[..., InsightsResult]
+    insights: InsightsGraph, read: Callable[..., InsightsRead]
 ) -> None:
     reduce = error(1, "Please reduce the amount of data you're asking for", 500)
     insights.refuse = lambda request: reduce if int(request.params.get("limit", 0)) > 50 else None
@@ -262,7 +263,7 @@ def test_a_heavy_page_of_a_report_shrinks(
 
 
 def test_a_refused_filter_or_field_is_left_out_at_creation(
-    insights: InsightsGraph, read: Callable[..., InsightsResult]
+    insights: InsightsGraph, read: Callable[..., InsightsRead]
 ) -> None:
     def refuse(request: Request) -> Reply | None:
         if "inline_link_clicks" in request.params.get("fields", ""):
@@ -278,7 +279,7 @@ def test_a_refused_filter_or_field_is_left_out_at_creation(
 def test_other_windows_are_delivered_before_a_failure_is_raised(
     insights: InsightsGraph, make_client: Callable[..., MetaAdsClient], account: AccountRef
 ) -> None:
-    limits = PlanLimits(page_size=100, sync_rows=0, job_days=1, pages_per_window=1000)
+    limits = PlanLimits(page_size=100, sync_rows=0, report_days=1, pages_per_window=1000)
     client = make_client(plan_limits=limits)
 
     def status(run: str, looks: int) -> dict:
@@ -295,7 +296,7 @@ def test_other_windows_are_delivered_before_a_failure_is_raised(
 
 
 def test_a_dead_token_ends_all_windows(
-    insights: InsightsGraph, read: Callable[..., InsightsResult]
+    insights: InsightsGraph, read: Callable[..., InsightsRead]
 ) -> None:
     count = 0
     lock = threading.Lock()
@@ -308,7 +309,7 @@ def test_a_dead_token_ends_all_windows(
 
     insights.refuse = refuse
     with pytest.raises(MetaApiError) as caught:
-        read(PlanLimits(page_size=100, sync_rows=0, job_days=1, pages_per_window=1000))
+        read(PlanLimits(page_size=100, sync_rows=0, report_days=1, pages_per_window=1000))
     assert caught.value.kind is ErrorKind.AUTH
 
 
@@ -316,7 +317,7 @@ def test_an_abandoned_read_starts_no_further_windows(
     insights: InsightsGraph, make_client: Callable[..., MetaAdsClient], account: AccountRef
 ) -> None:
     limits = PlanLimits(page_size=48, pages_per_window=1, parallel=8)
-    client = make_client(plan_limits=limits, job_limits=JobLimits(in_flight=2))
+    client = make_client(plan_limits=limits, report_limits=ReportLimits(in_flight=2))
     parts = client.iter_insights(account, START, DAY, level="ad", grain="hour", rows_per_day=48)
     next(parts)
     parts.close()
@@ -324,7 +325,7 @@ def test_an_abandoned_read_starts_no_further_windows(
 
 
 def test_an_answer_without_a_run_id_is_an_error(
-    insights: InsightsGraph, read: Callable[..., InsightsResult]
+    insights: InsightsGraph, read: Callable[..., InsightsRead]
 ) -> None:
     insights.refuse = lambda request: Reply({"success": True})
     with pytest.raises(MetaApiError, match="report_run_id"):
@@ -332,7 +333,7 @@ def test_an_answer_without_a_run_id_is_an_error(
 
 
 def test_the_run_id_may_be_a_number(
-    insights: InsightsGraph, read: Callable[..., InsightsResult]
+    insights: InsightsGraph, read: Callable[..., InsightsRead]
 ) -> None:
     original = insights._answer
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meta_ads_pipeline.meta_api.request_planner import InsightsRequestPlanner, PlanLimits
-from meta_ads_pipeline.rate_limit.priority import Priority, days_by_priority
+from meta_ads_pipeline.meta_api.config import PlanLimits
+from meta_ads_pipeline.meta_api.priority import Priority, days_by_priority
+from meta_ads_pipeline.meta_api.request_planner import InsightsRequestPlanner
 
 DAY = date(2026, 11, 20)
 ONE = timedelta(days=1)

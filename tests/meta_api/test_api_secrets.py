@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
+from meta_ads_pipeline.meta_api.config import ClientConfig
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.redaction import REDACTED, redact
 from meta_ads_pipeline.meta_api.session import GraphTransport
@@ -77,7 +78,7 @@ def test_the_link_to_a_next_page_loses_its_parameters() -> None:
 def test_a_client_s_secrets_are_known_to_every_later_redaction() -> None:
     secret, token = "anAppSecretOfNoShape", "aTokenOfNoShape"
     assert token in redact(f"x {token} y")
-    transport = GraphTransport(access_token=token, app_id="1", app_secret=secret)
+    transport = GraphTransport(ClientConfig(access_token=token, app_id="1", app_secret=secret))
     assert len(transport.secrets) == 3
     for each in transport.secrets:
         assert redact(f"x {each} y") == "x [redacted] y"

@@ -12,8 +12,9 @@ from meta_ads_pipeline.attribution import LIVE_WINDOWS, chosen_windows
 from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
 from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
 from meta_ads_pipeline.meta_api.fields import WINDOWS_PARAMETER, refused_windows
-from meta_ads_pipeline.meta_api.report_memory import MemoryJobStore
-from tests.meta_api.insights_graph import DAY, ONE_JOB, InsightsGraph, done, running
+from tests.insights_reading import read_insights
+from tests.meta_api.insights_graph import DAY, ONE_REPORT, InsightsGraph, done, running
+from tests.meta_api.memory_report_store import MemoryReportStore
 from tests.meta_api.scripted_graph import Reply, Request, error
 
 SENT = ("default", *LIVE_WINDOWS)
@@ -40,15 +41,15 @@ def test_a_day_is_asked_by_the_setting_first_and_an_hour_by_nothing(
     level: str, insights: InsightsGraph, make_client: Maker, account: AccountRef
 ) -> None:
     client = make_client(attribution_windows=("1d_view", "7d_click"))
-    client.get_insights(account, DAY, DAY, level=level, grain="day")
-    client.get_insights(account, DAY, DAY, level=level, grain="hour")
+    read_insights(client, account, DAY, DAY, level=level, grain="day")
+    read_insights(client, account, DAY, DAY, level=level, grain="hour")
     assert asked(insights) == [["default", "7d_click", "1d_view"], []]
 
 
 def test_without_a_choice_none_are_asked(
     insights: InsightsGraph, client: MetaAdsClient, account: AccountRef
 ) -> None:
-    client.get_insights(account, DAY, DAY, level="ad", grain="day")
+    read_insights(client, account, DAY, DAY, level="ad", grain="day")
     assert asked(insights) == [[]]
 
 
@@ -113,11 +114,13 @@ def test_a_report_is_asked_without_what_is_refused_and_adopted_only_with_the_sam
     insights: InsightsGraph, make_client: Maker, account: AccountRef
 ) -> None:
     insights.refuse = refuse_window("1d_ev", "(#100) window 1d_ev is gone")
-    store = MemoryJobStore()
+    store = MemoryReportStore()
     start = DAY - timedelta(days=1)
 
     def read(*windows: str) -> tuple[str, ...]:
-        client = make_client(attribution_windows=windows, plan_limits=ONE_JOB, job_store=store)
+        client = make_client(
+            attribution_windows=windows, plan_limits=ONE_REPORT, report_store=store
+        )
         (part,) = client.iter_insights(account, start, DAY, level="ad", grain="day")
         return part.query.attribution_windows
 
@@ -142,7 +145,7 @@ def test_a_report_that_fails_over_a_window_is_made_again_without_it(
         return {**running(run, 0, "Job Failed"), **failed}
 
     insights.status = status
-    client = make_client(attribution_windows=LIVE_WINDOWS, plan_limits=ONE_JOB)
+    client = make_client(attribution_windows=LIVE_WINDOWS, plan_limits=ONE_REPORT)
     start = DAY - timedelta(days=1)
     (part,) = client.iter_insights(account, start, DAY, level="ad", grain="day")
     assert part.query.attribution_windows == LIVE_WINDOWS[:-1]

@@ -14,19 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
+from meta_ads_pipeline.meta_api.config import PlanLimits, ReportLimits
 from meta_ads_pipeline.meta_api.errors import ErrorKind, MetaApiError
 from meta_ads_pipeline.meta_api.field_groups import merge_rows
 from meta_ads_pipeline.meta_api.fields import INSIGHTS_FIELDS
-from meta_ads_pipeline.meta_api.report_memory import JobLimits
-from meta_ads_pipeline.meta_api.request_planner import PlanLimits
 from meta_graph_simulator.config import DEFAULT_TOKEN
 from meta_graph_simulator.http.server import SimulatorServer
-from tests.meta_api.insights_graph import DAY, ONE_JOB, InsightsGraph
+from tests.insights_reading import read_insights
+from tests.meta_api.insights_graph import DAY, ONE_REPORT, InsightsGraph
 from tests.meta_api.scripted_graph import Reply, Request, ScriptedGraph, error
 
 REDUCE = error(1, "Please reduce the amount of data you're asking for", 500)
 TIMED_OUT = error(100, "(#100) Invalid parameter", error_subcode=1487534)
-MODES = pytest.mark.parametrize("limits", [PlanLimits(), ONE_JOB], ids=["sync", "async"])
+MODES = pytest.mark.parametrize("limits", [PlanLimits(), ONE_REPORT], ids=["sync", "async"])
 
 
 def fields_of(request: Request) -> list[str]:
@@ -100,7 +100,7 @@ def test_fields_are_split_after_dates_and_objects_and_no_size_is_repeated(
     client = make_client(plan_limits=limits)
     measures.limit = lambda _request, rows, fields: rows * len(fields) > cells
     start = DAY - timedelta(days=2)
-    result = client.get_insights(account, start, DAY, level="ad", grain="day")
+    result = read_insights(client, account, start, DAY, level="ad", grain="day")
     assert text(result.rows) == text(measures.expected(start, DAY))
     assert result.dropped_fields == {}
     assert max(Counter(measures.failed).values()) == 1
@@ -112,7 +112,7 @@ def test_fields_are_split_after_dates_and_objects_and_no_size_is_repeated(
     ]
     assert singles == sorted(set(singles), reverse=True)
     before = len(measures.failed)
-    client.get_insights(account, start, DAY, level="ad", grain="day")
+    read_insights(client, account, start, DAY, level="ad", grain="day")
     assert len(measures.failed) - before <= 3 * 4  # objects are halved anew for each day
 
 
@@ -127,13 +127,13 @@ def test_account_totals_are_split_by_fields_alone(
     measures.limit = lambda _request, _rows, fields: len(fields) > 4
     start = DAY - timedelta(days=1)
     for _ in range(2):
-        result = client.get_insights(account, start, DAY, level="account", grain="day")
+        result = read_insights(client, account, start, DAY, level="account", grain="day")
         assert text(result.rows) == text(measures.expected(start, DAY, "account"))
     assert len(measures.failed) == len(set(measures.failed))
     # Both days, one day, then ten measures to five, to two: nothing more, ever. Reports that are
     # under way together cannot learn from each other.
     counts = [len(fields) - 1 for _span, _ids, fields in measures.failed]
-    assert counts == [10, 10, 5] if limits != ONE_JOB else len(counts) <= 9
+    assert counts == [10, 10, 5] if limits != ONE_REPORT else len(counts) <= 9
 
 
 @MODES
@@ -153,7 +153,7 @@ def test_a_field_too_much_for_one_object_is_a_hole_there_and_nowhere_else(
         and DAY.isoformat() == json.loads(request.params["time_range"])["until"]
     )
     start = DAY - timedelta(days=3)
-    result = client.get_insights(account, start, DAY, level="ad", grain="day")
+    result = read_insights(client, account, start, DAY, level="ad", grain="day")
     expected = measures.expected(start, DAY)
     for row in expected:
         if row["ad_id"] == "121" and row["date_start"] == DAY.isoformat():
@@ -165,7 +165,7 @@ def test_a_field_too_much_for_one_object_is_a_hole_there_and_nowhere_else(
     assert place.startswith(f"insights/ad/day/act_1/{DAY.isoformat()}/")
     asked = [fields_of(each) for each in measures.requests if "fields" in each.params]
     before = len(asked)
-    client.get_insights(account, start, DAY - timedelta(days=1), level="ad", grain="day")
+    read_insights(client, account, start, DAY - timedelta(days=1), level="ad", grain="day")
     later = [fields_of(each) for each in measures.requests if "fields" in each.params][before:]
     assert all("action_values" in fields for fields in later)  # still asked for elsewhere
 
@@ -177,7 +177,7 @@ def test_a_field_that_fails_for_object_after_object_is_left_out_of_the_account(
     measures.limit = lambda _request, _rows, fields: "reach" in fields
     days = [DAY - timedelta(days=back) for back in range(6)]
     for day in days:
-        result = client.get_insights(account, day, day, level="account", grain="day")
+        result = read_insights(client, account, day, day, level="account", grain="day")
         rows = [
             {k: v for k, v in row.items() if k != "reach"}
             for row in measures.expected(day, day, "account")
@@ -189,7 +189,7 @@ def test_a_field_that_fails_for_object_after_object_is_left_out_of_the_account(
     }
     failed = len(measures.failed)
     other = AccountRef("2", "America/New_York", "USD")
-    client.get_insights(other, DAY, DAY, level="account", grain="day")
+    read_insights(client, other, DAY, DAY, level="account", grain="day")
     assert len(measures.failed) > failed  # asked anew: what one account lacks others may have
 
 
@@ -203,7 +203,7 @@ def test_what_a_row_means_nothing_without_fails(
     client = make_client(plan_limits=limits)
     measures.limit = lambda _request, _rows, fields: "spend" in fields
     with pytest.raises(MetaApiError) as caught:
-        client.get_insights(account, DAY, DAY, level="account", grain="day")
+        read_insights(client, account, DAY, DAY, level="account", grain="day")
     assert caught.value.kind is ErrorKind.TOO_MUCH_DATA
     assert len(measures.failed) == len(set(measures.failed)) <= 4
 
@@ -259,18 +259,18 @@ def test_against_the_simulator(
 ) -> None:
     """Delivery is the truth to the cent, whatever it took; what cannot be had is named."""
     control = simulator.control
-    jobs = JobLimits(first_poll=0.05, longest_poll=0.2)
+    jobs = ReportLimits(first_poll=0.05, longest_poll=0.2)
     plan = replace(limits, page_size=1000)
     with MetaAdsClient(
-        access_token=DEFAULT_TOKEN, graph_url=simulator.url, plan_limits=plan, job_limits=jobs
+        access_token=DEFAULT_TOKEN, graph_url=simulator.url, plan_limits=plan, report_limits=jobs
     ) as client:
         document = client.get_accounts()[0]
         ref = AccountRef(document["account_id"], document["timezone_name"], document["currency"])
         day = control.now().date() - timedelta(days=3)
-        whole = client.get_insights(ref, day, day, level="ad", grain="day").rows
+        whole = read_insights(client, ref, day, day, level="ad", grain="day").rows
         control.add_fault("reduce_data", match={"level": "ad"}, variant="1487534", **fault)
         control.add_fault("reduce_data", match={"edge": "report_insights"}, **fault)
-        result = client.get_insights(ref, day, day, level="ad", grain="day")
+        result = read_insights(client, ref, day, day, level="ad", grain="day")
     if "field" in fault:
         assert set(result.dropped_fields) == {"actions"}
         lost = [row for row in result.rows if "actions" not in row]

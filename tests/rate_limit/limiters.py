@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
+from meta_ads_pipeline.meta_api.priority import current_priority
 from meta_ads_pipeline.meta_api.usage import Usage, UseCase
 from meta_ads_pipeline.rate_limit.limiter import PostgresRateLimiter
-from meta_ads_pipeline.rate_limit.priority import current_priority
 from tests.virtual_clock import VirtualClock
 
 INSIGHTS, MANAGEMENT = UseCase.INSIGHTS, UseCase.MANAGEMENT

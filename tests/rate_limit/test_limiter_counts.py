@@ -8,12 +8,12 @@ import sys
 
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.meta_api.errors import error_from_envelope
-from meta_ads_pipeline.meta_api.usage import Usage
-from meta_ads_pipeline.rate_limit.limits import BudgetRules
-from meta_ads_pipeline.rate_limit.priority import (
+from meta_ads_pipeline.meta_api.priority import (
     Priority,
     calls_of_priority,
 )
+from meta_ads_pipeline.meta_api.usage import Usage
+from meta_ads_pipeline.rate_limit.limits import BudgetRules
 from tests.rate_limit.limiters import (
     DEVELOPMENT,
     INSIGHTS,

@@ -8,7 +8,7 @@ import pytest
 
 from meta_ads_pipeline.control.slices import SliceKey, rows_per_day
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.rate_limit.priority import Priority, calls_about, current_priority
+from meta_ads_pipeline.meta_api.priority import Priority, calls_about, current_priority
 from meta_ads_pipeline.raw.context import REFRESH_RECENT, REFRESH_TODAY
 from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts, pull_insights
 from tests.raw.fake_reader import FakeReader

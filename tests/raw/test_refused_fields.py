@@ -10,6 +10,7 @@ from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
 from meta_ads_pipeline.raw.refused_fields import record_refused_fields
 from meta_graph_simulator.config import DEFAULT_TOKEN
 from meta_graph_simulator.http.server import SimulatorServer
+from tests.insights_reading import read_insights
 
 SUBJECT = "asset raw/insights_daily"
 
@@ -24,7 +25,7 @@ def test_refused_fields_are_alerted_to_until_they_are_back(
                 document["account_id"], document["timezone_name"], document["currency"]
             )
             day = (datetime.now(UTC) - timedelta(days=3)).date()
-            rows = client.get_insights(account, day, day, level="ad", grain="day").rows
+            rows = read_insights(client, account, day, day, level="ad", grain="day").rows
             assert rows
             assert all(("reach" in row) == (not simulator.control.faults()) for row in rows)
             return record_refused_fields(
