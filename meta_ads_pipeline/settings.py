@@ -68,6 +68,11 @@ class Settings(BaseSettings):
         "ad set's own attribution setting; empty: none.",
     )
     app_verify_token: SecretStr | None = Field(default=None, alias="META_APP_VERIFY_TOKEN")
+    webhook_sha1: bool = Field(
+        default=False,
+        alias="META_ADS_WEBHOOK_SHA1",
+        description="Accept Meta's older X-Hub-Signature header where the SHA-256 one is absent.",
+    )
     encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(),
         alias="META_ADS_ENCRYPTION_KEYS",
@@ -132,7 +137,9 @@ class Settings(BaseSettings):
         description="First daily partition. Meta keeps totals for 37 months.",
     )
 
-    @field_validator("database_url", "app_id", "app_secret", "access_token", mode="before")
+    @field_validator(
+        "database_url", "app_id", "app_secret", "access_token", "app_verify_token", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if isinstance(value, str) and not value.strip() else value

@@ -1,0 +1,211 @@
+"""Webhook events: changes that Meta announced, each stored once until its object is read again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from meta_ads_pipeline.control.database import Connection, Database
+
+FIRST_DELAY = timedelta(seconds=30)
+"""Before the second attempt to read an announced object; doubled at each further one."""
+LONGEST_DELAY = timedelta(hours=1)
+MOST_ATTEMPTS = 8
+"""The next regular read of the lists covers what is given up here."""
+
+
+@dataclass(frozen=True)
+class WebhookEvent:
+    """One change as Meta sent it. ``account_id`` is without ``act_``; ``sent_at`` is UTC.
+
+    ``value`` is JSON text that Postgres accepts.
+
+    ``object_level`` and ``object_id`` name what is to be read again; both None: nothing is, and the
+    event is kept as data.
+    """
+
+    fingerprint: str
+    topic: str
+    account_id: str | None
+    field: str | None
+    object_level: str | None
+    object_id: str | None
+    value: str
+    sent_at: datetime | None
+    reason: str | None = None
+
+    @property
+    def is_actionable(self) -> bool:
+        """Whether an object can be read again because of it."""
+        return self.object_id is not None
+
+
+@dataclass(frozen=True)
+class AnnouncedObject:
+    """An object that pending events announce as changed. ``level`` None: the event named none."""
+
+    account_id: str
+    level: str | None
+    object_id: str
+    event_ids: tuple[int, ...]
+    first_received_at: datetime
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """An event as ``control.webhook_events`` has it; instants are UTC."""
+
+    webhook_event_id: int
+    topic: str
+    account_id: str | None
+    field: str | None
+    object_level: str | None
+    object_id: str | None
+    value: Any
+    sent_at: datetime | None
+    first_received_at: datetime
+    deliveries: int
+    status: str
+    reason: str | None
+    attempts: int
+
+
+def store(database: Database, events: Sequence[WebhookEvent], *, body_bytes: int) -> int:
+    """Keep the events of one delivery in one transaction; returns how many were not known before.
+
+    ``body_bytes`` is the size of the request. An event delivered again counts another delivery.
+    """
+    distinct = {event.fingerprint: event for event in events}
+    repeats = dict.fromkeys(distinct, 0)
+    for event in events:
+        repeats[event.fingerprint] += 1
+    # In one order for all: two deliveries of the same events never wait for each other in a circle.
+    ordered = [distinct[key] for key in sorted(distinct)]
+
+    def work(connection: Connection) -> int:
+        rows = connection.execute(
+            "insert into control.webhook_events as e (fingerprint, topic, account_id, field,"
+            "   object_level, object_id, value, sent_at, deliveries, status, reason)"
+            " select * from unnest(%(fingerprint)s::text[], %(topic)s::text[],"
+            "   %(account_id)s::text[], %(field)s::text[], %(object_level)s::text[],"
+            "   %(object_id)s::text[], %(value)s::jsonb[], %(sent_at)s::timestamptz[],"
+            "   %(deliveries)s::integer[], %(status)s::text[], %(reason)s::text[])"
+            " on conflict (fingerprint) do update set"
+            "   deliveries = e.deliveries + excluded.deliveries, last_received_at = now()"
+            " returning (xmax = 0) as is_new",
+            {
+                "fingerprint": [event.fingerprint for event in ordered],
+                "topic": [event.topic for event in ordered],
+                "account_id": [event.account_id for event in ordered],
+                "field": [event.field for event in ordered],
+                "object_level": [event.object_level for event in ordered],
+                "object_id": [event.object_id for event in ordered],
+                "value": [event.value for event in ordered],
+                "sent_at": [event.sent_at for event in ordered],
+                "deliveries": [repeats[event.fingerprint] for event in ordered],
+                "status": ["pending" if event.is_actionable else "kept" for event in ordered],
+                "reason": [event.reason for event in ordered],
+            },
+        ).fetchall()
+        new = sum(bool(row["is_new"]) for row in rows)
+        _count(connection, "accepted", len(events), new, body_bytes)
+        return new
+
+    return database.run(work)
+
+
+def count_refused(database: Database, outcome: str, *, body_bytes: int) -> None:
+    """Note a request that was refused, with why; its body is not kept."""
+    database.run(lambda connection: _count(connection, outcome, 0, 0, body_bytes))
+
+
+def _count(connection: Connection, outcome: str, changes: int, new: int, size: int) -> None:
+    connection.execute(
+        "insert into control.webhook_requests as r"
+        " values (date_trunc('minute', now()), %s, 1, %s, %s, %s)"
+        " on conflict (minute, outcome) do update set requests = r.requests + 1,"
+        "   changes = r.changes + excluded.changes,"
+        "   new_changes = r.new_changes + excluded.new_changes, bytes = r.bytes + excluded.bytes",
+        [outcome, changes, new, size],
+    )
+
+
+def due_objects(
+    database: Database, accounts: Collection[str], now: datetime, *, limit: int
+) -> list[AnnouncedObject]:
+    """Announced objects of these accounts that are due to be read, the longest waiting first."""
+    rows = database.run(
+        lambda connection: connection.execute(
+            "select account_id, max(object_level) as level, object_id,"
+            "   array_agg(webhook_event_id order by webhook_event_id) as event_ids,"
+            "   min(first_received_at) as first_received_at"
+            " from control.webhook_events"
+            " where status = 'pending' and next_attempt_at <= %s and account_id = any(%s)"
+            " group by account_id, object_id order by min(first_received_at), object_id limit %s",
+            [now, list(accounts), limit],
+        ).fetchall()
+    )
+    return [AnnouncedObject(**{**row, "event_ids": tuple(row["event_ids"])}) for row in rows]
+
+
+def finish(database: Database, event_ids: Collection[int], now: datetime) -> None:
+    """The objects of these events were read after they had been received."""
+    database.run(
+        lambda connection: connection.execute(
+            "update control.webhook_events set status = 'done', finished_at = %s, reason = null,"
+            " attempts = attempts + 1 where webhook_event_id = any(%s) and status = 'pending'",
+            [now, list(event_ids)],
+        )
+    )
+
+
+def fail(database: Database, event_ids: Collection[int], reason: str, now: datetime) -> None:
+    """The objects of these events could not be read: try later, or give up after the last time."""
+    database.run(
+        lambda connection: connection.execute(
+            "update control.webhook_events set attempts = attempts + 1, reason = %(reason)s,"
+            " status = case when attempts + 1 >= %(most)s then 'failed' else status end,"
+            " finished_at = case when attempts + 1 >= %(most)s then %(now)s end,"
+            " next_attempt_at = %(now)s + least(%(longest)s, %(first)s * power(2, attempts))"
+            " where webhook_event_id = any(%(ids)s) and status = 'pending'",
+            {
+                "reason": reason,
+                "most": MOST_ATTEMPTS,
+                "now": now,
+                "first": FIRST_DELAY,
+                "longest": LONGEST_DELAY,
+                "ids": list(event_ids),
+            },
+        )
+    )
+
+
+def replay(database: Database, event_ids: Collection[int] = ()) -> int:
+    """Have the objects of these events read again, of all failed ones by default; how many."""
+    return database.run(
+        lambda connection: (
+            connection.execute(
+                "update control.webhook_events set status = 'pending', attempts = 0, reason = null,"
+                " finished_at = null, next_attempt_at = now() where object_id is not null and"
+                " case when %(ids)s::bigint[] = '{}' then status = 'failed'"
+                " else webhook_event_id = any(%(ids)s) end",
+                {"ids": list(event_ids)},
+            ).rowcount
+        )
+    )
+
+
+def recent(database: Database, *, status: str | None = None, limit: int = 50) -> list[StoredEvent]:
+    """The latest events, of one status where it is given."""
+    columns = ", ".join(StoredEvent.__dataclass_fields__)
+    rows = database.run(
+        lambda connection: connection.execute(
+            f"select {columns} from control.webhook_events"
+            " where %(status)s::text is null or status = %(status)s"
+            " order by webhook_event_id desc limit %(limit)s",
+            {"status": status, "limit": limit},
+        ).fetchall()
+    )
+    return [StoredEvent(**row) for row in rows]

@@ -1,0 +1,220 @@
+"""Metrics for Prometheus, read from the database at each scrape: right across all processes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import LiteralString
+
+import psycopg
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from meta_ads_pipeline.control.database import Database
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Query:
+    """One metric: the columns named in ``labels`` and ``value`` of each row of ``sql``.
+
+    A counter's rows are totals of what the database still keeps; Prometheus takes a total that
+    shrinks when old rows are deleted for a restart of the counter.
+    """
+
+    name: str
+    documentation: str
+    sql: LiteralString
+    labels: Sequence[str] = ()
+    is_counter: bool = False
+
+    def family(self, rows: Sequence[dict[str, object]]) -> Metric:
+        """The metric with a sample for each row; null is no sample."""
+        of_kind = CounterMetricFamily if self.is_counter else GaugeMetricFamily
+        family: Metric = of_kind(self.name, self.documentation, labels=list(self.labels))
+        for row in rows:
+            if row["value"] is not None:
+                family.add_metric(  # type: ignore[attr-defined]
+                    [str(row[label] or "") for label in self.labels],
+                    float(row["value"]),  # type: ignore[arg-type]
+                )
+        return family
+
+
+_LIVE = "join control.ad_accounts as a using (account_id) where a.is_active"
+
+QUERIES: Sequence[Query] = (
+    Query(
+        "meta_ads_slices",
+        "Slices of active ad accounts by asset and status.",
+        f"select asset, status, count(*) as value from control.slices {_LIVE} group by 1, 2",
+        ("asset", "status"),
+    ),
+    Query(
+        "meta_ads_landed_rows",
+        "Rows that loads changed: inserted, updated, deleted, dead-lettered.",
+        "select asset, change, sum(rows) as value from control.slice_loads, lateral (values"
+        " ('inserted', rows_inserted), ('updated', rows_updated), ('deleted', rows_deleted),"
+        " ('dead_lettered', rows_dead_lettered)) as counted (change, rows) group by 1, 2",
+        ("asset", "change"),
+        is_counter=True,
+    ),
+    Query(
+        "meta_ads_api_calls",
+        "Graph API calls as Meta counts them, by ad account and use case.",
+        "select account_id, use_case, sum(calls) as value from control.call_counts group by 1, 2",
+        ("account_id", "use_case"),
+        is_counter=True,
+    ),
+    Query(
+        "meta_ads_api_calls_wasted",
+        "Graph API calls that ended in an error.",
+        "select account_id, use_case, sum(wasted) as value from control.call_counts group by 1, 2",
+        ("account_id", "use_case"),
+        is_counter=True,
+    ),
+    Query(
+        "meta_ads_call_budget_used_percent",
+        "How much of each of Meta's limits is used, as last read.",
+        "select account_id, use_case, max(percent) as value from control.call_budgets"
+        " where percent is not null group by 1, 2",
+        ("account_id", "use_case"),
+    ),
+    Query(
+        "meta_ads_call_budget_blocked",
+        "1 while Meta refuses the calls of a limit.",
+        "select account_id, use_case, max((blocked_until > now())::integer) as value"
+        " from control.call_budgets where blocked_until is not null group by 1, 2",
+        ("account_id", "use_case"),
+    ),
+    Query(
+        "meta_ads_data_lag_minutes",
+        "Minutes since the end of the newest hour that the marts have.",
+        "select account_id, data_lag_minutes as value from marts.freshness where is_active",
+        ("account_id",),
+    ),
+    Query(
+        "meta_ads_is_late",
+        "1 where an hour that should be there is not.",
+        "select account_id, is_late::integer as value from marts.freshness where is_active",
+        ("account_id",),
+    ),
+    Query(
+        "meta_ads_held_account_days",
+        "Account-days held out of the facts because they do not reconcile.",
+        "select account_id, held_days as value from marts.freshness where is_active",
+        ("account_id",),
+    ),
+    Query(
+        "meta_ads_missing_account_days",
+        "Account-days inside the history that were never pulled.",
+        "select account_id, missing_days as value from marts.freshness where is_active",
+        ("account_id",),
+    ),
+    Query(
+        "meta_ads_restated_values",
+        "Values that a later pull of a day changed.",
+        "select account_id, asset, count(*) as value from marts.restatements group by 1, 2",
+        ("account_id", "asset"),
+        is_counter=True,
+    ),
+    Query(
+        "meta_ads_dead_letters",
+        "Rows and objects that could not be used, by asset and status.",
+        "select asset, status, count(*) as value from control.dead_letters group by 1, 2",
+        ("asset", "status"),
+    ),
+    Query(
+        "meta_ads_alerts_open",
+        "Open alerts by kind and severity.",
+        "select kind, severity, count(*) as value from control.alerts"
+        " where resolved_at is null group by 1, 2",
+        ("kind", "severity"),
+    ),
+    Query(
+        "meta_ads_token_days_left",
+        "Days until a connection's token, or its data access, ends; none: it does not end.",
+        "select w.name as workspace, c.name as connection,"
+        " extract(epoch from least(expires_at, data_access_expires_at) - now()) / 86400 as value"
+        " from control.connections as c join control.workspaces as w using (workspace_id)",
+        ("workspace", "connection"),
+    ),
+    Query(
+        "meta_ads_webhook_requests",
+        "Requests to the webhook receiver by outcome.",
+        "select outcome, sum(requests) as value from control.webhook_requests group by 1",
+        ("outcome",),
+        is_counter=True,
+    ),
+    Query(
+        "meta_ads_webhook_events",
+        "Changes that webhooks announced, by status.",
+        "select status, count(*) as value from control.webhook_events group by 1",
+        ("status",),
+    ),
+    Query(
+        "meta_ads_webhook_oldest_pending_seconds",
+        "Age of the oldest announced change whose object is not read again yet.",
+        "select coalesce(extract(epoch from now() - min(first_received_at)), 0) as value"
+        " from control.webhook_events where status = 'pending'",
+    ),
+    Query(
+        "meta_ads_syncs",
+        "Requests for a range of dates by status.",
+        "select status, count(*) as value from control.syncs group by 1",
+        ("status",),
+    ),
+    Query(
+        "meta_ads_database_bytes",
+        "Size of the database by schema.",
+        "select nspname as schema, sum(pg_total_relation_size(k.oid)) as value"
+        " from pg_class as k join pg_namespace as n on n.oid = k.relnamespace"
+        " where relkind in ('r', 'm') and nspname in ('control', 'raw', 'marts', 'intermediate',"
+        " 'dagster') group by 1",
+        ("schema",),
+    ),
+)
+
+
+class DatabaseCollector(Collector):
+    """Every metric of ``QUERIES``; one that cannot be read is left out and counted."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def collect(self) -> Iterator[Metric]:
+        """One transaction for all: the numbers fit each other."""
+        unreadable = GaugeMetricFamily(
+            "meta_ads_metric_unreadable", "1 for a metric that cannot be read now.", labels=["name"]
+        )
+        with self._database.connect() as connection:
+            for query in QUERIES:
+                try:
+                    with connection.transaction():
+                        rows = connection.execute(query.sql).fetchall()
+                except psycopg.errors.UndefinedTable:
+                    continue  # the marts are not built yet
+                except psycopg.Error as error:
+                    logger.warning("metric %s: %s", query.name, error)
+                    unreadable.add_metric([query.name], 1)
+                    continue
+                yield query.family(rows)
+        yield unreadable
+
+
+def metrics_router(database: Database) -> APIRouter:
+    """``/metrics`` in Prometheus' text format."""
+    router = APIRouter(tags=["metrics"])
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(DatabaseCollector(database))
+
+    @router.get("/metrics")
+    def metrics() -> Response:
+        """What the pipeline did and how it stands, from the database."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router
