@@ -50,7 +50,7 @@ FAILING_CALLS: tuple[dict[str, Any], ...] = (
 """Together a fifth of all calls."""
 OTHER_TROUBLE: tuple[dict[str, Any], ...] = (
     {"kind": "job_stuck", "percent": 40, "times": 1},
-    {"kind": "job_failed", "probability": 0.1},
+    {"kind": "report_failed", "probability": 0.1},
     {"kind": "job_skipped", "times": 1},
     {"kind": "job_hundred_running", "times": 1},
     {"kind": "reduce_data", "times": 3},

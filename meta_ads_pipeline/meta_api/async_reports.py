@@ -21,7 +21,7 @@ from meta_ads_pipeline.meta_api.batch import read_nodes
 from meta_ads_pipeline.meta_api.calls import Call, CallCounter
 from meta_ads_pipeline.meta_api.config import ReportLimits
 from meta_ads_pipeline.meta_api.error_rules import (
-    BAD_ANSWER,
+    BAD_RESPONSE,
     REPORT_FAILED,
     REPORTS_LATE,
     Action,
@@ -56,7 +56,7 @@ ENDED_BADLY = ("Job Failed", "Job Skipped")
 
 
 @dataclass
-class Job:
+class RunningReport:
     """One report on its way; times are the run's clock, in seconds."""
 
     query: InsightsQuery
@@ -74,12 +74,12 @@ class Job:
         return report_key(self.query)
 
 
-Outcome = list[InsightsPart] | Job
+Outcome = list[InsightsPart] | RunningReport
 
 
 @dataclass
 class InsightsRun:
-    """Reads the windows of one question, some at once, and gives each part as it is done.
+    """Reads the windows of one query, some at once, and gives each part as it is done.
 
     The calling thread starts, polls and decides; the executor's threads create reports and read
     pages. A window that fails for a moment's reasons does not stop the others: its error is raised
@@ -96,8 +96,8 @@ class InsightsRun:
     sleep: Callable[[float], None] = time.sleep
     today: date | None = None
     _queue: deque[tuple[InsightsQuery, bool, bool]] = field(default_factory=deque)
-    _jobs: list[Job] = field(default_factory=list)
-    # The question of a report's task; None for a synchronous read, which splits by itself.
+    _running: list[RunningReport] = field(default_factory=list)
+    # The query of a report's task; None for a synchronous read, which splits by itself.
     _tasks: dict[Future[Outcome], InsightsQuery | None] = field(default_factory=dict)
     _failure: MetaApiError | None = None
 
@@ -122,7 +122,7 @@ class InsightsRun:
             return
         deadline = self.clock() + self.limits.total_time
         try:
-            while self._queue or self._jobs or self._tasks:
+            while self._queue or self._running or self._tasks:
                 if self.clock() > deadline:
                     raise MetaApiError(
                         REPORTS_LATE,
@@ -149,7 +149,7 @@ class InsightsRun:
         self._failure = self._failure or error
 
     def _start(self) -> None:
-        while self._queue and len(self._tasks) + len(self._jobs) < self.limits.in_flight:
+        while self._queue and len(self._tasks) + len(self._running) < self.limits.in_flight:
             query, as_report, replaces = self._queue.popleft()
             if as_report and not replaces:
                 try:
@@ -169,7 +169,7 @@ class InsightsRun:
             return self.executor.submit(carried(work))
 
     def _about(self, query: InsightsQuery) -> AbstractContextManager[None]:
-        """Calls for this question have the priority of its newest day."""
+        """Calls for this query have the priority of its newest day."""
         return calls_about(query.until, self.today)
 
     def _read_sync(self, query: InsightsQuery) -> Outcome:
@@ -189,14 +189,16 @@ class InsightsRun:
             if self.store is not None:
                 self.store.save(report_key(query), stored)
         now = self.clock()
-        return Job(query, stored, now, now, now + self.pace.expected(self.limits), now, replaces)
+        return RunningReport(
+            query, stored, now, now, now + self.pace.expected(self.limits), now, replaces
+        )
 
     def _forget(self, query: InsightsQuery) -> None:
         if self.store is not None:
             self.store.remove(report_key(query))
 
     def _post(self, query: InsightsQuery) -> tuple[str, InsightsQuery]:
-        """The run's id, and the question that Meta accepted."""
+        """The run's id, and the query that Meta accepted."""
         while True:
             query = self.reader.without_refused(query)
             call = Call(
@@ -216,22 +218,22 @@ class InsightsRun:
             run_id = document.get("report_run_id") if isinstance(document, dict) else None
             if not run_id:
                 raise MetaApiError(
-                    BAD_ANSWER,
+                    BAD_RESPONSE,
                     "no report_run_id",
                     what=f"POST {call.path}",
                     account_id=query.account_id,
                 )
             return str(run_id), query
 
-    def _read_report(self, job: Job) -> Outcome:
-        rows = self.reader.read_report(job.query, job.stored.run_id, self.counter)
-        self._forget(job.query)
-        query = self.reader.without_refused(job.query)
-        return [InsightsPart(query, rows, job.stored.created_at, "async")]
+    def _read_report(self, report: RunningReport) -> Outcome:
+        rows = self.reader.read_report(report.query, report.stored.run_id, self.counter)
+        self._forget(report.query)
+        query = self.reader.without_refused(report.query)
+        return [InsightsPart(query, rows, report.stored.created_at, "async")]
 
     def _collect(self) -> Iterator[InsightsPart]:
         """Take what the executor has finished; wait no longer than until the next poll."""
-        next_poll = min((job.next_poll for job in self._jobs), default=None)
+        next_poll = min((report.next_poll for report in self._running), default=None)
         pause = None if next_poll is None else max(0.0, next_poll - self.clock())
         if not self._tasks:
             if pause:
@@ -248,13 +250,13 @@ class InsightsRun:
                 else:
                     self._ask_smaller(query, error)
                 continue
-            if isinstance(outcome, Job):
-                self._jobs.append(outcome)
+            if isinstance(outcome, RunningReport):
+                self._running.append(outcome)
             else:
                 yield from outcome
 
     def _ask_smaller(self, query: InsightsQuery, error: MetaApiError) -> None:
-        """Queue the pieces of a question that was too much; fails where none are left."""
+        """Queue the pieces of a query that was too much; fails where none are left."""
         self._forget(query)
         try:
             with self._about(query):
@@ -271,38 +273,42 @@ class InsightsRun:
         one of them stands for the rest, which are looked at by themselves now and then only.
         """
         now = self.clock()
-        due = [job for job in self._jobs if job.next_poll <= now + POLL_TOGETHER]
-        if min((job.next_poll for job in due), default=now + 1) > now:
+        due = [report for report in self._running if report.next_poll <= now + POLL_TOGETHER]
+        if min((report.next_poll for report in due), default=now + 1) > now:
             return
-        leader = min(due, key=lambda job: job.started)
-        overdue = [job for job in due if now - job.looked >= self.limits.longest_poll]
-        self._look([leader, *(job for job in overdue if job is not leader)])
-        if leader in self._jobs:
-            for job in due:
-                job.next_poll = max(job.next_poll, leader.next_poll)
+        leader = min(due, key=lambda report: report.started)
+        overdue = [report for report in due if now - report.looked >= self.limits.longest_poll]
+        self._look([leader, *(report for report in overdue if report is not leader)])
+        if leader in self._running:
+            for report in due:
+                report.next_poll = max(report.next_poll, leader.next_poll)
             return
         took = now - leader.started
-        ready = [job for job in self._jobs if job.started + took <= self.clock() + POLL_TOGETHER]
+        ready = [
+            report
+            for report in self._running
+            if report.started + took <= self.clock() + POLL_TOGETHER
+        ]
         if ready:
             self._look(ready)
 
-    def _look(self, jobs: list[Job]) -> None:
+    def _look(self, reports: list[RunningReport]) -> None:
         """Ask for the status of these reports in one request, and act on each."""
-        newest = max((job.query for job in jobs), key=lambda query: query.until)
+        newest = max((report.query for report in reports), key=lambda query: query.until)
         with self._about(newest):
-            statuses, errors = self._statuses([job.stored.run_id for job in jobs], newest)
+            statuses, errors = self._statuses([report.stored.run_id for report in reports], newest)
         now = self.clock()
-        for job in jobs:
+        for report in reports:
             # The longer it has taken, the less often: never more than half as long again.
-            pause = max(self.limits.first_poll / 2, (now - job.started) / 2)
-            job.looked, job.next_poll = now, now + min(pause, self.limits.longest_poll)
-            error = errors.get(job.stored.run_id)
+            pause = max(self.limits.first_poll / 2, (now - report.started) / 2)
+            report.looked, report.next_poll = now, now + min(pause, self.limits.longest_poll)
+            error = errors.get(report.stored.run_id)
             if error is None:
-                self._judge(job, statuses[job.stored.run_id])
+                self._judge(report, statuses[report.stored.run_id])
             elif error.action is Action.MARK_UNREACHABLE:
-                self._replace(job, error)
+                self._replace(report, error)
             elif error.action is Action.RETRY:
-                self._judge(job, {})
+                self._judge(report, {})
             else:
                 raise error
 
@@ -329,58 +335,60 @@ class InsightsRun:
         kept = {each: error for each, error in errors.items() if each not in again}
         return {**found, **more}, {**kept, **still}
 
-    def _judge(self, job: Job, status: dict[str, Any]) -> None:
+    def _judge(self, report: RunningReport, status: dict[str, Any]) -> None:
         """Read it, replace it, or go on waiting."""
         words = str(status.get("async_status", ""))
         percent = int(status.get("async_percent_completion") or 0)
         now = self.clock()
         if words == DONE and percent >= 100:
-            self._jobs.remove(job)
-            self.pace.observe(now - job.started)
-            self._tasks[self._submit(job.query, partial(self._read_report, job))] = job.query
+            self._running.remove(report)
+            self.pace.observe(now - report.started)
+            self._tasks[self._submit(report.query, partial(self._read_report, report))] = (
+                report.query
+            )
             return
         if words in ENDED_BADLY:
-            self._replace(job, _job_error(job, status, words))
+            self._replace(report, _report_error(report, status, words))
             return
-        if (words, percent) != job.state:
-            job.state, job.changed = (words, percent), now
-        stuck = now - job.changed > self.limits.stuck_after
-        if stuck or now - job.started > self.limits.report_time:
+        if (words, percent) != report.state:
+            report.state, report.changed = (words, percent), now
+        stuck = now - report.changed > self.limits.stuck_after
+        if stuck or now - report.started > self.limits.report_time:
             self._replace(
-                job,
+                report,
                 MetaApiError(
                     REPORT_FAILED,
-                    f"{words} at {percent} % for {now - job.changed:.0f} s",
-                    what=f"report {job.stored.run_id}",
-                    account_id=job.query.account_id,
+                    f"{words} at {percent} % for {now - report.changed:.0f} s",
+                    what=f"report {report.stored.run_id}",
+                    account_id=report.query.account_id,
                 ),
             )
 
-    def _replace(self, job: Job, error: MetaApiError) -> None:
-        """Once by the same question, then by its halves; fails where it is a single day."""
-        self._jobs.remove(job)
-        self._forget(job.query)
-        sent = self.reader.params(job.query)
+    def _replace(self, report: RunningReport, error: MetaApiError) -> None:
+        """Once by the same query, then by its halves; fails where it is a single day."""
+        self._running.remove(report)
+        self._forget(report.query)
+        sent = self.reader.params(report.query)
         if error.kind is ErrorKind.TOO_MUCH_DATA:
-            self._ask_smaller(job.query, error)
-        elif not job.replaces and self.reader.refused(job.query, error, sent):
-            self._queue.appendleft((job.query, True, True))
+            self._ask_smaller(report.query, error)
+        elif not report.replaces and self.reader.refused(report.query, error, sent):
+            self._queue.appendleft((report.query, True, True))
         elif error.kind is not ErrorKind.TRANSIENT and (
             error.action is not Action.MARK_UNREACHABLE
         ):
             raise error
-        elif not job.replaces:
-            self._queue.appendleft((job.query, True, True))
-        elif job.query.days > 1:
-            pieces = job.query.date_halves()
+        elif not report.replaces:
+            self._queue.appendleft((report.query, True, True))
+        elif report.query.days > 1:
+            pieces = report.query.date_halves()
             self._queue.extendleft((piece, True, False) for piece in reversed(pieces))
         else:
             self._fail(error)
 
 
-def _job_error(job: Job, status: dict[str, Any], words: str) -> MetaApiError:
+def _report_error(report: RunningReport, status: dict[str, Any], words: str) -> MetaApiError:
     """What a failed report says about itself (since v25), or that it says nothing."""
-    what = f"report {job.stored.run_id}"
+    what = f"report {report.stored.run_id}"
     if status.get("error_code"):
         return error_from_envelope(
             {
@@ -389,6 +397,6 @@ def _job_error(job: Job, status: dict[str, Any], words: str) -> MetaApiError:
                 "message": status.get("error_message") or words,
             },
             what=what,
-            account_id=job.query.account_id,
+            account_id=report.query.account_id,
         )
-    return MetaApiError(REPORT_FAILED, words, what=what, account_id=job.query.account_id)
+    return MetaApiError(REPORT_FAILED, words, what=what, account_id=report.query.account_id)

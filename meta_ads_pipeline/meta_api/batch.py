@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from meta_ads_pipeline.meta_api.calls import Call, CallCounter, Caller
-from meta_ads_pipeline.meta_api.error_rules import BAD_ANSWER, NETWORK, Action
+from meta_ads_pipeline.meta_api.error_rules import BAD_RESPONSE, NETWORK, Action
 from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
 from meta_ads_pipeline.meta_api.session import parse_json
 from meta_ads_pipeline.meta_api.usage import UseCase, parse_usage
@@ -46,13 +46,13 @@ def read_nodes(
         for start in range(0, len(waiting), MAX_MEMBERS):
             members = waiting[start : start + MAX_MEMBERS]
             call = _batch_call(members, fields, edge, account_id, use_case)
-            answers = caller.call(call, counter).document
-            if not isinstance(answers, list) or len(answers) != len(members):
+            responses = caller.call(call, counter).document
+            if not isinstance(responses, list) or len(responses) != len(members):
                 raise MetaApiError(
-                    BAD_ANSWER, "a batch answer of the wrong length", what="POST batch"
+                    BAD_RESPONSE, "a batch response of the wrong length", what="POST batch"
                 )
-            for node_id, answer in zip(members, answers, strict=True):
-                outcome = _member(node_id, answer, account_id, use_case)
+            for node_id, response in zip(members, responses, strict=True):
+                outcome = _member(node_id, response, account_id, use_case)
                 if isinstance(outcome, MetaApiError):
                     failed[node_id] = outcome
                     if outcome.action in {Action.RETRY, Action.WAIT}:
@@ -79,24 +79,24 @@ def _batch_call(
 
 
 def _member(
-    node_id: str, answer: Any, account_id: str | None, use_case: UseCase
+    node_id: str, response: Any, account_id: str | None, use_case: UseCase
 ) -> dict[str, Any] | MetaApiError:
     """One member's document or error."""
     what = f"GET {node_id}"
-    if not isinstance(answer, Mapping):
+    if not isinstance(response, Mapping):
         return MetaApiError(NETWORK, "the batch ended before this member", what=what)
-    status = int(answer.get("code") or 0)
+    status = int(response.get("code") or 0)
     headers = {
         str(each.get("name")): str(each.get("value"))
-        for each in answer.get("headers") or []
+        for each in response.get("headers") or []
         if isinstance(each, Mapping)
     }
     usage = parse_usage(headers)
     try:
-        document = parse_json(str(answer.get("body")).encode())
+        document = parse_json(str(response.get("body")).encode())
     except ValueError:
         return MetaApiError(
-            BAD_ANSWER, "a batch member that is not JSON", http_status=status, what=what
+            BAD_RESPONSE, "a batch member that is not JSON", http_status=status, what=what
         )
     if isinstance(document, dict) and document.get("error"):
         error = error_from_envelope(
@@ -109,5 +109,5 @@ def _member(
         error.usage = usage
         return error
     if not isinstance(document, dict) or status >= 400:
-        return MetaApiError(BAD_ANSWER, "not an object", http_status=status, what=what)
+        return MetaApiError(BAD_RESPONSE, "not an object", http_status=status, what=what)
     return document

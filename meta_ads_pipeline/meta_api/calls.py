@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Call:
-    """What to ask. `path` is relative to the version; `edge` names it for records and memory."""
+    """A request. ``path`` is relative to the version; ``edge`` names it for records and memory."""
 
     method: str
     path: str
@@ -61,8 +61,8 @@ class Call:
 class CallRecord:
     """One HTTP call as it went, for audit and metrics; holds no parameter and no secret.
 
-    `calls` is what Meta counts (batch members); `duration_s` is the exchange alone, in seconds,
-    without waits; `rows` is the length of the answer's `data`.
+    ``calls`` is what Meta counts (batch members); ``duration_s`` is the exchange alone, in seconds,
+    without waits; ``rows`` is the length of the response's ``data``.
     """
 
     method: str
@@ -84,7 +84,7 @@ class CallRecord:
 
 @dataclass
 class CallCounter:
-    """Counts the calls of one question across threads."""
+    """Counts the calls of one request across threads."""
 
     calls: int = 0
     failed: int = 0
@@ -122,7 +122,7 @@ class _Patience:
         )
 
     def stop(self, state: RetryCallState) -> bool:
-        """Whether patience is at its end; runs after `wait`."""
+        """Whether patience is at its end; runs after ``wait``."""
         error = _error_of(state)
         if error.kind is ErrorKind.RATE_LIMIT:
             self._waited += state.upcoming_sleep

@@ -37,7 +37,7 @@ from meta_ads_pipeline.windows import local_today
 
 @dataclass(frozen=True)
 class AccountRef:
-    """What a pull must know of an account: its id without `act_`, IANA timezone and currency."""
+    """What a pull must know of an account: its id without ``act_``, IANA timezone and currency."""
 
     account_id: str
     timezone: str
@@ -174,7 +174,7 @@ class MetaAdsClient:
     ) -> tuple[list[Row], dict[str, MetaApiError]]:
         """Objects by id, deleted ones included, and an error for each that cannot be read.
 
-        Give `account_id` where it is known: then a hundred ids cost one call, else one call each.
+        Give ``account_id`` where it is known: then a hundred ids cost one call, else one call each.
         """
         plain = None if account_id is None else plain_account_id(account_id)
         return self._entities.by_id(ids, kind, account_id=plain, counter=counter)
@@ -196,8 +196,8 @@ class MetaAdsClient:
         earlier load; without one the last pull decides.
 
         A part is complete for the days of its query, unless the query is narrowed to some objects
-        (`only_ids`), which happens only where a single day is too much for Meta; then the parts of
-        that day belong together. When a part fails for a moment's reasons the others still come,
+        (``only_ids``), which happens only where a single day is too much for Meta; then the parts
+        of that day belong together. When a part fails for a moment's reasons the others still come,
         and the error is raised at the end.
         """
         plan = self.plan_insights(
@@ -227,11 +227,11 @@ class MetaAdsClient:
         unique_counts: bool = True,
         counter: CallCounter | None = None,
     ) -> list[InsightsPart]:
-        """Reach and frequency of each period from `start` to `end`, both included.
+        """Reach and frequency of each period from ``start`` to ``end``, both included.
 
-        Periods of several days follow each other from `start` on. Rows are as in the JSON. Always
+        Periods of several days follow each other from ``start`` on. Rows are as in the JSON. Always
         synchronous: there is a row for an object and period, not for an ad and hour. Without
-        `unique_counts` unique clicks are left out: Meta keeps them for 13 months only.
+        ``unique_counts`` unique clicks are left out: Meta keeps them for 13 months only.
         """
         measures = REACH_FIELDS + (UNIQUE_FIELDS if unique_counts else ())
         account_id = plain_account_id(account.account_id)
@@ -277,7 +277,7 @@ class MetaAdsClient:
 
 
 def plain_account_id(account_id: str) -> str:
-    """The id without `act_`; ValueError when it is not a number."""
+    """The id without ``act_``; ValueError when it is not a number."""
     plain = account_id.removeprefix("act_")
     if not re.fullmatch(r"\d+", plain):
         raise ValueError(f"an ad account id is a number, with or without act_: {account_id!r}")

@@ -80,7 +80,7 @@ class EntityReader:
     ) -> list[Row]:
         """All objects of a kind, archived ones included.
 
-        With `include_deleted` deleted ones are asked for too; where Meta refuses that, the list
+        With ``include_deleted`` deleted ones are asked for too; where Meta refuses that, the list
         comes without them, and so do later ones without asking.
         """
         call = self._list_call(account_id, kind, include_deleted)

@@ -14,7 +14,7 @@ class ErrorKind(StrEnum):
     PERMISSION = "permission"  # this account or object cannot be read; others can
     RATE_LIMIT = "rate_limit"  # wait, then the same call succeeds
     INVALID = "invalid"  # the request is wrong; sending it again cannot help
-    TOO_MUCH_DATA = "too_much_data"  # the same question in smaller pieces succeeds
+    TOO_MUCH_DATA = "too_much_data"  # the same request in smaller pieces succeeds
     TRANSIENT = "transient"  # Meta or the network failed; the same call may succeed
 
 

@@ -109,7 +109,7 @@ ERROR_RULES: tuple[ErrorRule, ...] = (
         "reduce_data",
         ErrorKind.TOO_MUCH_DATA,
         Action.SHRINK,
-        "the answer would be too large",
+        "the response would be too large",
         _SPLIT,
         pattern=re.compile(r"(?i)reduce the amount of data"),
     ),
@@ -314,18 +314,18 @@ UNKNOWN_ERROR = ErrorRule(
     "Meta answered with an error that this client does not know",
     "Look the code up in Meta's error reference.",
 )
-BAD_ANSWER = ErrorRule(
-    "bad_answer",
+BAD_RESPONSE = ErrorRule(
+    "bad_response",
     ErrorKind.TRANSIENT,
     Action.RETRY,
-    "the answer was not the JSON that the Graph API sends",
+    "the response was not the JSON that the Graph API sends",
     "If it lasts, check META_GRAPH_URL and what stands between (proxy, firewall).",
 )
 NETWORK = ErrorRule(
     "network",
     ErrorKind.TRANSIENT,
     Action.RETRY,
-    "no answer from the Graph API",
+    "no response from the Graph API",
     "Check the network and META_GRAPH_URL.",
 )
 REDIRECT = ErrorRule(
@@ -339,18 +339,18 @@ UNEXPECTED_ROWS = ErrorRule(
     "unexpected_rows",
     ErrorKind.INVALID,
     Action.FIX_REQUEST,
-    "the answer does not fit the question",
+    "the response does not fit the request",
     "Nothing of it was kept. Please report this with the API version.",
 )
 REPORTS_LATE = ErrorRule(
-    "jobs_late",
+    "reports_late",
     ErrorKind.TRANSIENT,
     Action.RETRY,
     "the asynchronous reports were not finished in time",
     "Run the same command again: it reads the reports that were started.",
 )
 REPORT_FAILED = ErrorRule(
-    "job_failed",
+    "report_failed",
     ErrorKind.TRANSIENT,
     Action.RETRY,
     "an asynchronous report failed, twice, and cannot be made smaller",

@@ -1,4 +1,4 @@
-"""The one exception that leaves this package, and how Meta's answers become it."""
+"""The one exception that leaves this package, and how Meta's responses become it."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ RATE_LIMIT_SUBCODES: Mapping[int, str] = {
 class MetaApiError(Exception):
     """One failure of the Graph API or on the way to it, classified; holds no secret.
 
-    `retry_after_seconds` is Meta's own hint (from the usage headers) how long to wait, in seconds;
-    None when it gave none; `usage` is what those headers said. `what` says what was asked, e.g.
-    "GET act_1/insights".
+    ``retry_after_seconds`` is Meta's own hint (from the usage headers) how long to wait, in
+    seconds; None when it gave none; ``usage`` is what those headers said. ``what`` says what was
+    asked, e.g. "GET act_1/insights".
     """
 
     rule: ErrorRule
@@ -142,7 +142,7 @@ def error_from_envelope(
     account_id: str | None = None,
     retry_after_seconds: float | None = None,
 ) -> MetaApiError:
-    """Classify the `error` member of an answer (Meta's "Handle errors" page has its shape).
+    """Classify the ``error`` member of a response (Meta's "Handle errors" page has its shape).
 
     Numbers may come as text, and any member may be absent.
     """

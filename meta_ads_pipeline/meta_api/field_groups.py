@@ -3,7 +3,7 @@
 Every group keeps the ids and asks for the same objects and days, so that its rows have the keys of
 the others'. The groups are asked one after the other: where an account's numbers move meanwhile,
 one group may have rows that another lacks, or measures that are a moment newer. Nothing is left out
-or filled in for that; a row has what was answered for it, and the reconciliation of the account's
+or filled in for that; a row has what was returned for it, and the reconciliation of the account's
 three pulls tells when the groups do not belong together.
 """
 
@@ -97,11 +97,11 @@ class FieldGroups:
         self._parts: dict[InsightsQuery, list[InsightsPart]] = {}
 
     def holds(self, query: InsightsQuery) -> bool:
-        """Whether the question is one of the groups."""
+        """Whether the query is one of the groups."""
         return _place(query) in self._whole
 
     def fitting(self, query: InsightsQuery) -> list[InsightsQuery]:
-        """The question or group, split beforehand where its fields are known to be too much."""
+        """The query or group, split beforehand where its fields are known to be too much."""
         widest, measures = self._memory.widest(query), self._memory.measures(query)
         single = self.holds(query) or _is_single(query)
         if single and widest is not None and len(measures) > widest:
@@ -111,7 +111,7 @@ class FieldGroups:
         return [query]
 
     def split(self, query: InsightsQuery, error: MetaApiError) -> list[InsightsQuery]:
-        """Smaller groups in place of a question that was too much; none when it was one field.
+        """Smaller groups in place of a query that was too much; none when it was one field.
 
         Then that is left out and recorded; raises the error where rows mean nothing without it.
         """
@@ -133,7 +133,7 @@ class FieldGroups:
         return []
 
     def add(self, part: InsightsPart) -> list[InsightsPart]:
-        """Take an answer; it comes back at once unless it is a group's."""
+        """Take a response; it comes back at once unless it is a group's."""
         place = _place(part.query)
         whole = self._whole.pop(place, None)
         if whole is None:
@@ -143,7 +143,7 @@ class FieldGroups:
         return []
 
     def finished(self) -> list[InsightsPart]:
-        """Answers of which every group has come or was left out, put together."""
+        """Responses of which every group has come or was left out, put together."""
         done = [whole for whole, waiting in self._open.items() if not waiting]
         parts = []
         for whole in done:
@@ -205,7 +205,7 @@ def _reports(query: InsightsQuery) -> _Reports:
 
 
 def _place(query: InsightsQuery) -> InsightsQuery:
-    """The question whatever its attribution windows: refused ones go on the way."""
+    """The query whatever its attribution windows: refused ones go on the way."""
     return replace(query, attribution_windows=())
 
 

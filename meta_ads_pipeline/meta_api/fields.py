@@ -169,8 +169,8 @@ LEVEL_IDS: Mapping[Level, tuple[str, ...]] = MappingProxyType(
     }
 )
 
-# With the hourly breakdown Meta refuses unique_*, cpp and video_*, answers reach and frequency
-# with 0, and leaves off-Meta actions out. Ratios are derived downstream. No names: they change,
+# With the hourly breakdown Meta refuses unique_*, cpp and video_*, returns reach and frequency
+# as 0, and leaves off-Meta actions out. Ratios are derived downstream. No names: they change,
 # and an entity's name is the entity tables' business.
 INSIGHTS_FIELDS: Mapping[Grain, tuple[str, ...]] = MappingProxyType(
     {
@@ -222,8 +222,8 @@ def insights_fields(level: Level, grain: Grain) -> tuple[str, ...]:
 def refused_windows(sent: Sequence[str], error: MetaApiError) -> tuple[str, ...]:
     """Which of the windows sent, the ad set's setting first, this error is about; () if none.
 
-    All of them where it names the parameter alone, or the setting itself: without it `value` would
-    no longer follow the setting.
+    All of them where it names the parameter alone, or the setting itself: without it ``value``
+    would no longer follow the setting.
     """
     text = " ".join((error.message, *error.blamed))
     if error.action is not Action.FIX_REQUEST or not sent:
@@ -260,10 +260,10 @@ class DroppedFields:
             return tuple(field for field in fields if field not in gone)
 
     def drop(self, key: str, fields: tuple[str, ...], error: MetaApiError) -> tuple[str, ...]:
-        """Record what the error says is gone; returns the names that were in `fields`.
+        """Record what the error says is gone; returns the names that were in ``fields``.
 
         Meta words it in many ways, so a refused request whose error names a field counts too;
-        not `name[0]`, which is a parameter, and nothing that a row means nothing without.
+        not ``name[0]``, which is a parameter, and nothing that a row means nothing without.
         """
         if error.action is Action.DROP_FIELD:
             named = error.blamed

@@ -1,6 +1,6 @@
-"""Insights: the question, the check of the answer, and the synchronous read.
+"""Insights: the query, the check of the response, and the synchronous read.
 
-Always with a `time_increment`: without it Meta folds the days of a range into one row, and under
+Always with a ``time_increment``: without it Meta folds the days of a range into one row, and under
 the hourly breakdown adds each hour up across days. Whatever is too much is asked in smaller pieces:
 fewer rows a page, fewer days (or periods), fewer campaigns, ad sets and ads, then fewer fields.
 """
@@ -38,13 +38,13 @@ from meta_ads_pipeline.meta_api.usage import UseCase
 
 __all__ = ["InsightsPart", "InsightsQuery", "InsightsReader", "check_rows"]
 
-# From coarse to fine: what a single day's question can be narrowed by.
+# From coarse to fine: what a single day's query can be narrowed by.
 _NARROWING: tuple[Level, ...] = ("campaign", "adset", "ad")
 
 
 @dataclass
 class InsightsReader:
-    """Asks insights questions with one caller; remembers what Meta refused."""
+    """Asks insights queries with one caller; remembers what Meta refused."""
 
     caller: Caller
     sizes: PageSizes
@@ -60,7 +60,7 @@ class InsightsReader:
         self.fields = FieldMemory(self.dropped, self.planner)
 
     def with_windows(self, query: InsightsQuery) -> InsightsQuery:
-        """The question with attribution windows, where it is about a day's actions.
+        """The query with attribution windows, where it is about a day's actions.
 
         The hours' actions happen on Meta itself, and reach has no windows.
         """
@@ -69,12 +69,12 @@ class InsightsReader:
         return self.without_refused(replace(query, attribution_windows=windows))
 
     def without_refused(self, query: InsightsQuery) -> InsightsQuery:
-        """The question without the attribution windows that Meta has refused so far."""
+        """The query without the attribution windows that Meta has refused so far."""
         kept = self.dropped.keep(query.key, query.attribution_windows)
         return replace(query, attribution_windows=kept)
 
     def params(self, query: InsightsQuery) -> dict[str, Any]:
-        """Parameters of the question, without paging.
+        """Parameters of the query, without paging.
 
         Child levels leave archived and deleted objects out unless their status is asked for
         (Meta's "Manage your ad object's status" page), so every status is named. A filter on
@@ -116,7 +116,7 @@ class InsightsReader:
         return params
 
     def refused(self, query: InsightsQuery, error: MetaApiError, sent: Mapping[str, Any]) -> bool:
-        """Whether the question, sent as these parameters, changes after this error.
+        """Whether the query, sent as these parameters, changes after this error.
 
         An attribution window, a field or the status filter goes.
         """
@@ -213,7 +213,7 @@ class InsightsReader:
     def fitting(
         self, query: InsightsQuery, groups: FieldGroups, counter: CallCounter | None = None
     ) -> list[InsightsQuery]:
-        """The question, cut to what is known to fit, so that no failed size is asked again."""
+        """The query, cut to what is known to fit, so that no failed size is asked again."""
         if groups.holds(query):
             return groups.fitting(query)
         longest = self.planner.longest(query.account_id, query.level, query.grain)
@@ -243,7 +243,7 @@ class InsightsReader:
     def _list_reader(self, query: InsightsQuery, *, whole: bool, fixed: bool = False) -> ListReader:
         """A reader whose page shrinks: briefly where days can be halved instead, else fully.
 
-        Only the "reduce the amount of data" answer is about the page; the others are about the
+        Only the "reduce the amount of data" response is about the page; the others are about the
         report, and a smaller page of the same report fails the same way.
         """
 
@@ -266,7 +266,7 @@ class InsightsReader:
     def _narrowed(self, query: InsightsQuery, counter: CallCounter | None) -> list[InsightsQuery]:
         """A single day by halves of its campaigns, then ad sets, then ads; none when at its end.
 
-        Which objects to expect comes from one small question without breakdown at their level.
+        Which objects to expect comes from one small query without breakdown at their level.
         """
         level, ids = query.only_level, query.only_ids
         while len(ids) < 2:
@@ -304,7 +304,7 @@ def _size_key(query: InsightsQuery) -> str:
 
 
 def _get_params(params: dict[str, Any]) -> dict[str, Any]:
-    """GET takes `fields` comma-joined, as the SDK sends them."""
+    """GET takes ``fields`` comma-joined, as the SDK sends them."""
     return {**params, "fields": ",".join(params["fields"])}
 
 

@@ -1,4 +1,4 @@
-"""An insights question, a finished piece of its answer, and the check that the two fit."""
+"""An insights query, a finished piece of its response, and the check that the two fit."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from meta_ads_pipeline.meta_api.request_planner import Mode
 
 @dataclass(frozen=True)
 class InsightsQuery:
-    """One question: whole account-local days, both ends included; `only` narrows it to ids.
+    """One query: whole account-local days, both ends included; ``only`` narrows it to ids.
 
-    The grain is what a row covers. Rows of more than a day follow each other from `since` on; a
-    month is a calendar month, cut to the question's days. `measures` are asked for in place of
-    those of the grain, `attribution_windows` beside the ad sets' own setting.
+    The grain is what a row covers. Rows of more than a day follow each other from ``since`` on; a
+    month is a calendar month, cut to the query's days. ``measures`` are asked for in place of
+    those of the grain, ``attribution_windows`` beside the ad sets' own setting.
     """
 
     account_id: str
@@ -69,11 +69,11 @@ class InsightsQuery:
         return found
 
     def spans_apart(self) -> list[InsightsQuery]:
-        """One question per day (or period), newest first."""
+        """One query per day (or period), newest first."""
         return [replace(self, since=start, until=end) for start, end in reversed(self.spans)]
 
     def date_halves(self) -> list[InsightsQuery]:
-        """Two questions of about half the days, newest first; none when it is one day or period."""
+        """Two queries of about half the days, newest first; none when it is one day or period."""
         spans = self.spans
         if len(spans) == 1:
             return []
@@ -86,9 +86,9 @@ class InsightsQuery:
 
 @dataclass(frozen=True)
 class InsightsPart:
-    """A finished piece of an answer. The rows are complete for every day of the query.
+    """A finished piece of a response. The rows are complete for every day of the query.
 
-    `pulled_at` is when Meta was asked (UTC): numbers are at least as new as that. Attribution
+    ``pulled_at`` is when Meta was asked (UTC): numbers are at least as new as that. Attribution
     windows that Meta refused are no longer in the query.
     """
 

@@ -1,8 +1,8 @@
 """Read every page of a list.
 
-The SDK's cursor stops at the first empty page and follows `paging.next`, a URL that holds the
-token and may point at another host. Here only the `after` cursor is used, and only the absence of
-`next` ends a list: pages may be short or empty before that (Meta's "Paginated results" page).
+The SDK's cursor stops at the first empty page and follows ``paging.next``, a URL that holds the
+token and may point at another host. Here only the ``after`` cursor is used, and only the absence of
+``next`` ends a list: pages may be short or empty before that (Meta's "Paginated results" page).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from meta_ads_pipeline.meta_api.calls import Call, CallCounter, Caller
-from meta_ads_pipeline.meta_api.error_rules import BAD_ANSWER, Action, ErrorKind, rule_for
+from meta_ads_pipeline.meta_api.error_rules import BAD_RESPONSE, Action, ErrorKind, rule_for
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 
 Row = dict[str, Any]
@@ -60,9 +60,9 @@ class Repair:
 
 @dataclass
 class ListReader:
-    """Reads lists for one kind of call; sizes are remembered under `size_key`.
+    """Reads lists for one kind of call; sizes are remembered under ``size_key``.
 
-    `shrinks` says whether a "too much data" error is answered by a smaller page; `repair` may
+    ``shrinks`` says whether a "too much data" error is answered by a smaller page; ``repair`` may
     change the call after any other error.
     """
 
@@ -110,7 +110,9 @@ class ListReader:
         while True:
             limit = self.sizes.limit(self.size_key, self.page_size)
             try:
-                answer = self.caller.call(this_page.with_params(limit=limit, after=after), counter)
+                response = self.caller.call(
+                    this_page.with_params(limit=limit, after=after), counter
+                )
             except MetaApiError as error:
                 if error.kind is ErrorKind.TOO_MUCH_DATA:
                     if self.shrinks(error) and self.sizes.shrink(
@@ -124,15 +126,15 @@ class ListReader:
                 this_page = fixed.call
                 call = fixed.call if fixed.lasting else call
                 continue
-            return answer.document, call
+            return response.document, call
 
 
 def page_rows(document: Any, call: Call) -> list[Row]:
-    """The `data` of a page; raises MetaApiError where there is none."""
+    """The ``data`` of a page; raises MetaApiError where there is none."""
     data = document.get("data") if isinstance(document, dict) else None
     if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
         raise MetaApiError(
-            BAD_ANSWER,
+            BAD_RESPONSE,
             "a page without a list of objects in `data`",
             what=f"{call.method} {call.path}",
             account_id=call.account_id,
@@ -143,8 +145,8 @@ def page_rows(document: Any, call: Call) -> list[Row]:
 def next_cursor(document: Row) -> str | None:
     """The cursor of the following page, None on the last one.
 
-    `cursors` is there on the last page too, so `next` decides; it is only looked into for the
-    cursor where `cursors` is absent.
+    ``cursors`` is there on the last page too, so ``next`` decides; it is only looked into for the
+    cursor where ``cursors`` is absent.
     """
     paging = document.get("paging")
     if not isinstance(paging, dict) or not paging.get("next"):
@@ -156,4 +158,4 @@ def next_cursor(document: Row) -> str | None:
     named = parse_qs(urlsplit(str(paging["next"])).query).get("after")
     if named:
         return named[0]
-    raise MetaApiError(BAD_ANSWER, "there is a next page but no cursor that leads to it")
+    raise MetaApiError(BAD_RESPONSE, "there is a next page but no cursor that leads to it")

@@ -27,9 +27,9 @@ class Priority(Enum):
 
     @classmethod
     def of_dates(cls, newest: date, today: date) -> Priority:
-        """The priority of a question about days up to ``newest``; both account-local.
+        """The priority of a query about days up to ``newest``; both account-local.
 
-        Older days that come in the same answer cost nothing of their own: the planner asks for
+        Older days that come in the same response cost nothing of their own: the planner asks for
         them by themselves where they do.
         """
         age = (today - newest).days

@@ -1,8 +1,8 @@
 """Keep secrets out of everything that is written down.
 
-Tokens and app proofs travel in query strings (`paging.next`, `debug_token`, `appsecret_proof`) and
-so end up in the messages of HTTP libraries. Every text that leaves this package (exception
-messages, log records) goes through `redact` first.
+Tokens and app proofs travel in query strings (``paging.next``, ``debug_token``,
+``appsecret_proof``) and so end up in the messages of HTTP libraries. Every text that leaves this
+package (exception messages, log records) goes through ``redact`` first.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _lock = threading.Lock()
 
 
 def remember_secrets(*secrets: str) -> None:
-    """Have `redact` remove these values from now on, wherever this process writes them down."""
+    """Have ``redact`` remove these values from now on, wherever this process writes them down."""
     global _known_secrets  # noqa: PLW0603 - what is secret does not depend on who asks
     with _lock:
         new = {each for each in secrets if len(each) >= _SHORTEST_SECRET}
@@ -57,8 +57,9 @@ def remember_secrets(*secrets: str) -> None:
 def redact(text: object, secrets: Iterable[str] = ()) -> str:
     """The text without tokens, proofs and app secrets.
 
-    `secrets` are values known to be secret; they and the remembered ones are removed wherever they
-    stand, whatever they look like. The shapes that Meta's credentials have are removed in any case.
+    ``secrets`` are values known to be secret; they and the remembered ones are removed wherever
+    they stand, whatever they look like. The shapes that Meta's credentials have are removed in any
+    case.
     """
     out = str(text)
     for secret in (*secrets, *_known_secrets):

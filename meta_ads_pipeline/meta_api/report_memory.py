@@ -23,14 +23,14 @@ class StoredReport:
 class ReportStore(Protocol):
     """Where report runs are remembered, so that a restart reads them instead of asking anew.
 
-    Thread-safe. A job is removed once it has been read or given up.
+    Thread-safe. A report is removed once it has been read or given up.
     """
 
     def find(self, key: str) -> StoredReport | None:
-        """The run of this question, if one was started."""
+        """The run of this query, if one was started."""
         ...
 
-    def save(self, key: str, job: StoredReport) -> None:
+    def save(self, key: str, report: StoredReport) -> None:
         """Remember a run just started."""
         ...
 
@@ -61,7 +61,7 @@ class ReportPace:
 
 
 def report_key(query: InsightsQuery) -> str:
-    """The same for the same question, short, and without anything secret."""
+    """The same for the same query, short, and without anything secret."""
     narrowed = f"/{query.only_level}:{_digest(query.only_ids)}" if query.only_level else ""
     windows = "".join(f"/{name}" for name in query.attribution_windows)
     measures = f"/fields:{_digest(query.measures)}" if query.measures else ""

@@ -1,7 +1,7 @@
 """Choose how a range of insights is read: synchronously or by reports, in which windows.
 
 A synchronous read costs one call a page; a report costs one to create, some to poll, then the same
-pages, but Meta computes it once, whatever its size. So small questions go synchronously and large
+pages, but Meta computes it once, whatever its size. So small queries go synchronously and large
 ones as reports, cut into windows that can be read side by side.
 """
 
@@ -40,7 +40,7 @@ UNKNOWN_ROWS_PER_DAY: Mapping[tuple[Level, Grain], float] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Window:
-    """Whole account-local days from `since` to `until`, both included, read in one go."""
+    """Whole account-local days from ``since`` to ``until``, both included, read in one go."""
 
     since: date
     until: date
@@ -127,10 +127,10 @@ class InsightsRequestPlanner:
         rows_per_day: float | None = None,
         today: date | None = None,
     ) -> Plan:
-        """Windows that cover `start` to `end` (both included) exactly once, newest first.
+        """Windows that cover ``start`` to ``end`` (both included) exactly once, newest first.
 
-        With `today` (account-local) a long range is cut where the priority of its days changes, so
-        that its newest days come first and do not wait for the oldest ones' share of the budget.
+        With ``today`` (account-local) a long range is cut where the priority of its days changes,
+        so that its newest days come first and do not wait for the oldest ones' share of the budget.
         A short range is asked for as one: cutting it would cost more calls than it saves waiting.
         """
         if end < start:
@@ -178,7 +178,7 @@ class InsightsRequestPlanner:
 
 
 def _windows(start: date, days: int, count: int, mode: Mode, rows_per_day: float) -> list[Window]:
-    """`count` windows of nearly equal length, newest first."""
+    """``count`` windows of nearly equal length, newest first."""
     bounds = [days * number // count for number in range(count + 1)]
     windows = [
         Window(

@@ -1,9 +1,9 @@
-"""One HTTP exchange with the Graph API on the SDK's session, and what counts as an answer.
+"""One HTTP exchange with the Graph API on the SDK's session, and what counts as a response.
 
 The SDK (facebook-business 26) gives the session: host, app secret proof, CA bundle. What it does
-with an answer is not used, because it takes HTTP 500 with an HTML body for success, has no
+with a response is not used, because it takes HTTP 500 with an HTML body for success, has no
 timeout of its own, and lets exceptions out whose text holds the token. Here the token travels in
-the Authorization header, so it is in no URL; every answer is checked; nothing is retried.
+the Authorization header, so it is in no URL; every response is checked; nothing is retried.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from requests.auth import AuthBase
 
 from meta_ads_pipeline.meta_api.config import ClientConfig
 from meta_ads_pipeline.meta_api.error_rules import (
-    BAD_ANSWER,
+    BAD_RESPONSE,
     NETWORK,
     REDIRECT,
     ErrorRule,
@@ -71,7 +71,7 @@ _DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant
 
 
 def parse_json(content: bytes) -> Any:
-    """Parse an answer's body; fractions become Decimal. Raises ValueError on anything not JSON."""
+    """Parse a response's body; fractions become Decimal. Raises ValueError on anything not JSON."""
     return _DECODER.decode(content.decode("utf-8-sig"))
 
 
@@ -114,10 +114,10 @@ class GraphTransport:
         use_case: UseCase = UseCase.MANAGEMENT,
         own_token: bool = True,
     ) -> GraphResponse:
-        """Make one call; raises MetaApiError on anything but a proper answer.
+        """Make one call; raises MetaApiError on anything but a proper response.
 
-        `path` is relative to the version, without a leading slash. With `own_token` false neither
-        token nor proof is added (the parameters bring their own).
+        ``path`` is relative to the version, without a leading slash. With ``own_token`` false
+        neither token nor proof is added (the parameters bring their own).
         """
         session = self._session()
         sent: dict[str, Any] = encode_params(params)
@@ -166,7 +166,7 @@ class GraphTransport:
         account_id: str | None,
         use_case: UseCase,
     ) -> Any:
-        """The document of a proper answer; raises with the usage attached otherwise."""
+        """The document of a proper response; raises with the usage attached otherwise."""
         status = response.status_code
         retry_after = usage.retry_after_seconds(use_case, account_id)
         error: MetaApiError | None = None
@@ -176,8 +176,8 @@ class GraphTransport:
         try:
             document = parse_json(content)
         except (ValueError, RecursionError):
-            rule = rule_for(None, http_status=status) if status >= 400 else BAD_ANSWER
-            rule = rule if status in {401, 429} or status >= 500 else BAD_ANSWER
+            rule = rule_for(None, http_status=status) if status >= 400 else BAD_RESPONSE
+            rule = rule if status in {401, 429} or status >= 500 else BAD_RESPONSE
             note = f"{len(content)} bytes that are not JSON"
         if 300 <= status < 400:
             rule, note = REDIRECT, f"to {redact(response.headers.get('Location', '?'))}"
@@ -193,7 +193,7 @@ class GraphTransport:
             elif status >= 400:
                 rule, note = rule_for(None, http_status=status), "an error without a body"
             elif not isinstance(document, (dict, list)):
-                rule, note = BAD_ANSWER, "neither an object nor a list"
+                rule, note = BAD_RESPONSE, "neither an object nor a list"
         if rule is not None:
             error = MetaApiError(
                 rule,
@@ -235,7 +235,7 @@ def describe_network_error(error: BaseException, timeout: tuple[float, float]) -
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return f"no connection within {timeout[0]:g} s"
     if isinstance(error, requests.exceptions.Timeout):
-        return f"no answer within {timeout[1]:g} s"
+        return f"no response within {timeout[1]:g} s"
     if isinstance(error, requests.exceptions.ProxyError):
         return "the proxy refused the connection"
     if isinstance(error, requests.exceptions.SSLError):
@@ -248,8 +248,8 @@ def describe_network_error(error: BaseException, timeout: tuple[float, float]) -
         ("getaddrinfo", "the host name cannot be resolved"),
         ("reset", "connection reset"),
         ("unreachable", "network unreachable"),
-        ("incompleteread", "the answer broke off"),
-        ("aborted", "connection closed without an answer"),
+        ("incompleteread", "the response broke off"),
+        ("aborted", "connection closed without a response"),
     ):
         if sign in text:
             return words

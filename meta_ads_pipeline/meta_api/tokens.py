@@ -12,7 +12,7 @@ from typing import Any
 
 from meta_ads_pipeline.meta_api.calls import Call, Caller
 from meta_ads_pipeline.meta_api.config import ClientConfig
-from meta_ads_pipeline.meta_api.error_rules import BAD_ANSWER
+from meta_ads_pipeline.meta_api.error_rules import BAD_RESPONSE
 from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
 
 
@@ -20,8 +20,8 @@ from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
 class TokenInfo:
     """What Meta says about a token; instants are UTC, None means never (or not told).
 
-    `error` says why a token is not valid. `accounts_by_scope` holds the ids a scope is limited to,
-    for the scopes that are.
+    ``error`` says why a token is not valid. ``accounts_by_scope`` holds the ids a scope is limited
+    to, for the scopes that are.
     """
 
     is_valid: bool
@@ -52,7 +52,7 @@ class TokenInfo:
 
 @dataclass(frozen=True)
 class NewToken:
-    """A token got in exchange; `expires_at` is UTC, None means that it does not expire."""
+    """A token got in exchange; ``expires_at`` is UTC, None means that it does not expire."""
 
     access_token: str = field(repr=False)
     token_type: str
@@ -86,7 +86,7 @@ class TokenService:
         ).document
         data = document.get("data") if isinstance(document, dict) else None
         if not isinstance(data, dict):
-            raise MetaApiError(BAD_ANSWER, "no token data", what="GET debug_token")
+            raise MetaApiError(BAD_RESPONSE, "no token data", what="GET debug_token")
         return _token_info(data)
 
     def granted_scopes(self) -> tuple[str, ...]:
@@ -94,13 +94,13 @@ class TokenService:
         document = self.caller.call(Call("GET", "me/permissions", {}, "permissions")).document
         rows = document.get("data") if isinstance(document, dict) else None
         if not isinstance(rows, list):
-            raise MetaApiError(BAD_ANSWER, "no permissions", what="GET me/permissions")
+            raise MetaApiError(BAD_RESPONSE, "no permissions", what="GET me/permissions")
         return tuple(str(row["permission"]) for row in rows if row.get("status") == "granted")
 
     def exchange(self, token: str | None = None, *, sixty_days: bool = False) -> NewToken:
         """Get a long-lived token for a short-lived one, or refresh a 60-day system-user token.
 
-        `sixty_days` is for system-user tokens. The old token stays valid until its own expiry; an
+        ``sixty_days`` is for system-user tokens. The old token stays valid until its own expiry; an
         expired one cannot be exchanged (auth error). Needs app id and secret: ValueError without.
         """
         config = self.config
@@ -120,7 +120,7 @@ class TokenService:
         ).document
         new = document.get("access_token") if isinstance(document, dict) else None
         if not isinstance(new, str) or not new:
-            raise MetaApiError(BAD_ANSWER, "no new token", what="GET oauth/access_token")
+            raise MetaApiError(BAD_RESPONSE, "no new token", what="GET oauth/access_token")
         seconds = int(document.get("expires_in") or 0)
         return NewToken(
             new,

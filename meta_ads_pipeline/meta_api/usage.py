@@ -1,4 +1,4 @@
-"""How much of Meta's call limits is used up, read from the headers of an answer.
+"""How much of Meta's call limits is used up, read from the headers of a response.
 
 Each header has its own unit (Meta's "Rate limits" pages): percentages everywhere, but the time to
 wait comes in minutes from X-Business-Use-Case-Usage and in seconds from X-Ad-Account-Usage. Here
@@ -34,7 +34,7 @@ class UseCaseUsage:
 
 @dataclass(frozen=True)
 class Usage:
-    """The usage headers of one answer; percentages are 0 to 100 and may exceed it."""
+    """The usage headers of one response; percentages are 0 to 100 and may exceed it."""
 
     app_percent: float | None = None
     account_percent: float | None = None

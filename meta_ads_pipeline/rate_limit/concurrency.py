@@ -2,7 +2,9 @@
 
 Meta counts by app and by ad account, so both are bounded. What the process may have is asked once
 a second while calls go out, or when it needs more, not for every call; while others want places,
-too, each call asks, so that they are handed over as calls end.
+too, each call asks, so that they are handed over as calls end. What is granted never adds up to
+more than the limit; who wants more than a fair share gives back as its calls end. A process holds
+its places by its database session, so a killed one holds none.
 """
 
 from __future__ import annotations
@@ -10,9 +12,10 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from meta_ads_pipeline.rate_limit.concurrency_store import Share, Wish, share_slots
+from meta_ads_pipeline.control.database import Connection
 from meta_ads_pipeline.rate_limit.store import CallBudgetStore
 
 _APP = ""
@@ -20,6 +23,45 @@ _AGAIN_HERE = 0.02
 _AGAIN_ELSEWHERE = 0.1
 """Seconds until a look whether a place is free: one of this process, one of another."""
 _FEW = 4
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Calls under way, calls that could be under way with those that wait, and the limit."""
+
+    used: int
+    needed: int
+    limit: int
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many calls may be in flight. ``is_contended``: other processes want places, too."""
+
+    granted: int
+    is_contended: bool
+
+
+def share_slots(
+    session: Connection, app: str, holder: int, wishes: Mapping[str, Wish]
+) -> dict[str, Share]:
+    """Tell the wishes of one process, by ad account (empty: the whole app); one round trip.
+
+    ``session`` must be the holder's own, in autocommit, and stay open: the places go with it.
+    """
+    rows = session.execute(
+        "select account, slots, is_contended from control.share_call_slots("
+        " %s, %s, %s::text[], %s::integer[], %s::integer[], %s::integer[])",
+        [
+            app,
+            holder,
+            list(wishes),
+            [wish.used for wish in wishes.values()],
+            [wish.needed for wish in wishes.values()],
+            [wish.limit for wish in wishes.values()],
+        ],
+    ).fetchall()
+    return {row["account"]: Share(row["slots"], row["is_contended"]) for row in rows}
 
 
 class SharedSlots:

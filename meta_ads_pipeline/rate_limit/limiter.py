@@ -2,8 +2,8 @@
 
 Before each call it looks at every limit that the call counts under. As one fills up, calls are
 spaced, gently at first and ever wider towards the ceiling, where they stop; lower priorities stop
-earlier. A limit frees itself with time, so a reading fades until the next answer brings a new one.
-After a block one call in all processes tries whether it is over, once per hint.
+earlier. A limit frees itself with time, so a reading fades until the next response brings a new
+one. After a block one call in all processes tries whether it is over, once per hint.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class PostgresRateLimiter:
             self._slots.leave()
 
     def not_made(self, account_id: str | None) -> None:
-        """The call that ``before_call`` let go was not made: there is no answer to learn from."""
+        """The call that ``before_call`` let go was not made: there is no response to learn from."""
         self._slots.give_back(account_id or "")
         probed: list[BudgetKey] = getattr(self._calls, "probes", [])
         self._calls.probes = []
@@ -126,7 +126,7 @@ class PostgresRateLimiter:
         error: MetaApiError | None,
         calls: int = 1,
     ) -> None:
-        """Learn from the answer, count the call, begin or end a block."""
+        """Learn from the response, count the call, begin or end a block."""
         now = self._clock()
         probed: list[BudgetKey] = getattr(self._calls, "probes", [])
         started: float = getattr(self._calls, "started", now)
@@ -149,7 +149,7 @@ class PostgresRateLimiter:
                 self._stay_blocked(probed, now)
             elif error is None or error.code is not None:
                 self._free(probed)
-            else:  # no answer says nothing about the block
+            else:  # no response says nothing about the block
                 self._stay_blocked(probed, now + self.rules.first_backoff)
             self._warn()
             if self._seconds_since_write(now) >= self.rules.seconds_between_writes:
@@ -252,7 +252,7 @@ class PostgresRateLimiter:
             by_count = self.rules.pause(used / most, HOUR, most)
             if by_count > pause:
                 fullest, pause = self._token, by_count
-        # Many calls in one request keep the distance of a few: the next answer tells the rest.
+        # Many calls in one request keep the distance of a few: the next response tells the rest.
         pause *= min(calls, 5)
         return 0.0 if pause < _UNNOTICEABLE else self._store.claim_pace(fullest, now, pause)
 

@@ -1,4 +1,4 @@
-"""Meta's limits: which a call counts under, what an answer says of them, how far to spend them.
+"""Meta's limits: which a call counts under, what a response says of them, how far to spend them.
 
 Meta keeps four kinds (its "Rate limits" pages): of the app, of the app's insights, of an ad
 account (a score), and of an ad account and use case.
@@ -43,7 +43,7 @@ def limits_of_call(app: str, account_id: str, use_case: UseCase) -> list[BudgetK
 def readings_of(
     app: str, account_id: str | None, use_case: UseCase, usage: Usage, now: float
 ) -> dict[BudgetKey, Budget]:
-    """What the usage headers of an answer say of each limit, in percent."""
+    """What the usage headers of a response say of each limit, in percent."""
     found: dict[BudgetKey, Budget] = {}
 
     def add(key: BudgetKey, percent: float | None, span: float = HOUR) -> None:

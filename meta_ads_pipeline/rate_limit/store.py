@@ -71,7 +71,7 @@ class CallCount:
 
 @dataclass(frozen=True)
 class Taken:
-    """The answer to a request for calls under an hourly cap. ``wait`` 0: they are granted."""
+    """The response to a request for calls under an hourly cap. ``wait`` 0: they are granted."""
 
     wait: float
     used: int

@@ -210,7 +210,7 @@ def test_an_answer_that_never_comes_is_a_timeout(
 ) -> None:
     client = make_client(timeout=(1, 0.2), retry_policy=RetryPolicy(same_failure=1))
     graph.reply(Reply({}, delay=1.0))
-    with pytest.raises(MetaApiError, match=r"no answer within 0\.2 s"):
+    with pytest.raises(MetaApiError, match=r"no response within 0\.2 s"):
         client.get_account("1")
 
 

@@ -213,7 +213,7 @@ def test_mixed_failures_end_in_the_right_numbers(
         ("truncate", {"fraction": 0.5}),
         ("reset", {"fraction": 0.5}),
         ("rate_limit", {"code": 17, "subcode": 2446079}),
-        ("job_failed", {}),
+        ("report_failed", {}),
     ):
         control.add_fault(kind, probability=0.03, **params)
     control.add_fault("invalid_cursor", times=2)
@@ -257,7 +257,9 @@ def test_a_single_day_above_the_limit_is_asked_by_objects(
     assert totals(rows) == truth(simulator, account, day, day)
 
 
-@pytest.mark.parametrize("fault", ["job_failed", "job_skipped", "job_stuck", "job_hundred_running"])
+@pytest.mark.parametrize(
+    "fault", ["report_failed", "job_skipped", "job_stuck", "job_hundred_running"]
+)
 def test_a_job_that_goes_wrong_is_replaced(
     fault: str, simulator: SimulatorServer, connect: Callable[..., MetaAdsClient]
 ) -> None:
