@@ -97,7 +97,7 @@ class CallCounter:
             self.failed += failed
 
 
-class _Patience:
+class _Attempts:
     """What one call has met so far; gives tenacity its stop and its wait."""
 
     def __init__(self, policy: RetryPolicy, rng: random.Random) -> None:
@@ -122,7 +122,7 @@ class _Patience:
         )
 
     def stop(self, state: RetryCallState) -> bool:
-        """Whether patience is at its end; runs after ``wait``."""
+        """Whether to give up; runs after ``wait``."""
         error = _error_of(state)
         if error.kind is ErrorKind.RATE_LIMIT:
             self._waited += state.upcoming_sleep
@@ -168,12 +168,12 @@ class Caller:
         self._rng = rng or random.Random()  # noqa: S311 - jitter is not a secret
 
     def call(self, call: Call, counter: CallCounter | None = None) -> GraphResponse:
-        """Make the call until it succeeds or patience ends; raises ``MetaApiError``."""
-        patience = _Patience(self._policy, self._rng)
+        """Make the call until it succeeds or the policy ends it; raises ``MetaApiError``."""
+        attempts = _Attempts(self._policy, self._rng)
         retrying = Retrying(
             retry=retry_if_exception(_worth_retrying),
-            wait=patience.wait,
-            stop=patience.stop,
+            wait=attempts.wait,
+            stop=attempts.stop,
             sleep=self.sleep,
             before_sleep=_log_retry,
             reraise=True,

@@ -36,19 +36,6 @@ class TokenInfo:
     data_access_expires_at: datetime | None
     error: MetaApiError | None = None
 
-    @property
-    def usable_until(self) -> datetime | None:
-        """The earlier of token and data access expiry; None when neither ends."""
-        ends = [each for each in (self.expires_at, self.data_access_expires_at) if each]
-        return min(ends, default=None)
-
-    def missing_scopes(self, wanted: tuple[str, ...] = ("ads_read",)) -> tuple[str, ...]:
-        """Scopes that are wanted and not granted; ads_management includes ads_read."""
-        granted = set(self.scopes)
-        if "ads_management" in granted:
-            granted.add("ads_read")
-        return tuple(scope for scope in wanted if scope not in granted)
-
 
 @dataclass(frozen=True)
 class NewToken:

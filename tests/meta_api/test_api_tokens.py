@@ -29,10 +29,7 @@ def test_a_living_token(graph: ScriptedGraph, client: MetaAdsClient) -> None:
     assert info.issued_at == datetime(2025, 11, 21, tzinfo=UTC)
     assert info.expires_at == datetime(2026, 1, 20, tzinfo=UTC)
     assert info.data_access_expires_at == datetime(2026, 2, 19, tzinfo=UTC)
-    assert info.usable_until == info.expires_at
     assert info.error is None
-    assert info.missing_scopes() == ()
-    assert info.missing_scopes(("ads_management",)) == ("ads_management",)
     (request,) = graph.requests
     assert request.path == "/v26.0/debug_token"
     assert request.params["input_token"] == TOKEN
@@ -43,15 +40,13 @@ def test_a_living_token(graph: ScriptedGraph, client: MetaAdsClient) -> None:
 def test_zero_is_never_not_1970(never: dict, graph: ScriptedGraph, client: MetaAdsClient) -> None:
     graph.reply(Reply({"data": {"is_valid": True, "scopes": ["ads_management"], **never}}))
     info = client.inspect_token()
-    assert (info.expires_at, info.issued_at, info.usable_until) == (None, None, None)
-    assert info.missing_scopes() == ()
+    assert (info.expires_at, info.issued_at) == (None, None)
 
 
 def test_data_access_may_end_before_the_token(graph: ScriptedGraph, client: MetaAdsClient) -> None:
     graph.reply(Reply({"data": {**ALIVE, "expires_at": 0}}))
     info = client.inspect_token()
     assert info.expires_at is None
-    assert info.usable_until == info.data_access_expires_at
 
 
 def test_a_dead_token_is_an_answer_not_a_failure(
@@ -65,7 +60,6 @@ def test_a_dead_token_is_an_answer_not_a_failure(
     assert info.error is not None
     assert (info.error.kind, info.error.subcode) == (ErrorKind.AUTH, 463)
     assert "expired" in info.error.explanation
-    assert info.missing_scopes() == ("ads_read",)
 
 
 def test_the_app_asks_where_its_secret_is_known(
