@@ -41,7 +41,7 @@ from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.meta_api.fields import insights_fields
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
 from meta_ads_pipeline.raw.normalize import HOUR_KEY
-from meta_graph_simulator.accounts.generator import FleetConfig, GeneratedAccount, generate
+from meta_graph_simulator.accounts.generator import GeneratedAccount, GeneratorConfig, generate
 from meta_graph_simulator.accounts.local_time import hour_minutes
 from meta_graph_simulator.insights.run import InsightsQuery, run
 
@@ -246,7 +246,7 @@ def build(database: Database, target: Path, *selection: str) -> None:
 def generated(seeds: Sequence[int]) -> Iterator[tuple[int, GeneratedAccount]]:
     """Two accounts of each seed, no two of the same number: object ids come from it."""
     for place, seed in enumerate(seeds):
-        config = FleetConfig(
+        config = GeneratorConfig(
             accounts=2 * len(seeds), ads=ADS, seed=seed, from_date=LAST - timedelta(days=150)
         )
         for base in generate(config, lambda: NOW)[2 * place : 2 * place + 2]:

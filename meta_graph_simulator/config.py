@@ -56,7 +56,7 @@ class SimulatorConfig(BaseModel):
     )
     restating: bool = Field(
         default=False,
-        description="The last 28 days still ripen: late conversions, corrected delivery",
+        description="Restate the last 28 days: late conversions, corrected delivery",
     )
     markets: tuple[tuple[str, str], ...] | None = Field(
         default=None, description="Currency and IANA timezone of each account; None: a mixture"

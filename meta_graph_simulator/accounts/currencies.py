@@ -19,9 +19,9 @@ def offset(currency: str) -> int:
 
 
 def major_text(minor: int, currency_offset: int) -> str:
-    """An amount in minor units as an insights text, trailing zeros cut: 1230 is `12.3`.
+    """An amount in minor units as an insights text, trailing zeros cut: 1230 is ``12.3``.
 
-    `currency_offset` is any power of ten; so counts held in parts of one are written, too.
+    ``currency_offset`` is any power of ten; so counts held in parts of one are written, too.
     """
     whole, rest = divmod(minor, currency_offset)
     if rest == 0:
@@ -37,7 +37,7 @@ def minor_units(major: str, currency: str) -> int:
 
 
 class AmountTexts(dict[int, str]):
-    """`major_text` of amounts, remembered."""
+    """``major_text`` of amounts, remembered."""
 
     def __init__(self, currency_offset: int) -> None:
         super().__init__()

@@ -27,7 +27,7 @@ from meta_graph_simulator.accounts.local_time import (
     meta_datetime,
     midnight,
 )
-from meta_graph_simulator.accounts.ripening import ripening_hour
+from meta_graph_simulator.accounts.restatement import restatement_hour
 from meta_graph_simulator.accounts.source import (
     ActionTypes,
     Clock,
@@ -44,14 +44,14 @@ _PLAN_AHEAD = timedelta(days=60)
 
 
 @dataclass(frozen=True, slots=True)
-class FleetConfig:
+class GeneratorConfig:
     """Which accounts to generate. The same values always give the same accounts.
 
-    `ads` counts the ads that run side by side in one account; ended ones come on top. `markets`
-    sets the currency and IANA timezone of each account; without it the accounts differ in both
-    (EUR Berlin, USD New York, JPY Tokyo, ...). `from_date` is the first date with delivery. With
-    `restating`, the last 28 days still ripen (see `ripening`): conversions come late, and delivery
-    is corrected.
+    ``ads`` counts the ads that run side by side in one account; ended ones come on top. ``markets``
+    sets the currency and IANA timezone of each account; without it the accounts differ in both (EUR
+    Berlin, USD New York, JPY Tokyo, ...). ``from_date`` is the first date with delivery. With
+    ``restating``, the last 28 days are still restated (see ``restatement``): conversions come late,
+    delivery is corrected.
     """
 
     accounts: int = 3
@@ -63,11 +63,11 @@ class FleetConfig:
 
 
 class GeneratedAccount:
-    """An `AccountSource` whose documents and delivery come from hashes of their places."""
+    """An ``AccountSource`` whose documents and delivery come from hashes of their places."""
 
     def __init__(
         self,
-        config: FleetConfig,
+        config: GeneratorConfig,
         index: int,
         clock: Clock = utc_now,
         *,
@@ -231,11 +231,11 @@ class GeneratedAccount:
         begun = midnight(day, self._market.timezone)
         if begun + timedelta(hours=27) > now:
             return now
-        hour = ripening_hour(day, self._market.timezone, now) if self._config.restating else None
+        hour = restatement_hour(day, self._market.timezone, now) if self._config.restating else None
         return None if hour is None else begun + timedelta(hours=hour)
 
     def _planned(self, day: date) -> tuple[AccountPlan, DeliveryModel]:
-        """The plan and model up to at least `day`; later plans extend earlier ones."""
+        """The plan and model up to at least ``day``; later plans extend earlier ones."""
         if self._plan is None or self._model is None or self._plan.through < day:
             self._plan = self._planner.plan(day + _PLAN_AHEAD)
             self._model = DeliveryModel(
@@ -252,7 +252,7 @@ class GeneratedAccount:
         return min(moments)
 
 
-def _market(config: FleetConfig, index: int) -> Market:
+def _market(config: GeneratorConfig, index: int) -> Market:
     market = MARKETS[index % len(MARKETS)]
     if config.markets is None:
         return market
@@ -261,6 +261,6 @@ def _market(config: FleetConfig, index: int) -> Market:
     return replace(market, currency=currency, timezone=timezone, scale=like.scale)
 
 
-def generate(config: FleetConfig, clock: Clock = utc_now) -> list[GeneratedAccount]:
+def generate(config: GeneratorConfig, clock: Clock = utc_now) -> list[GeneratedAccount]:
     """The fleet's accounts. Nothing is computed before it is asked for."""
     return [GeneratedAccount(config, index, clock) for index in range(config.accounts)]

@@ -29,7 +29,7 @@ from meta_graph_simulator.accounts.local_time import (
     local_date,
     reported_share,
 )
-from meta_graph_simulator.accounts.ripening import Ripening, ripening_hour
+from meta_graph_simulator.accounts.restatement import RestatementModel, restatement_hour
 from meta_graph_simulator.accounts.source import (
     CLICKS,
     HOURS_PER_DAY,
@@ -70,7 +70,7 @@ def fact_matrix(
 
 
 class DeliveryModel:
-    """The delivery of a fixed list of ads; a day depends on nothing but the arguments of `day`."""
+    """The delivery of a fixed list of ads; a day depends on the arguments of ``day`` alone."""
 
     def __init__(
         self, ads: Sequence[AdPlan], market: Market, types: ActionTypes, seed: int
@@ -102,7 +102,7 @@ class DeliveryModel:
         self._rates["order"] *= market.scale
 
     def day(self, day: date, now: datetime, *, restating: bool = False) -> DayDelivery:
-        """Delivery on a local date as reported at `now`; `restating` lets recent days ripen."""
+        """Delivery on a local date as reported at ``now``; ``restating`` restates recent days."""
         ordinal = day.toordinal()
         rows = np.flatnonzero((self._start <= ordinal) & (ordinal <= self._last + _TAIL_DAYS))
         if day > local_date(now, self._timezone) or not rows.size:
@@ -123,17 +123,17 @@ class DeliveryModel:
             facts *= shown[:, :, None]
             part, whole = metrics[:, :, IMPRESSIONS].sum(axis=1), np.maximum(seen, 1)
             day_facts, values = _scaled(day_facts, values, part[:, None], whole[:, None])
-        hour = ripening_hour(day, self._timezone, now) if restating else None
+        hour = restatement_hour(day, self._timezone, now) if restating else None
         if hour is not None:
-            ripening = Ripening(
+            restatement = RestatementModel(
                 hour,
                 keys,
                 self._click_days[rows],
                 ordinal <= self._last[rows],
                 self._rates["cpm"][rows],
             )
-            metrics, facts = ripening.delivery(metrics, facts, day, self._timezone, share)
-            day_facts, values = ripening.conversions(day_facts, values)
+            metrics, facts = restatement.delivery(metrics, facts, day, self._timezone, share)
+            day_facts, values = restatement.conversions(day_facts, values)
         return self._assembled(day, rows, keys, metrics, facts, day_facts, values)
 
     def _hours(self, rows: NDArray[np.int64], keys: U64, day: date) -> tuple[Ints, Ints]:
@@ -242,7 +242,7 @@ class DeliveryModel:
         )
 
     def _some(self, of: Ints, rate: Floats, keys: U64, column: int) -> Ints:
-        """About `rate` of each of `of`, never more than there are."""
+        """About ``rate`` of each of ``of``, never more than there are."""
         mean = of * rate[:, None] * (0.5 + self._spread(keys, column))
         return np.minimum(counts(mean, self._fact(keys, column)), of)
 

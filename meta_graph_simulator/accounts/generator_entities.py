@@ -69,7 +69,7 @@ def pixel_id(account_id: str) -> str:
 
 
 class Documents:
-    """Writes every document of an account at the instant `now`."""
+    """Writes every document of an account at the instant ``now``."""
 
     def __init__(
         self,

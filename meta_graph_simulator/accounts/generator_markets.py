@@ -9,9 +9,9 @@ from meta_graph_simulator.accounts.source import ActionTypes
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """One kind of ad account. `scale` is the price of a euro cent in minor units.
+    """One kind of ad account. ``scale`` is the price of a euro cent in minor units.
 
-    `omni` false: Meta reports no `omni_*` action types for this account.
+    ``omni`` false: Meta reports no ``omni_*`` action types for this account.
     """
 
     name: str
@@ -42,9 +42,10 @@ MARKETS = (
 class Objective:
     """A campaign objective with how people respond to its ads.
 
-    `cpm` in euro cents per 1,000 impressions; `ctr` clicks (all) per impression; `link` link clicks
-    per click; `landing`, `lead_form`, `message`, and the off-Meta rates per link click; `video`
-    video views per impression; `social` reactions per impression. `order` is the basket in cents.
+    ``cpm`` in euro cents per 1,000 impressions; ``ctr`` clicks (all) per impression; ``link`` link
+    clicks per click; ``landing``, ``lead_form``, ``message``, and the off-Meta rates per link
+    click; ``video`` video views per impression; ``social`` reactions per impression. ``order`` is
+    the basket in cents.
     """
 
     name: str
@@ -286,10 +287,10 @@ VALUE_FACTS = ("purchase", "app_purchase", "store_purchase", "subscribe")
 
 
 def is_named(action_type: str) -> bool:
-    """Whether `conversions` reports a type by name, and `actions` does not.
+    """Whether ``conversions`` reports a type by name, and ``actions`` does not.
 
-    Source: Insights reference, `conversions`: standard events other than those of `actions`
-    (`contact_total`, `subscribe_website`, ...) and custom events.
+    Source: Insights reference, ``conversions``: standard events other than those of ``actions``
+    (``contact_total``, ``subscribe_website``, ...) and custom events.
     """
     return action_type.startswith("offsite_conversion.fb_pixel_custom.") or action_type.endswith(
         ("_total", "_website", "_mobile_app", "_offline")

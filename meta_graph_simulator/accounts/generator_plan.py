@@ -39,7 +39,7 @@ def object_id(kind: str, slot: int, generation: int, account_index: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """When an object runs (local dates, inclusive; `end` None is open) and what became of it."""
+    """When an object runs (local dates, inclusive; ``end`` None is open) and what became of it."""
 
     start: date
     end: date | None
@@ -58,7 +58,7 @@ class Life:
         return self.fate
 
     def updated_at(self, now: datetime) -> datetime:
-        """The last change before `now`."""
+        """The last change before ``now``."""
         past = [moment for moment in (self.ended_at, self.fate_at) if moment and moment <= now]
         return max([self.created_at, *past])
 
@@ -99,7 +99,7 @@ class AdSetPlan:
 
 @dataclass(frozen=True, slots=True)
 class AdPlan:
-    """One ad with its creative. `base` is its usual daily spend in minor units."""
+    """One ad with its creative. ``base`` is its usual daily spend in minor units."""
 
     id: str
     creative_id: str
@@ -122,7 +122,7 @@ class AdPlan:
 
 @dataclass(frozen=True)
 class AccountPlan:
-    """Everything that exists in an account up to `through`."""
+    """Everything that exists in an account up to ``through``."""
 
     campaigns: tuple[CampaignPlan, ...]
     adsets: tuple[AdSetPlan, ...]
@@ -131,7 +131,7 @@ class AccountPlan:
 
 
 class Planner:
-    """Lays out one account. Slots: `ads` ads in about a third as many ad sets."""
+    """Lays out one account. Slots: ``ads`` ads in about a third as many ad sets."""
 
     def __init__(
         self, market: Market, account_index: int, ads: int, seed: int, from_date: date
@@ -147,7 +147,7 @@ class Planner:
         self._seed = key(seed, "account", account_index)
 
     def plan(self, through: date) -> AccountPlan:
-        """All objects that start on or before `through`."""
+        """All objects that start on or before ``through``."""
         campaigns = [
             c for slot in range(self.campaign_slots) for c in self._campaigns(slot, through)
         ]

@@ -25,13 +25,13 @@ _M2 = 0x94D049BB133111EB
 
 
 def key(*parts: str | int) -> int:
-    """A 64-bit key for a named place, for example `key(seed, "account", 2)`."""
+    """A 64-bit key for a named place, for example ``key(seed, "account", 2)``."""
     text = "\x1f".join(str(part) for part in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def mixed(state: int, counter: int) -> int:
-    """One 64-bit value of the sequence that `state` names (splitmix64)."""
+    """One 64-bit value of the sequence that ``state`` names (splitmix64)."""
     value = (state + (counter + 1) * _GOLDEN) & _MASK
     value = ((value ^ (value >> 30)) * _M1) & _MASK
     value = ((value ^ (value >> 27)) * _M2) & _MASK
@@ -39,7 +39,7 @@ def mixed(state: int, counter: int) -> int:
 
 
 def mix(states: U64, counters: U64 | int) -> U64:
-    """`mixed` for arrays; the two arguments broadcast."""
+    """``mixed`` for arrays; the two arguments broadcast."""
     if isinstance(counters, int):
         value = states + np.uint64((counters + 1) * _GOLDEN & _MASK)
     else:

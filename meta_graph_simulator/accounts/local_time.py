@@ -35,7 +35,7 @@ def local_date(instant: datetime, timezone: str) -> date:
 
 
 def meta_datetime(instant: datetime, timezone: str) -> str:
-    """ISO with the account's offset and without a colon in it: `2026-01-02T03:04:05-0800`."""
+    """ISO with the account's offset and without a colon in it: ``2026-01-02T03:04:05-0800``."""
     return instant.astimezone(ZoneInfo(timezone)).strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
@@ -64,7 +64,7 @@ def hour_minutes(day: date, timezone: str) -> tuple[int, ...]:
 
 
 def reported_share(day: date, timezone: str, now: datetime) -> tuple[int, ...] | None:
-    """Permille of each hour's delivery that is reported at `now`; None when all of it is.
+    """Permille of each hour's delivery that is reported at ``now``; None when all of it is.
 
     Only intervals that have ended count, and the last two hours still grow: 85 % of an interval
     is reported at once, the rest comes in evenly over two hours.

@@ -1,8 +1,8 @@
 """What the simulated Graph API serves: one ad account's documents and its delivery, day by day.
 
-The generator and the player each give an `AccountSource`; the server and `insights.run` read
-nothing else. All delivery is held as integers at the finest grain (ad x local hour, and ad x day
-for what Meta knows by the day only), so every level and every grain sums exactly.
+The generator and the recordings each give an ``AccountSource``; the server and ``insights.run``
+read nothing else. All delivery is held as integers at the finest grain (ad x local hour, and ad x
+day for what Meta knows by the day only), so every level and every grain sums exactly.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def utc_now() -> datetime:
 class ParameterError(Exception):
     """A request that Meta refuses: becomes an error body with HTTP status 400.
 
-    `code` and `subcode` are Meta's; `blame_fields` go to `error_data.blame_field_specs`.
+    ``code`` and ``subcode`` are Meta's; ``blame_fields`` go to ``error_data.blame_field_specs``.
     """
 
     def __init__(
@@ -56,15 +56,15 @@ class ParameterError(Exception):
 class ActionTypes:
     """The action types of one account, in column order.
 
-    `hourly` are on-Meta actions, known by the hour. `daily` are off-Meta ones (pixel, Conversions
-    API, app), known by the day only. A type may be in both (`lead` is the sum of instant forms and
-    pixel leads): its daily value is the sum of its hours plus its daily column. `valued` have
-    action values.
+    ``hourly`` are on-Meta actions, known by the hour. ``daily`` are off-Meta ones (pixel,
+    Conversions API, app), known by the day only. A type may be in both (``lead`` is the sum of
+    instant forms and pixel leads): its daily value is the sum of its hours plus its daily column.
+    ``valued`` have action values.
 
-    `named` are the daily types that the fields `conversions` and `conversion_values` report, and
-    no other field: standard events such as Contact (`contact_total`, `contact_website`) and custom
-    events (`offsite_conversion.fb_pixel_custom.<name>`). `actions` has them only inside
-    `offsite_conversion.fb_pixel_custom`.
+    ``named`` are the daily types that the fields ``conversions`` and ``conversion_values`` report,
+    and no other field: standard events such as Contact (``contact_total``, ``contact_website``) and
+    custom events (``offsite_conversion.fb_pixel_custom.<name>``). ``actions`` has them only inside
+    ``offsite_conversion.fb_pixel_custom``.
     """
 
     hourly: tuple[str, ...] = ()
@@ -79,13 +79,13 @@ class ActionTypes:
 
 @dataclass(frozen=True, slots=True)
 class DayDelivery:
-    """Delivery of one account on one of its local dates; row i of every array is ad `ad_ids[i]`.
+    """Delivery of one account on one of its local dates; row i of every array is ad ``ad_ids[i]``.
 
-    `hours` (ads x 24 x METRICS) and `hour_actions` (ads x 24 x types.hourly) are by local hour
-    label; `day_actions` (ads x types.daily), `day_values` (ads x types.valued) and `reach` (ads)
-    are by day. Spend and values are integers in the currency's minor units. Arrays are read-only.
-    `zeros` names, by ad, the items of list fields that Meta sent with the value "0": pairs of field
-    and action type (`("actions", "omni_purchase")`).
+    ``hours`` (ads x 24 x METRICS) and ``hour_actions`` (ads x 24 x types.hourly) are by local hour
+    label; ``day_actions`` (ads x types.daily), ``day_values`` (ads x types.valued) and ``reach``
+    (ads) are by day. Spend and values are integers in the currency's minor units. Arrays are
+    read-only. ``zeros`` names, by ad, the items of list fields that Meta sent with the value "0":
+    pairs of field and action type (``("actions", "omni_purchase")``).
     """
 
     day: date
@@ -116,7 +116,7 @@ class DayDelivery:
         return int(self.hours[:, :, METRICS.index(metric)].sum())
 
     def keep(self, rows: NDArray[np.bool_]) -> DayDelivery:
-        """The same day with only the ads whose row is true in `rows`."""
+        """The same day with only the ads whose row is true in ``rows``."""
         return DayDelivery(
             self.day,
             tuple(ad for ad, kept in zip(self.ad_ids, rows.tolist(), strict=True) if kept),
@@ -196,10 +196,10 @@ class Entities:
 
 @dataclass(frozen=True, slots=True)
 class LevelFault:
-    """One level made to disagree on purpose: `drop` leaves ads out, `repeat` sends rows twice.
+    """One level made to disagree on purpose: ``drop`` leaves ads out, ``repeat`` sends rows twice.
 
-    Without `ad_id` it concerns every ad, without `day` every day. At levels above `ad` a dropped
-    ad is missing from the sums; a repeated one repeats the row that it belongs to.
+    Without ``ad_id`` it concerns every ad, without ``day`` every day. At levels above ``ad`` a
+    dropped ad is missing from the sums; a repeated one repeats the row that it belongs to.
     """
 
     level: Level
@@ -217,7 +217,7 @@ class AccountSource(Protocol):
 
     @property
     def account(self) -> Document:
-        """The whole `/act_` document (id `act_1`, account_id `1`, currency, timezone_name, ...)."""
+        """The whole ``/act_`` document: id ``act_1``, account_id ``1``, currency, timezone_name."""
         ...
 
     @property

@@ -13,12 +13,12 @@ import orjson
 from meta_graph_simulator.accounts.source import AccountSource
 from meta_graph_simulator.clock import SimulatedClock
 from meta_graph_simulator.config import SimulatorConfig
-from meta_graph_simulator.errors import GraphError, new_trace_id
-from meta_graph_simulator.http.batch import answer_batch, take_credentials
-from meta_graph_simulator.http.call import Answer, GraphCall
+from meta_graph_simulator.endpoints.batch import answer_batch, take_credentials
+from meta_graph_simulator.endpoints.routing import Graph, split_path
+from meta_graph_simulator.endpoints.state import Simulator
+from meta_graph_simulator.graph.call import Answer, GraphCall
+from meta_graph_simulator.graph.errors import GraphError, new_trace_id
 from meta_graph_simulator.http.control import Control
-from meta_graph_simulator.http.routing import Graph, split_path
-from meta_graph_simulator.http.state import Simulator
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -87,7 +87,7 @@ def create_app(
     """
     clock = clock or SimulatedClock(config.start_time, speed=config.clock_speed)
     if sources is None:
-        from meta_graph_simulator.accounts.configured import build_sources
+        from meta_graph_simulator.http.configured import build_sources
 
         sources = build_sources(config, clock)
     return SimulatorApp(Simulator(config, sources, clock))

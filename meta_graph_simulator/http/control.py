@@ -13,13 +13,13 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from meta_graph_simulator.accounts.overlay import Overlay
+from meta_graph_simulator.accounts.changes import ChangeableAccount
 from meta_graph_simulator.accounts.source import LevelFault
-from meta_graph_simulator.accounts.truth import account_truth, days_between
+from meta_graph_simulator.accounts.totals import account_truth, days_between
 from meta_graph_simulator.config import TokenSpec
-from meta_graph_simulator.faults.plan import KINDS
-from meta_graph_simulator.http.call import Answer
-from meta_graph_simulator.http.state import Simulator
+from meta_graph_simulator.endpoints.state import Simulator
+from meta_graph_simulator.faults.registry import KINDS
+from meta_graph_simulator.graph.call import Answer
 from meta_graph_simulator.insights.parameters import LEVELS
 
 Query = dict[str, str]
@@ -116,7 +116,7 @@ class Control:
                     ).isoformat(),
                     "ads": len(source.objects("ad")),
                 }
-                for source in simulator.world.sources.values()
+                for source in simulator.nodes.sources.values()
             ],
             "access_tier": simulator.throttle.tier,
             "enforce_limits": simulator.throttle.enforce,
@@ -143,10 +143,10 @@ class Control:
         since, limit = int(query.get("since", "0")), int(query.get("limit", "1000"))
         return {"calls": self._simulator.stats.log(since, limit)}
 
-    def _source(self, account: str) -> Overlay:
-        source = self._simulator.world.sources.get(account.removeprefix("act_"))
+    def _source(self, account: str) -> ChangeableAccount:
+        source = self._simulator.nodes.sources.get(account.removeprefix("act_"))
         if source is None:
-            known = ", ".join(self._simulator.world.sources)
+            known = ", ".join(self._simulator.nodes.sources)
             raise ControlError(f"unknown account {account}; known: {known}")
         return source
 
@@ -199,59 +199,59 @@ class Control:
         return {"reset": chosen}
 
     def _reset_data(self) -> None:
-        world = self._simulator.world
-        world.purged.clear()
-        for overlay in world.sources.values():
-            overlay.clear()
+        nodes = self._simulator.nodes
+        nodes.purged.clear()
+        for account in nodes.sources.values():
+            account.clear()
         self._simulator.reports.forget_live()
 
     async def _restate(self, _rest: str, _query: Query, body: dict[str, Any]) -> Any:
         """``{account, dates | start, end, factor, ad_id?}``: multiply past delivery."""
-        overlay = await self._changeable(body["account"])
-        overlay.restate(_dates(body), str(body["factor"]), ad_id=body.get("ad_id"))
+        account = await self._changeable(body["account"])
+        account.restate(_dates(body), str(body["factor"]), ad_id=body.get("ad_id"))
         return {"ok": True}
 
     async def _vanish(self, _rest: str, _query: Query, body: dict[str, Any]) -> Any:
         """``{account, dates | start, end, ad_id?, hour?}``: rows disappear."""
-        overlay = await self._changeable(body["account"])
-        overlay.vanish(_dates(body), ad_id=body.get("ad_id"), hour=body.get("hour"))
+        account = await self._changeable(body["account"])
+        account.vanish(_dates(body), ad_id=body.get("ad_id"), hour=body.get("hour"))
         return {"ok": True}
 
     async def _adjust(self, _rest: str, _query: Query, body: dict[str, Any]) -> Any:
         """``{account, ad_id, date, changes, hour?}``: add amounts to one ad."""
-        overlay = await self._changeable(body["account"])
+        account = await self._changeable(body["account"])
         day = date.fromisoformat(body["date"])
-        overlay.adjust(body["ad_id"], day, body["changes"], hour=body.get("hour"))
+        account.adjust(body["ad_id"], day, body["changes"], hour=body.get("hour"))
         return {"ok": True}
 
     async def _level_fault(self, _rest: str, _query: Query, body: dict[str, Any]) -> Any:
         """``{account, level, action: drop|repeat, ad_id?, date?}``: make levels disagree."""
-        overlay = await self._changeable(body["account"])
+        account = await self._changeable(body["account"])
         level, action = body["level"], body["action"]
         if level not in LEVELS or action not in {"drop", "repeat"}:
             raise ControlError(f"level must be one of {LEVELS}, action drop or repeat")
         day = date.fromisoformat(body["date"]) if body.get("date") else None
-        overlay.plant_level_fault(LevelFault(level, action, body.get("ad_id"), day))
+        account.plant_level_fault(LevelFault(level, action, body.get("ad_id"), day))
         return {"ok": True}
 
     async def _delete_object(self, _rest: str, _query: Query, body: dict[str, Any]) -> Any:
         """``{id, purge?}``: status DELETED and no more delivery; purged: unreachable by id too."""
         object_id = str(body["id"])
-        node = self._simulator.world.find(object_id)
+        node = self._simulator.nodes.find(object_id)
         if node is None or node.kind == "account":
             raise ControlError(f"no campaign, ad set, ad or creative has the id {object_id}")
-        overlay = await self._changeable(node.account_id)
-        overlay.delete_object(object_id)
+        account = await self._changeable(node.account_id)
+        account.delete_object(object_id)
         if body.get("purge"):
-            self._simulator.world.purged.add(object_id)
+            self._simulator.nodes.purged.add(object_id)
         return {"ok": True}
 
-    async def _changeable(self, account: str) -> Overlay:
-        """An account that may be changed now: jobs under way have taken their snapshot."""
-        overlay = self._source(account)
+    async def _changeable(self, account_id: str) -> ChangeableAccount:
+        """An account that may be changed now: report runs under way have taken their snapshot."""
+        account = self._source(account_id)
         await self._simulator.jobs.settle()
         self._simulator.reports.forget_live()
-        return overlay
+        return account
 
     async def _clock(self, _rest: str, _query: Query, _body: dict[str, Any]) -> Any:
         clock = self._simulator.clock

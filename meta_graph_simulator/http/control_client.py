@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from meta_graph_simulator.faults.plan import FaultKind
+from meta_graph_simulator.faults.registry import FaultKind
 
 
 class ControlError(RuntimeError):

@@ -1,1 +1,1 @@
-"""The `/insights` edge: requests, rows, report runs."""
+"""The ``/insights`` edge: requests, rows, report runs."""

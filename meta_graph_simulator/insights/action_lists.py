@@ -48,7 +48,7 @@ class ListFields:
         self._items: dict[tuple[str, int], Item] = {}
 
     def keep_types(self, names: frozenset[str]) -> None:
-        """Show only these action types (the `action_type` filter)."""
+        """Show only these action types (the ``action_type`` filter)."""
         self._kept = names
 
     def load(

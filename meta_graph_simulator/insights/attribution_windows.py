@@ -10,7 +10,7 @@ import numpy as np
 
 from meta_graph_simulator.accounts.hashing import U64, Floats, key, mix, unit
 from meta_graph_simulator.accounts.source import Document, Ints
-from meta_graph_simulator.insights.checks import LIVE_WINDOWS
+from meta_graph_simulator.insights.validation import LIVE_WINDOWS
 
 _CLICKS = ("1d_click", "7d_click", "28d_click", "default", "dda")
 _VIEWED = 0.16
@@ -20,7 +20,7 @@ _CAUSED = 0.55
 
 
 def attribution_setting(adset: Document) -> str | None:
-    """An ad set's setting as insights name it (`7d_click_1d_view`); None if it is not known."""
+    """An ad set's setting as insights name it (``7d_click_1d_view``); None if it is not known."""
     names = {
         "CLICK_THROUGH": "click",
         "VIEW_THROUGH": "view",
@@ -52,7 +52,7 @@ class DayWindows:
     def counts(self, window: str, values: Ints) -> Ints:
         """The part of day counts (ads x types) in a window; 0 where a window has no data.
 
-        `value` is what the ad set's setting attributes: clicks, views and engaged views. A 28-day
+        ``value`` is what the ad set's setting attributes: clicks, views and engaged views. A 28-day
         click window sees a little more than the setting.
         """
         viewed = self._part(values, self._viewed, 1)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, cast, get_args
 
+from meta_graph_simulator.accounts.node_store import Node
 from meta_graph_simulator.accounts.source import Level, ParameterError
-from meta_graph_simulator.accounts.world import Node
-from meta_graph_simulator.errors import GraphError, invalid_parameter
-from meta_graph_simulator.http.fields import (
+from meta_graph_simulator.graph.errors import GraphError, invalid_parameter
+from meta_graph_simulator.graph.fields import (
     exists,
     parse_fields,
     parse_flag,
@@ -19,9 +19,9 @@ from meta_graph_simulator.http.fields import (
     retired,
     version_number,
 )
-from meta_graph_simulator.http.filtering import parse_filtering
-from meta_graph_simulator.insights.checks import months_before
+from meta_graph_simulator.graph.filtering import parse_filtering
 from meta_graph_simulator.insights.query import InsightsQuery, TimeIncrement
+from meta_graph_simulator.insights.validation import months_before
 
 LEVELS: tuple[str, ...] = get_args(Level)
 HOURLY = "hourly_stats_aggregated_by_advertiser_time_zone"

@@ -1,4 +1,4 @@
-"""One insights request, as the server hands it to `insights.run`."""
+"""One insights request, as the server hands it to ``insights.run``."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ TimeIncrement: TypeAlias = int | Literal["monthly", "all_days"]
 class InsightsQuery:
     """Parameters of an insights request. Dates are account-local and inclusive.
 
-    `fields=None` asks for Meta's default fields. `filtering` holds Meta's filter objects
-    (`{"field": "ad.id", "operator": "IN", "value": [..]}`). `object_id` narrows the request to one
-    campaign, ad set or ad (the `/<id>/insights` edge). `offsite_by_hour` lifts Meta's rule that
-    off-Meta actions are absent under the hourly breakdown. With `hide_removed`, archived and
+    ``fields=None`` asks for Meta's default fields. ``filtering`` holds Meta's filter objects
+    (``{"field": "ad.id", "operator": "IN", "value": [..]}``). ``object_id`` narrows the request to
+    one campaign, ad set or ad (the ``/<id>/insights`` edge). ``offsite_by_hour`` lifts Meta's rule
+    that off-Meta actions are absent under the hourly breakdown. With ``hide_removed``, archived and
     deleted objects are left out of their own level's rows unless filtering asks for their status.
     """
 

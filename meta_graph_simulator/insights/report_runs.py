@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from meta_graph_simulator.clock import SimulatedClock
 from meta_graph_simulator.config import SimulatorConfig
-from meta_graph_simulator.errors import report_not_ready
+from meta_graph_simulator.graph.errors import report_not_ready
 from meta_graph_simulator.insights.results import ResultSet
 
 Outcome = Literal["completed", "failed", "skipped", "stuck", "hundred_running"]
@@ -32,7 +32,7 @@ _FAILED = {
 
 
 @dataclass(slots=True)
-class Job:
+class ReportRun:
     """One report run. Times are simulated Unix seconds."""
 
     id: str
@@ -87,13 +87,13 @@ class Job:
         return document
 
 
-class JobBoard:
+class ReportRuns:
     """All report runs of a simulator."""
 
     def __init__(self, config: SimulatorConfig, clock: SimulatedClock) -> None:
         self._config = config
         self._clock = clock
-        self._jobs: dict[str, Job] = {}
+        self._jobs: dict[str, ReportRun] = {}
         # Ids must differ from those of an earlier server that a client may still remember.
         self._next_id = 6_000_000_000_000_000 + time.time_ns() // 1000
 
@@ -105,7 +105,7 @@ class JobBoard:
         stuck_at: int = 0,
         failure: dict[str, Any] | None = None,
         seconds: float | None = None,
-    ) -> Job:
+    ) -> ReportRun:
         """Start a job; its rows are computed in the background, so that it is a snapshot.
 
         Raises GraphError: where the insights engine refuses the parameters.
@@ -113,7 +113,7 @@ class JobBoard:
         results.chunk(0)
         request = results.request
         self._next_id += 7
-        job = Job(
+        job = ReportRun(
             id=str(self._next_id),
             account_id=request.node.account_id,
             results=results,
@@ -128,14 +128,14 @@ class JobBoard:
         job.task = asyncio.get_running_loop().create_task(self._compute(job))
         return job
 
-    async def _compute(self, job: Job) -> None:
+    async def _compute(self, job: ReportRun) -> None:
         job.rows = await job.results.compute_all()
         job.duration += self._config.job_seconds_per_1000_rows * job.rows / 1000
         limit = self._config.max_job_rows
         if limit is not None and job.rows > limit:
             job.outcome, job.failure, job.stuck_at = "failed", dict(_TIMED_OUT), 0
 
-    def find(self, job_id: str) -> Job | None:
+    def find(self, job_id: str) -> ReportRun | None:
         """A report run by id, None if unknown or past its lifetime."""
         job = self._jobs.get(job_id)
         if job is None:
@@ -145,20 +145,20 @@ class JobBoard:
             return None
         return job
 
-    async def document(self, job: Job) -> dict[str, Any]:
+    async def document(self, job: ReportRun) -> dict[str, Any]:
         """Status of a job now. Row limits and durations by rows need its count first."""
         if self._config.max_job_rows is not None or self._config.job_seconds_per_1000_rows:
             await self._settled(job)
         return job.document(self._clock.time())
 
-    async def check_readable(self, job: Job) -> None:
+    async def check_readable(self, job: ReportRun) -> None:
         """Refuse the results of a job that is not completed with 2601/1815107."""
         document = await self.document(job)
         if document["async_status"] != "Job Completed":
             raise report_not_ready()
 
     @staticmethod
-    async def _settled(job: Job) -> None:
+    async def _settled(job: ReportRun) -> None:
         if job.task is not None:
             await asyncio.shield(job.task)
 

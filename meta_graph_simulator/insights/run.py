@@ -1,4 +1,4 @@
-"""Insights: rows as Meta's `/insights` edge returns them, from any `AccountSource`."""
+"""Insights: rows as Meta's ``/insights`` edge returns them, from any ``AccountSource``."""
 
 from __future__ import annotations
 
@@ -17,13 +17,7 @@ from meta_graph_simulator.accounts.source import (
     LevelFault,
     ParameterError,
 )
-from meta_graph_simulator.http.fields import catalogue
-from meta_graph_simulator.insights.checks import (
-    HOURLY,
-    HOURLY_RETENTION_MONTHS,
-    check,
-    months_before,
-)
+from meta_graph_simulator.graph.fields import catalogue
 from meta_graph_simulator.insights.query import InsightsQuery
 from meta_graph_simulator.insights.rows import DEFAULT_FIELDS, Row, RowWriter
 from meta_graph_simulator.insights.scope import (
@@ -34,6 +28,12 @@ from meta_graph_simulator.insights.scope import (
     read_filters,
 )
 from meta_graph_simulator.insights.table import build_table, columns_for
+from meta_graph_simulator.insights.validation import (
+    HOURLY,
+    HOURLY_RETENTION_MONTHS,
+    check,
+    months_before,
+)
 
 __all__ = ["InsightsQuery", "ParameterError", "run", "summarize"]
 
@@ -41,7 +41,7 @@ __all__ = ["InsightsQuery", "ParameterError", "run", "summarize"]
 def run(source: AccountSource, query: InsightsQuery) -> list[dict[str, Any]]:
     """Every row of the answer, by date range, then object, then hour or segment.
 
-    Items inside list fields (`actions` and the like) are shared between rows: do not change them.
+    Items inside list fields (``actions`` and the like) are shared between rows: do not change them.
     Raises ParameterError for what Meta refuses.
     """
     today = local_date(source.now(), str(source.account["timezone_name"]))
@@ -51,10 +51,10 @@ def run(source: AccountSource, query: InsightsQuery) -> list[dict[str, Any]]:
 
 
 def summarize(source: AccountSource, query: InsightsQuery) -> dict[str, Any]:
-    """The one row of `summary=`/`default_summary`: totals over the objects that `run` answers for.
+    """The row of ``summary=``/``default_summary``: totals over the objects that ``run`` covers.
 
     Filters on metrics choose rows, not objects, and do not narrow the totals. Raises ParameterError
-    as `run` does.
+    as ``run`` does.
     """
     today = local_date(source.now(), str(source.account["timezone_name"]))
     check(query, today)
@@ -154,7 +154,7 @@ def _countries(source: AccountSource, query: InsightsQuery) -> tuple[str, ...]:
 
 
 def _order(text: str) -> tuple[str, str | None, bool]:
-    """`spend_descending` or `actions:link_click_ascending` as field, action type, descending."""
+    """``spend_descending``, ``actions:link_click_ascending``: field, action type, descending."""
     name, _, direction = text.rpartition("_")
     field, _, action_type = name.partition(":")
     if direction not in {"ascending", "descending"} or field not in catalogue("insights"):

@@ -15,7 +15,7 @@ from meta_graph_simulator.accounts.source import (
     Level,
     ParameterError,
 )
-from meta_graph_simulator.http.filtering import compare
+from meta_graph_simulator.graph.filtering import compare
 from meta_graph_simulator.insights.query import InsightsQuery
 
 _OWNERS: dict[str, Level] = {
@@ -116,7 +116,7 @@ class Scope:
     def __init__(
         self, source: AccountSource, query: InsightsQuery, filters: Filters, *, total: bool = False
     ) -> None:
-        """With `total`, one row stands for all objects of the query's level."""
+        """With ``total``, one row stands for all objects of the query's level."""
         self.level: Level = "account" if total else query.level
         self.account = source.account
         self._query = query
@@ -138,7 +138,7 @@ class Scope:
             return group
 
     def groups(self, ad_ids: Sequence[str]) -> list[str | None]:
-        """`group` of several ads."""
+        """``group`` of several ads."""
         return [self.group(ad_id) for ad_id in ad_ids]
 
     def _owner(self, lineage: Lineage, level: Level) -> Document:
@@ -172,7 +172,7 @@ class Scope:
 
 
 def keeps_action_type(filters: Filters, name: str) -> bool:
-    """Whether an action type passes the `action_type` filters."""
+    """Whether an action type passes the ``action_type`` filters."""
     return all(compare(name, operator, value) for operator, value in filters.action_types)
 
 

@@ -30,9 +30,9 @@ from meta_graph_simulator.insights.attribution_windows import (
     hour_window,
     live,
 )
-from meta_graph_simulator.insights.checks import HOURLY
 from meta_graph_simulator.insights.query import InsightsQuery
 from meta_graph_simulator.insights.scope import Scope
+from meta_graph_simulator.insights.validation import HOURLY
 
 # Fields that count a part of an on-Meta action, in hundredths.
 PARTS = {
@@ -295,7 +295,7 @@ class _Sums:
         self.most_people: Ints | None = None
 
     def add(self, cells: Cells, target: Sequence[int], size: int) -> None:
-        """Add each row of `cells` to the row object that `target` names, of `size` known so far."""
+        """Add each row of ``cells`` to the object that ``target`` names, of ``size`` known."""
         if self.cells is None or self.most_people is None:
             if list(target) == list(range(size)):  # one ad each: nothing to sum
                 self.cells, self.most_people = cells, cells.people
@@ -311,7 +311,7 @@ class _Sums:
 
 
 def _grown(array: Ints, size: int) -> Ints:
-    """A copy with `size` rows, new ones zero."""
+    """A copy with ``size`` rows, new ones zero."""
     grown = np.zeros((size, *array.shape[1:]), np.int64)
     grown[: len(array)] = array
     return grown

@@ -1,9 +1,9 @@
 """Reading a recorded account from files: entity documents and ad-day insights.
 
-A folder holds `accounts`, `campaigns`, `adsets`, `ads` and, where known, `adsets_learning`,
-`ads_creative` and `creatives`, each as CSV or JSON, and `*insights.jsonl` (also `.gz`) with one
-ad-day a line as `/insights?level=ad&time_increment=1` gives it. Totals of higher levels in the
-same folder are not read: they are for checking.
+A folder holds ``accounts``, ``campaigns``, ``adsets``, ``ads`` and, where known,
+``adsets_learning``, ``ads_creative`` and ``creatives``, each as CSV or JSON, and
+``*insights.jsonl`` (also ``.gz``) with one ad-day a line as ``/insights?level=ad&time_increment=1``
+gives it. Totals of higher levels in the same folder are not read: they are for checking.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class RecordingError(ValueError):
 
 
 def read_documents(folder: Path, name: str) -> list[Document]:
-    """Documents of `name.csv` or `name.json`; an empty list where neither is there.
+    """Documents of ``name.csv`` or ``name.json``; an empty list where neither is there.
 
-    CSV columns become fields: empty ones are absent, and `learning_stage_info_status` goes to the
-    `status` of `learning_stage_info`.
+    CSV columns become fields: empty ones are absent, and ``learning_stage_info_status`` goes to the
+    ``status`` of ``learning_stage_info``.
     """
     as_json, as_csv = folder / f"{name}.json", folder / f"{name}.csv"
     if as_json.exists():
@@ -56,7 +56,7 @@ def read_documents(folder: Path, name: str) -> list[Document]:
 
 
 def read_insights(folder: Path) -> Iterator[tuple[str, Document]]:
-    """Every recorded ad-day, with `file:line` for error messages."""
+    """Every recorded ad-day, with ``file:line`` for error messages."""
     paths = sorted([*folder.glob("*insights.jsonl"), *folder.glob("*insights.jsonl.gz")])
     if not paths:
         raise RecordingError(f"{folder} has no *insights.jsonl or *insights.jsonl.gz to play")
@@ -83,7 +83,7 @@ def read_account(folder: Path, timezone: str | None) -> Document:
 
 
 def infer_timezone(folder: Path) -> str:
-    """An IANA timezone whose offsets fit every `created_time` in the folder.
+    """An IANA timezone whose offsets fit every ``created_time`` in the folder.
 
     Meta writes datetimes with the account's offset, so that winter and summer ones tell apart most
     zones. Raises RecordingError where none fits: the caller must then name it.
@@ -106,7 +106,7 @@ def read_entities(
 ) -> Entities:
     """Entity documents, completed from what the insights say about them.
 
-    `named` holds minimal documents by kind and id, made of insights rows: they fill fields that
+    ``named`` holds minimal documents by kind and id, made of insights rows: they fill fields that
     were not recorded (ad set names), and stand in for objects that no file describes.
     """
     learning = {doc["id"]: doc for doc in read_documents(folder, "adsets_learning")}

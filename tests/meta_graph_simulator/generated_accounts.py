@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from meta_graph_simulator.accounts.generator import FleetConfig, GeneratedAccount
+from meta_graph_simulator.accounts.generator import GeneratedAccount, GeneratorConfig
 from meta_graph_simulator.insights.run import InsightsQuery
 
 NOW = datetime(2026, 11, 21, 13, 7, tzinfo=UTC)
@@ -34,7 +34,7 @@ class Clock:
 
 
 def account(index: int = 0, now: datetime = NOW, **config: Any) -> GeneratedAccount:
-    return GeneratedAccount(FleetConfig(**{"ads": 20, **config}), index, Clock(now))
+    return GeneratedAccount(GeneratorConfig(**{"ads": 20, **config}), index, Clock(now))
 
 
 def in_market(currency: str, timezone: str, **config: Any) -> GeneratedAccount:

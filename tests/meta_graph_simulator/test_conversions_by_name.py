@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from meta_graph_simulator.accounts.generator import GeneratedAccount
-from meta_graph_simulator.accounts.truth import account_truth
+from meta_graph_simulator.accounts.totals import account_truth
 from meta_graph_simulator.insights.run import run
 from tests.meta_graph_simulator.conftest import GraphClient
 from tests.meta_graph_simulator.generated_accounts import HOURLY, SINCE, UNTIL, Row, account, query

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meta_graph_simulator.accounts.generator import FleetConfig, GeneratedAccount, generate
+from meta_graph_simulator.accounts.generator import GeneratedAccount, GeneratorConfig, generate
 from meta_graph_simulator.accounts.local_time import hour_minutes, reported_share
 from meta_graph_simulator.accounts.source import (
     CLICKS,
@@ -47,9 +47,9 @@ def test_another_process_makes_the_same_fleet() -> None:
     script = (
         "import hashlib, json\n"
         "from datetime import UTC, date, datetime\n"
-        "from meta_graph_simulator.accounts.generator import FleetConfig, generate\n"
+        "from meta_graph_simulator.accounts.generator import GeneratorConfig, generate\n"
         "now = datetime(2026, 11, 21, 13, 7, tzinfo=UTC)\n"
-        "for a in generate(FleetConfig(ads=12, seed=7), lambda: now):\n"
+        "for a in generate(GeneratorConfig(ads=12, seed=7), lambda: now):\n"
         "    d = a.delivery(date(2026, 11, 10))\n"
         "    s = hashlib.sha256(''.join(d.ad_ids).encode())\n"
         "    [s.update(x.tobytes()) for x in d.arrays()]\n"
@@ -67,7 +67,7 @@ def test_another_process_makes_the_same_fleet() -> None:
         for seed in ("1", "2")
     ]
     assert outputs[0] == outputs[1]
-    here = [digest(a.delivery(DAY)) for a in generate(FleetConfig(ads=12, seed=7), Clock())]
+    here = [digest(a.delivery(DAY)) for a in generate(GeneratorConfig(ads=12, seed=7), Clock())]
     assert [line.split()[0] for line in outputs[0].splitlines()] == here
     assert len(set(here)) == 3
 
@@ -165,7 +165,7 @@ def test_days_of_other_lengths(zone: str, day: date, hour: int, minutes: int) ->
 
 def test_today_has_only_the_hours_so_far_and_they_grow() -> None:
     clock = Clock(datetime(2026, 11, 21, 9, 20, tzinfo=UTC))  # 10:20 in Berlin
-    found = GeneratedAccount(FleetConfig(ads=30), 0, clock)
+    found = GeneratedAccount(GeneratorConfig(ads=30), 0, clock)
     today = date(2026, 11, 21)
     morning = found.delivery(today)
     assert morning.hours[:, 10, IMPRESSIONS].any()
@@ -198,7 +198,7 @@ def test_the_last_two_hours_still_grow() -> None:
 
 def test_within_a_quarter_of_an_hour_pulls_agree() -> None:
     clock = Clock(datetime(2026, 11, 21, 13, 1, tzinfo=UTC))
-    found = GeneratedAccount(FleetConfig(ads=10), 0, clock)
+    found = GeneratedAccount(GeneratorConfig(ads=10), 0, clock)
     first = found.delivery(date(2026, 11, 21))
     clock.instant = datetime(2026, 11, 21, 13, 14, 59, tzinfo=UTC)
     assert found.delivery(date(2026, 11, 21)) is first
@@ -260,7 +260,7 @@ def test_every_delivered_ad_has_documents() -> None:
 
 
 def test_the_cache_is_bounded_and_changes_nothing() -> None:
-    small = GeneratedAccount(FleetConfig(ads=20), 0, Clock(), cache_bytes=200_000)
+    small = GeneratedAccount(GeneratorConfig(ads=20), 0, Clock(), cache_bytes=200_000)
     first = digest(small.delivery(DAY))
     for number in range(30):
         small.delivery(DAY - timedelta(days=number))

@@ -9,18 +9,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from meta_graph_simulator.accounts.generator import FleetConfig, GeneratedAccount, generate
+from meta_graph_simulator.accounts.generator import GeneratedAccount, GeneratorConfig, generate
 from meta_graph_simulator.accounts.source import KINDS
 from tests.meta_graph_simulator.generated_accounts import NOW, Clock
 
 
 @pytest.fixture(scope="module")
 def fleet() -> list[GeneratedAccount]:
-    return generate(FleetConfig(ads=60), Clock())
+    return generate(GeneratorConfig(ads=60), Clock())
 
 
 def test_three_accounts_by_default_with_different_money_and_time() -> None:
-    accounts = generate(FleetConfig(), Clock())
+    accounts = generate(GeneratorConfig(), Clock())
     assert [a.account["currency"] for a in accounts] == ["EUR", "USD", "JPY"]
     assert [a.account["timezone_name"] for a in accounts] == [
         "Europe/Berlin",
@@ -59,7 +59,7 @@ def test_every_status_is_there(fleet: list[GeneratedAccount]) -> None:
 
 def test_new_ads_are_in_review_first() -> None:
     clock = Clock()
-    found = GeneratedAccount(FleetConfig(ads=60), 0, clock)
+    found = GeneratedAccount(GeneratorConfig(ads=60), 0, clock)
     newest = max(found.objects("ad"), key=lambda ad: ad["created_time"])
     clock.instant = datetime.fromisoformat(newest["created_time"]) + timedelta(hours=1)
     reviewed = found.entities().by_id["ad"][newest["id"]]
@@ -112,7 +112,9 @@ def test_documents_have_metas_types(fleet: list[GeneratedAccount]) -> None:
 
 
 def test_a_return_to_keep_comes_with_its_bid_strategy_only() -> None:
-    adsets = [doc for a in generate(FleetConfig(ads=150), Clock()) for doc in a.objects("adset")]
+    adsets = [
+        doc for a in generate(GeneratorConfig(ads=150), Clock()) for doc in a.objects("adset")
+    ]
     floored = [doc for doc in adsets if doc.get("bid_strategy") == "LOWEST_COST_WITH_MIN_ROAS"]
     assert floored
     assert [doc for doc in adsets if "bid_constraints" in doc] == floored
@@ -155,7 +157,7 @@ def test_learning_stages(fleet: list[GeneratedAccount]) -> None:
 
 def test_budget_edits_do_not_bump_updated_time() -> None:
     clock = Clock(datetime(2026, 10, 31, 12, tzinfo=UTC))
-    found = GeneratedAccount(FleetConfig(ads=30), 0, clock)
+    found = GeneratedAccount(GeneratorConfig(ads=30), 0, clock)
     before = found.entities().by_id["adset"]
     clock.instant = datetime(2026, 11, 2, 12, tzinfo=UTC)
     after = found.entities().by_id["adset"]
@@ -170,7 +172,7 @@ def test_budget_edits_do_not_bump_updated_time() -> None:
 
 def test_documents_are_the_same_object_until_something_changes() -> None:
     clock = Clock()
-    found = GeneratedAccount(FleetConfig(ads=5), 0, clock)
+    found = GeneratedAccount(GeneratorConfig(ads=5), 0, clock)
     first = found.entities()
     clock.instant += timedelta(seconds=1)
     assert found.entities() is first

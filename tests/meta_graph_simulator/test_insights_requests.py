@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from meta_graph_simulator.accounts.generator import GeneratedAccount
-from meta_graph_simulator.insights.checks import months_before
 from meta_graph_simulator.insights.run import ParameterError, run, summarize
+from meta_graph_simulator.insights.validation import months_before
 from tests.meta_graph_simulator.generated_accounts import (
     COUNTS,
     HOURLY,

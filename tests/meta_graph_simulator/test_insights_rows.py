@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from meta_graph_simulator.accounts.generator import GeneratedAccount
-from meta_graph_simulator.http.fields import catalogue
+from meta_graph_simulator.graph.fields import catalogue
 from meta_graph_simulator.insights.run import run
 from tests.meta_graph_simulator.generated_accounts import (
     COUNTS,

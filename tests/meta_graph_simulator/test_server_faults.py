@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from meta_graph_simulator.faults.plan import KINDS, FaultBook
+from meta_graph_simulator.faults.registry import KINDS, FaultRegistry
 from meta_graph_simulator.http.control_client import ControlError
 
 WEEK = {"since": "2026-11-09", "until": "2026-11-15"}
@@ -226,10 +226,10 @@ def test_times_after_and_probability(graph: Any, account: str) -> None:
 
 
 def test_random_faults_repeat_with_the_seed() -> None:
-    from meta_graph_simulator.http.call import GraphCall
+    from meta_graph_simulator.graph.call import GraphCall
 
     def draws(seed: int) -> list[bool]:
-        book = FaultBook(seed)
+        book = FaultRegistry(seed)
         book.add({"kind": "transient", "probability": 0.5})
         call = GraphCall("GET", ("act_1",), {}, "http://x")
         return [book.error(call) is not None for _ in range(64)]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meta_graph_simulator.http.paging import decode_cursor, encode_cursor
+from meta_graph_simulator.graph.paging import decode_cursor, encode_cursor
 
 
 @given(st.text())

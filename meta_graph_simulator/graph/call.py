@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from meta_graph_simulator.errors import GraphError, new_trace_id
+from meta_graph_simulator.graph.errors import GraphError, new_trace_id
 
 
 @dataclass(slots=True)

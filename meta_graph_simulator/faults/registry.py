@@ -15,14 +15,14 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from meta_graph_simulator.errors import (
+from meta_graph_simulator.graph.call import GraphCall
+from meta_graph_simulator.graph.errors import (
     GraphError,
     invalid_token,
     rate_limit,
     too_much_data,
     transient,
 )
-from meta_graph_simulator.http.call import GraphCall
 
 FaultKind = Literal[
     "latency",  # ms, jitter_ms
@@ -39,7 +39,7 @@ FaultKind = Literal[
     "reduce_data",
     "unfetchable_field",  # field; code, subcode, message, http_status
     "inaccessible_ad",  # ad_id: level=ad insights that cover it fail with 100/33
-    "empty_page",  # no rows though `next` is there
+    "empty_page",  # no rows though ``next`` is there
     "short_page",  # rows
     "no_usage_headers",
     "job_failed",  # percent, error_code, error_subcode, error_message
@@ -127,7 +127,7 @@ class Fault(BaseModel):
         return True
 
 
-class FaultBook:
+class FaultRegistry:
     """The faults in force."""
 
     def __init__(self, seed: int) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from meta_graph_simulator.accounts.world import EDGES, Node, World
-from meta_graph_simulator.errors import nonexisting_field
-from meta_graph_simulator.http.call import GraphCall
-from meta_graph_simulator.http.fields import NODE_TYPES, FieldSpec, exists, pick, version_number
+from meta_graph_simulator.accounts.node_store import EDGES, Node, NodeStore
+from meta_graph_simulator.graph.call import GraphCall
+from meta_graph_simulator.graph.errors import nonexisting_field
+from meta_graph_simulator.graph.fields import NODE_TYPES, FieldSpec, exists, pick, version_number
 
 # Expands an edge inside a field list: (call, node, field) -> the edge's document, None if empty.
 EdgeExpander = Callable[[GraphCall, Node, FieldSpec], dict[str, Any] | None]
@@ -24,8 +24,8 @@ _DEFAULTS: dict[str, tuple[str, ...]] = {"account": ("account_id",)}
 class NodeReader:
     """Projects documents on the fields asked for."""
 
-    def __init__(self, world: World, expand_edge: EdgeExpander) -> None:
-        self._world = world
+    def __init__(self, nodes: NodeStore, expand_edge: EdgeExpander) -> None:
+        self._nodes = nodes
         self._expand_edge = expand_edge
 
     def check(
@@ -92,7 +92,7 @@ class NodeReader:
     def _reference(self, call: GraphCall, object_id: str, spec: FieldSpec) -> dict[str, Any] | None:
         if spec.children is None:
             return {"id": object_id}
-        target = self._world.find(object_id)
+        target = self._nodes.find(object_id)
         return None if target is None else self.read(call, target, spec.children)
 
 

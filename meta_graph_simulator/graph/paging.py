@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from meta_graph_simulator.errors import bad_cursor, invalid_parameter
+from meta_graph_simulator.graph.errors import bad_cursor, invalid_parameter
 
 _PAGING_PARAMETERS = frozenset({"after", "before", "appsecret_proof", "method", "__paging_token"})
 

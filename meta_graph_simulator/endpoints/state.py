@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from meta_graph_simulator.accounts.node_store import NodeStore
 from meta_graph_simulator.accounts.source import AccountSource
-from meta_graph_simulator.accounts.world import World
 from meta_graph_simulator.clock import SimulatedClock
 from meta_graph_simulator.config import SimulatorConfig
-from meta_graph_simulator.faults.plan import Fault, FaultBook
-from meta_graph_simulator.faults.throttle import Block, Throttle, UseCase
-from meta_graph_simulator.http.stats import Statistics
-from meta_graph_simulator.http.tokens import TokenRegistry
-from meta_graph_simulator.insights.report_runs import JobBoard
+from meta_graph_simulator.endpoints.rate_limits import Block, RateLimits, UseCase
+from meta_graph_simulator.endpoints.stats import Statistics
+from meta_graph_simulator.endpoints.tokens import TokenRegistry
+from meta_graph_simulator.faults.registry import Fault, FaultRegistry
+from meta_graph_simulator.insights.report_runs import ReportRuns
 from meta_graph_simulator.insights.results import ReportCache
 
 _APP_WIDE = frozenset({4, 32})
@@ -31,13 +31,13 @@ class Simulator:
     ) -> None:
         self.config = config
         self.clock = clock or SimulatedClock(config.start_time, speed=config.clock_speed)
-        self.world = World(sources)
+        self.nodes = NodeStore(sources)
         self.tokens = TokenRegistry(config, self.clock)
-        self.throttle = Throttle(config, self.clock, self.world.active_ads)
-        self.faults = FaultBook(config.seed)
+        self.throttle = RateLimits(config, self.clock, self.nodes.active_ads)
+        self.faults = FaultRegistry(config.seed)
         self.stats = Statistics(config.call_log_size)
         self.reports = ReportCache(self.clock, config.cache_bytes)
-        self.jobs = JobBoard(config, self.clock)
+        self.jobs = ReportRuns(config, self.clock)
         for fault in config.faults:
             self.add_fault(fault)
 
@@ -61,7 +61,7 @@ class Simulator:
         if fault.match.account is not None:
             accounts = [fault.match.account.removeprefix("act_")]
         elif code not in _APP_WIDE:
-            accounts = list(self.world.sources)
+            accounts = list(self.nodes.sources)
         until = self.clock.time() + fault.number("seconds", 60)
         subcode = fault.params.get("subcode")
         self.throttle.blocks += [

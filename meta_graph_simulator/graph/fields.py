@@ -23,7 +23,7 @@ from facebook_business.adobjects.campaign import Campaign
 from facebook_business.adobjects.customconversion import CustomConversion
 from facebook_business.adobjects.user import User
 
-from meta_graph_simulator.errors import GraphError, invalid_parameter
+from meta_graph_simulator.graph.errors import GraphError, invalid_parameter
 
 NODE_TYPES = {
     "account": "AdAccount",

@@ -5,20 +5,20 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from meta_graph_simulator.accounts.node_store import EDGES, REMOVED, Node
 from meta_graph_simulator.accounts.source import Document, Kind
-from meta_graph_simulator.accounts.world import EDGES, REMOVED, Node
-from meta_graph_simulator.errors import bad_cursor, invalid_parameter
-from meta_graph_simulator.http.call import GraphCall
-from meta_graph_simulator.http.fields import FieldSpec, parse_fields, parse_flag, parse_list
-from meta_graph_simulator.http.filtering import (
+from meta_graph_simulator.endpoints.nodes import NodeReader
+from meta_graph_simulator.endpoints.state import Simulator
+from meta_graph_simulator.graph.call import GraphCall
+from meta_graph_simulator.graph.errors import bad_cursor, invalid_parameter
+from meta_graph_simulator.graph.fields import FieldSpec, parse_fields, parse_flag, parse_list
+from meta_graph_simulator.graph.filtering import (
     checked_statuses,
     matches,
     object_lookup,
     parse_filtering,
 )
-from meta_graph_simulator.http.nodes import NodeReader
-from meta_graph_simulator.http.paging import PageRequest, PageShape, encode_cursor, paging_links
-from meta_graph_simulator.http.state import Simulator
+from meta_graph_simulator.graph.paging import PageRequest, PageShape, encode_cursor, paging_links
 
 _START = "start"  # cursor before the first object
 _nonces = itertools.count(1)
@@ -41,7 +41,7 @@ class EntityEdges:
         config = self._simulator.config
         params = call.params
         specs = parse_fields(params.get("fields"))
-        everything = self._simulator.world.children(node, kind)
+        everything = self._simulator.nodes.children(node, kind)
         self._reader.check(call, kind, specs, everything[0] if everything else {})
         wanted = self._filtered(node, kind, everything, params)
         request = PageRequest.from_params(params, config.default_limit, config.max_limit)
@@ -104,7 +104,7 @@ class EntityEdges:
             if configured and doc.get("configured_status", doc.get("status")) not in configured:
                 continue
             if conditions:
-                lookup = object_lookup(kind, doc, self._simulator.world.parents(node, doc))
+                lookup = object_lookup(kind, doc, self._simulator.nodes.parents(node, doc))
                 if not all(matches(condition, lookup) for condition in conditions):
                     continue
             wanted.append(doc)

@@ -82,9 +82,9 @@ def is_on_meta(action_type: str) -> bool:
 
 
 class RecordedAccount:
-    """An `AccountSource` that plays the recording in a folder (see `recording`).
+    """An ``AccountSource`` that plays the recording in a folder (see ``files``).
 
-    `timezone` overrides what the recording says or what its datetimes suggest.
+    ``timezone`` overrides what the recording says or what its datetimes suggest.
     """
 
     def __init__(
@@ -277,7 +277,7 @@ def _weights(ad_id: str, day: date, minutes: Sequence[int]) -> list[int]:
 
 
 def _hourly_part(name: str, count: int, counted: dict[str, int]) -> int:
-    """The part of a count whose hour Meta knows: of `lead`, those of instant forms."""
+    """The part of a count whose hour Meta knows: of ``lead``, those of instant forms."""
     if name == "lead":
         return min(count, counted.get(_FORM_LEAD, 0))
     return count if is_on_meta(name) else 0

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from meta_graph_simulator import errors
 from meta_graph_simulator.clock import SimulatedClock
 from meta_graph_simulator.config import SimulatorConfig, TokenSpec
-from meta_graph_simulator.http.fields import parse_flag
+from meta_graph_simulator.graph import errors
+from meta_graph_simulator.graph.fields import parse_flag
 
 SIXTY_DAYS = 60 * 86_400
 _AD_SCOPES = frozenset({"ads_read", "ads_management"})

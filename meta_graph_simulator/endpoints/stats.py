@@ -6,7 +6,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Any
 
-from meta_graph_simulator.http.call import Answer, GraphCall
+from meta_graph_simulator.graph.call import Answer, GraphCall
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from meta_graph_simulator.accounts.overlay import Overlay
+from meta_graph_simulator.accounts.changes import ChangeableAccount
 from meta_graph_simulator.accounts.source import AccountSource, Document, Entities, Kind
 
 EDGES: dict[str, dict[str, Kind]] = {
@@ -50,13 +50,13 @@ class Node:
     account_id: str  # the owning account, without ``act_``
 
 
-class World:
-    """All accounts of a simulator, each under an overlay that takes changes at run time."""
+class NodeStore:
+    """All accounts of a simulator, each open to changes at run time."""
 
     def __init__(self, sources: Iterable[AccountSource]) -> None:
-        self.sources: dict[str, Overlay] = {
+        self.sources: dict[str, ChangeableAccount] = {
             str(source.account["account_id"]): (
-                source if isinstance(source, Overlay) else Overlay(source)
+                source if isinstance(source, ChangeableAccount) else ChangeableAccount(source)
             )
             for source in sources
         }
@@ -77,7 +77,7 @@ class World:
             return None
         return Node("account", f"act_{number}", self._document(number, source), source, number)
 
-    def _document(self, account_id: str, source: Overlay) -> Document:
+    def _document(self, account_id: str, source: ChangeableAccount) -> Document:
         second = int(source.now().timestamp())
         known = self._documents.get(account_id)
         if known is None or known[0] != second:

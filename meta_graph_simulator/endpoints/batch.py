@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 
-from meta_graph_simulator.errors import GraphError, invalid_parameter
-from meta_graph_simulator.http.call import Answer, GraphCall
-from meta_graph_simulator.http.fields import parse_flag
-from meta_graph_simulator.http.routing import Graph, split_path
+from meta_graph_simulator.endpoints.routing import Graph, split_path
+from meta_graph_simulator.graph.call import Answer, GraphCall
+from meta_graph_simulator.graph.errors import GraphError, invalid_parameter
+from meta_graph_simulator.graph.fields import parse_flag
 
 MAX_BATCH = 50
 _NULL_KINDS = frozenset({"null_batch_item"})

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from meta_graph_simulator.accounts.generator import FleetConfig, generate
+from meta_graph_simulator.accounts.generator import GeneratorConfig, generate
 from meta_graph_simulator.accounts.source import AccountSource
 from meta_graph_simulator.clock import SimulatedClock
 from meta_graph_simulator.config import SimulatorConfig
-from meta_graph_simulator.recordings.player import RecordedAccount
+from meta_graph_simulator.recordings.recorded_account import RecordedAccount
 
 
 def build_sources(config: SimulatorConfig, clock: SimulatedClock) -> list[AccountSource]:
@@ -14,7 +14,7 @@ def build_sources(config: SimulatorConfig, clock: SimulatedClock) -> list[Accoun
 
     Raises RecordingError: a folder that holds no recorded account.
     """
-    fleet = FleetConfig(
+    fleet = GeneratorConfig(
         accounts=config.accounts,
         ads=config.ads,
         seed=config.seed,

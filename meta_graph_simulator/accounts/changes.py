@@ -1,6 +1,6 @@
 """Changes planted over a sound account: restated days, vanished rows, deleted objects.
 
-Every change but a `LevelFault` is made to the facts themselves, so all levels and grains still
+Every change but a ``LevelFault`` is made to the facts themselves, so all levels and grains still
 agree afterwards; a level fault makes one level disagree on purpose.
 """
 
@@ -61,8 +61,8 @@ class _Changes:
     faults: list[LevelFault] = field(default_factory=list)
 
 
-class Overlay:
-    """An `AccountSource` over another one, with changes. Without changes it is transparent."""
+class ChangeableAccount:
+    """An ``AccountSource`` over another one, with changes. Without changes it is transparent."""
 
     def __init__(self, base: AccountSource) -> None:
         self._base = base
@@ -113,10 +113,10 @@ class Overlay:
     def adjust(
         self, ad_id: str, day: date, changes: Mapping[str, int], *, hour: int | None = None
     ) -> None:
-        """Add explicit amounts to one ad: metrics and on-Meta actions need `hour`.
+        """Add explicit amounts to one ad: metrics and on-Meta actions need ``hour``.
 
-        Keys are METRICS (spend in minor units) or action types. Without `hour` they are off-Meta
-        action types; `value:<type>` adds to an action value. Nothing falls below 0.
+        Keys are METRICS (spend in minor units) or action types. Without ``hour`` they are off-Meta
+        action types; ``value:<type>`` adds to an action value. Nothing falls below 0.
         """
         hourly = (*METRICS, *self.types.hourly)
         daily = (*self.types.daily, *(f"value:{name}" for name in self.types.valued))
@@ -274,7 +274,7 @@ class Overlay:
 def _place(
     name: str, types: ActionTypes, arrays: Sequence[Ints], *, by_hour: bool
 ) -> tuple[Ints, int]:
-    """The array and column of a measure named in `adjust`."""
+    """The array and column of a measure named in ``adjust``."""
     hours, hour_actions, day_actions, day_values, _ = arrays
     if name in METRICS:
         return hours, METRICS.index(name)

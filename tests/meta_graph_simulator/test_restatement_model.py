@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from meta_graph_simulator.accounts.generator import GeneratedAccount
 from meta_graph_simulator.accounts.local_time import hour_minutes, midnight
-from meta_graph_simulator.accounts.ripening import known_permille, ripening_hour
+from meta_graph_simulator.accounts.restatement import known_permille, restatement_hour
 from meta_graph_simulator.accounts.source import (
     CLICKS,
     IMPRESSIONS,
@@ -161,4 +161,4 @@ def test_the_curve_only_rises_and_ends_at_all(click_days: int) -> None:
 )
 def test_hours_count_from_the_local_end_of_the_day(now: str, hour: int | None) -> None:
     day = date(2026, 3, 29)
-    assert ripening_hour(day, "Europe/Berlin", datetime.fromisoformat(now)) == hour
+    assert restatement_hour(day, "Europe/Berlin", datetime.fromisoformat(now)) == hour

@@ -9,20 +9,20 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from meta_graph_simulator import errors
-from meta_graph_simulator.accounts.world import EDGES, Node
+from meta_graph_simulator.accounts.node_store import EDGES, Node
 from meta_graph_simulator.config import TokenSpec
-from meta_graph_simulator.errors import GraphError
-from meta_graph_simulator.faults.plan import Fault
-from meta_graph_simulator.http.call import Answer, GraphCall
-from meta_graph_simulator.http.edges import EntityEdges
-from meta_graph_simulator.http.fields import FieldSpec, parse_fields, pick, version_number
-from meta_graph_simulator.http.nodes import NodeReader
-from meta_graph_simulator.http.paging import PageShape
-from meta_graph_simulator.http.people import People
-from meta_graph_simulator.http.state import Simulator
-from meta_graph_simulator.insights.edge import InsightsEdge, requested_names
-from meta_graph_simulator.insights.report_runs import Job
+from meta_graph_simulator.endpoints.edges import EntityEdges
+from meta_graph_simulator.endpoints.insights import InsightsEdge, requested_names
+from meta_graph_simulator.endpoints.nodes import NodeReader
+from meta_graph_simulator.endpoints.state import Simulator
+from meta_graph_simulator.endpoints.users import Users
+from meta_graph_simulator.faults.registry import Fault
+from meta_graph_simulator.graph import errors
+from meta_graph_simulator.graph.call import Answer, GraphCall
+from meta_graph_simulator.graph.errors import GraphError
+from meta_graph_simulator.graph.fields import FieldSpec, parse_fields, pick, version_number
+from meta_graph_simulator.graph.paging import PageShape
+from meta_graph_simulator.insights.report_runs import ReportRun
 
 _VERSION = re.compile(r"v\d+\.\d+")
 _UNVERSIONED = frozenset({"debug_token", "oauth", "me"})
@@ -40,9 +40,9 @@ class Graph:
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
         self.insights = InsightsEdge(simulator)
-        self._reader = NodeReader(simulator.world, self._expand)
+        self._reader = NodeReader(simulator.nodes, self._expand)
         self._edges = EntityEdges(simulator, self._reader)
-        self._people = People(simulator, self._reader)
+        self._people = Users(simulator, self._reader)
         self._random = random.Random(simulator.config.seed)  # noqa: S311 - jitter only
 
     def _expand(self, call: GraphCall, node: Node, spec: FieldSpec) -> dict[str, Any] | None:
@@ -54,7 +54,7 @@ class Graph:
         started = time.perf_counter()
         simulator = self.simulator
         fault: Fault | None = None
-        target: Node | Job | None = None
+        target: Node | ReportRun | None = None
         try:
             target = self._classify(call)
             await self._delay(call)
@@ -122,9 +122,9 @@ class Graph:
             headers.append(("X-Ad-Api-Version-Warning", warning))
         return headers
 
-    def _classify(self, call: GraphCall) -> Node | Job | None:
+    def _classify(self, call: GraphCall) -> Node | ReportRun | None:
         """Find out what is called, for fault matching, budgets and statistics."""
-        segments, world = call.segments, self.simulator.world
+        segments, nodes = call.segments, self.simulator.nodes
         call.level = call.params.get("level")
         if not segments:
             call.edge = "root"
@@ -139,7 +139,7 @@ class Graph:
             call.edge = "report_insights" if edge == "insights" else edge or "report_run"
             call.level = job.results.request.level
             return job
-        node = world.find(head)
+        node = nodes.find(head)
         if head.startswith("act_"):
             call.account_id = head.removeprefix("act_")
         elif node is not None:
@@ -149,7 +149,7 @@ class Graph:
             call.edge = "insights_async"
         return node
 
-    async def _handle(self, call: GraphCall, target: Node | Job | None) -> Answer:
+    async def _handle(self, call: GraphCall, target: Node | ReportRun | None) -> Answer:
         self._check_version(call)
         error = self.simulator.faults.error(call)
         if error is not None:
@@ -196,7 +196,9 @@ class Graph:
             )
         raise GraphError(100, "(#100) Unsupported root request", type_="GraphMethodException")
 
-    async def _object(self, call: GraphCall, target: Node | Job | None, spec: TokenSpec) -> Answer:
+    async def _object(
+        self, call: GraphCall, target: Node | ReportRun | None, spec: TokenSpec
+    ) -> Answer:
         head = call.segments[0]
         edge = call.segments[1] if len(call.segments) > 1 else None
         if target is None:
@@ -207,7 +209,7 @@ class Graph:
             self.simulator.tokens.check_account(spec, target.account_id)
         elif spec.accounts is not None and target.account_id not in spec.accounts:
             raise errors.unsupported_get(head, call.method.lower())
-        if isinstance(target, Job):
+        if isinstance(target, ReportRun):
             return await self._job(call, target, edge)
         if edge is None:
             if call.method != "GET":
@@ -233,7 +235,7 @@ class Graph:
             return PageShape()
         return PageShape(0 if fault.kind == "empty_page" else int(fault.number("rows", 1)))
 
-    async def _job(self, call: GraphCall, job: Job, edge: str | None) -> Answer:
+    async def _job(self, call: GraphCall, job: ReportRun, edge: str | None) -> Answer:
         if edge == "insights":
             return await self.insights.read_job(call, job, self._shape(call))
         if edge is not None:

@@ -8,8 +8,8 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from meta_graph_simulator.errors import invalid_parameter
-from meta_graph_simulator.http.fields import parse_json
+from meta_graph_simulator.graph.errors import invalid_parameter
+from meta_graph_simulator.graph.fields import parse_json
 
 Lookup = Callable[[str], Any]
 OPERATORS = (

@@ -7,22 +7,22 @@ from typing import Any, cast
 
 import orjson
 
-from meta_graph_simulator.accounts.world import Node
-from meta_graph_simulator.errors import (
+from meta_graph_simulator.accounts.node_store import Node
+from meta_graph_simulator.endpoints.edges import fields_text
+from meta_graph_simulator.endpoints.state import Simulator
+from meta_graph_simulator.faults.registry import JOB_KINDS
+from meta_graph_simulator.graph.call import Answer, GraphCall
+from meta_graph_simulator.graph.errors import (
     GraphError,
     bad_cursor,
     too_much_data,
     unsupported_get,
 )
-from meta_graph_simulator.faults.plan import JOB_KINDS
-from meta_graph_simulator.http.call import Answer, GraphCall
-from meta_graph_simulator.http.edges import fields_text
-from meta_graph_simulator.http.fields import FieldSpec, parse_fields, parse_flag
-from meta_graph_simulator.http.filtering import matches, object_lookup, parse_filtering
-from meta_graph_simulator.http.paging import PageRequest, PageShape, encode_cursor, paging_links
-from meta_graph_simulator.http.state import Simulator
+from meta_graph_simulator.graph.fields import FieldSpec, parse_fields, parse_flag
+from meta_graph_simulator.graph.filtering import matches, object_lookup, parse_filtering
+from meta_graph_simulator.graph.paging import PageRequest, PageShape, encode_cursor, paging_links
 from meta_graph_simulator.insights.parameters import ReportRequest, read_report_request
-from meta_graph_simulator.insights.report_runs import Job, Outcome
+from meta_graph_simulator.insights.report_runs import Outcome, ReportRun
 from meta_graph_simulator.insights.results import ResultSet
 
 _nonces = itertools.count(1)
@@ -39,7 +39,7 @@ class InsightsEdge:
             node,
             params,
             version=call.served_version,
-            today=self._simulator.world.today(node.account_id),
+            today=self._simulator.nodes.today(node.account_id),
             offsite_by_hour=not self._simulator.config.hourly_hides_off_meta_actions,
         )
 
@@ -54,13 +54,13 @@ class InsightsEdge:
 
     def _inaccessible_ad(self, call: GraphCall, node: Node) -> GraphError | None:
         """The failure of a level=ad request that covers an ad the token cannot read."""
-        world = self._simulator.world
+        nodes = self._simulator.nodes
 
         def covered(ad_id: str) -> bool:
-            ad = world.find(ad_id)
+            ad = nodes.find(ad_id)
             if ad is None or ad.account_id != node.account_id:
                 return False
-            above = world.parents(ad, ad.document)
+            above = nodes.parents(ad, ad.document)
             if node.kind != "account" and node.id not in (
                 ad_id,
                 *(str(parent["id"]) for parent in above.values()),
@@ -115,7 +115,7 @@ class InsightsEdge:
         quoted = self._simulator.config.quoted_report_run_id
         return Answer.json({"report_run_id": job.id if quoted else int(job.id)})
 
-    async def read_job(self, call: GraphCall, job: Job, shape: PageShape) -> Answer:
+    async def read_job(self, call: GraphCall, job: ReportRun, shape: PageShape) -> Answer:
         """``GET /<report_run_id>/insights``: 25 rows a page whatever limit the job had.
 
         Raises GraphError: 2601/1815107 before completion.

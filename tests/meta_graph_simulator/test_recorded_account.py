@@ -16,10 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meta_graph_simulator.accounts.truth import account_truth
+from meta_graph_simulator.accounts.totals import account_truth
 from meta_graph_simulator.insights.run import InsightsQuery, run
 from meta_graph_simulator.recordings.files import RecordingError
-from meta_graph_simulator.recordings.player import RecordedAccount, is_on_meta, largest_remainder
+from meta_graph_simulator.recordings.recorded_account import (
+    RecordedAccount,
+    is_on_meta,
+    largest_remainder,
+)
 from tests.meta_graph_simulator.generated_accounts import HOURLY, NOW
 
 RECORDED = Path(__file__).parents[2].parent / "shared" / "data" / "real_account"

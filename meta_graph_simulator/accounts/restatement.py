@@ -1,4 +1,4 @@
-"""How a day ripens: what is reported of it at an instant, of what will be final after 28 days.
+"""Restatement: what is reported of a day at an instant, of what is final after 28 days.
 
 Conversions come late, as their attribution windows and Meta's own processing let them; a few are
 taken back as duplicates. Delivery is corrected in the first days: invalid traffic is taken out,
@@ -42,7 +42,7 @@ _CORRECTION, _CORRECTION_SHARE, _CORRECTION_UNTIL, _CORRECTION_SIGN = 9204, 9205
 _ROW, _ROW_HOUR, _ROW_UNTIL, _ROW_SHOWN, _ROUNDING = 9208, 9209, 9210, 9211, 9264
 
 
-def ripening_hour(day: date, timezone: str, now: datetime) -> int | None:
+def restatement_hour(day: date, timezone: str, now: datetime) -> int | None:
     """Whole hours since the local date ended, 0 before that; None once its numbers are final.
 
     Within an hour nothing changes, so that the pulls of one moment agree.
@@ -63,7 +63,7 @@ def known_permille(hour: int, *, click_days: int) -> int:
 
 
 @dataclass(frozen=True)
-class Ripening:
+class RestatementModel:
     """What is reported of some ads' day, ``hour`` whole hours after it ended.
 
     ``keys`` are the ads' hashes of that day; ``click_days`` their click windows; ``alive`` says

@@ -16,8 +16,8 @@ import orjson
 
 from meta_graph_simulator.clock import SimulatedClock
 from meta_graph_simulator.config import AccessTier, SimulatorConfig
-from meta_graph_simulator.errors import GraphError, rate_limit
-from meta_graph_simulator.http.call import GraphCall
+from meta_graph_simulator.graph.call import GraphCall
+from meta_graph_simulator.graph.errors import GraphError, rate_limit
 
 UseCase = Literal["ads_insights", "ads_management"]
 HOUR = 3600.0
@@ -133,7 +133,7 @@ def use_case_of(call: GraphCall) -> UseCase | None:
     return "ads_insights" if call.is_insights else "ads_management"
 
 
-class Throttle:
+class RateLimits:
     """Accounting and enforcement for one app."""
 
     def __init__(
@@ -243,7 +243,7 @@ class Throttle:
         found.append(("X-Business-Use-Case-Usage", header))
         if call.is_insights:
             found.append(
-                ("X-FB-Ads-Insights-Throttle", self._throttle(call, app_blocked, mine, now))
+                ("X-FB-Ads-Insights-RateLimits", self._throttle(call, app_blocked, mine, now))
             )
         return found
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from meta_graph_simulator import errors
-from meta_graph_simulator.accounts.world import EMPTY_EDGES, Node
+from meta_graph_simulator.accounts.node_store import EMPTY_EDGES, Node
 from meta_graph_simulator.config import TokenSpec
-from meta_graph_simulator.http.call import Answer, GraphCall
-from meta_graph_simulator.http.fields import NODE_TYPES, parse_fields
-from meta_graph_simulator.http.nodes import NodeReader
-from meta_graph_simulator.http.paging import PageRequest, encode_cursor, paging_links
-from meta_graph_simulator.http.state import Simulator
+from meta_graph_simulator.endpoints.nodes import NodeReader
+from meta_graph_simulator.endpoints.state import Simulator
+from meta_graph_simulator.graph import errors
+from meta_graph_simulator.graph.call import Answer, GraphCall
+from meta_graph_simulator.graph.fields import NODE_TYPES, parse_fields
+from meta_graph_simulator.graph.paging import PageRequest, encode_cursor, paging_links
 
 _TASKS = ("ANALYZE", "ADVERTISE")
 _ACCOUNT_EDGES = frozenset({"adaccounts", "assigned_ad_accounts", "owned_ad_accounts"})
 
 
-class People:
+class Users:
     """Answers for users, apps and businesses, and for the account's lesser edges."""
 
     def __init__(self, simulator: Simulator, reader: NodeReader) -> None:
@@ -81,8 +81,8 @@ class People:
         return document | {"id": spec.user_id}
 
     def _readable(self, spec: TokenSpec) -> list[Node]:
-        world = self._simulator.world
-        nodes = (world.account(account_id) for account_id in world.sources)
+        store = self._simulator.nodes
+        nodes = (store.account(account_id) for account_id in store.sources)
         return [
             node
             for node in nodes

@@ -6,7 +6,7 @@ import calendar
 from datetime import date
 
 from meta_graph_simulator.accounts.source import ParameterError
-from meta_graph_simulator.http.fields import catalogue
+from meta_graph_simulator.graph.fields import catalogue
 from meta_graph_simulator.insights.query import InsightsQuery
 
 HOURLY = "hourly_stats_aggregated_by_advertiser_time_zone"

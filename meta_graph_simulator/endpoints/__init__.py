@@ -1,0 +1,1 @@
+"""Nodes, edges and what stands before them: routing, tokens, rate limits, batches."""

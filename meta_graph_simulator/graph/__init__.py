@@ -1,0 +1,1 @@
+"""The grammar of the Graph API: calls, fields, filtering, paging, errors."""
