@@ -40,8 +40,15 @@ entities_job = dg.define_asset_job(
     description="Pull accounts, campaigns, ad sets, ads and creatives, and build the dimensions.",
 )
 
+dimensions_job = dg.define_asset_job(
+    "build_dimensions",
+    selection=dg.AssetSelection.assets(*(["marts", name] for name in _DIMENSIONS)),
+    description="Build the dimensions from what is landed; no call to Meta.",
+)
+
 jobs = [
     sync_job,
+    dimensions_job,
     refresh_job,
     entities_job,
     *([reach_job] if _HAS_REACH else []),

@@ -161,6 +161,17 @@ def finish(database: Database, event_ids: Collection[int], now: datetime) -> Non
     )
 
 
+def last_finished(database: Database) -> str | None:
+    """A text that is another one as soon as another event is done; None before the first."""
+    row = database.run(
+        lambda connection: connection.execute(
+            "select finished_at, webhook_event_id from control.webhook_events"
+            " where status = 'done' order by finished_at desc, webhook_event_id desc limit 1"
+        ).fetchone()
+    )
+    return None if row is None else f"{row['finished_at'].isoformat()}/{row['webhook_event_id']}"
+
+
 def fail(database: Database, event_ids: Collection[int], reason: str, now: datetime) -> None:
     """The objects of these events could not be read: try later, or give up after the last time."""
     database.run(
