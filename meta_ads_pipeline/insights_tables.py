@@ -9,6 +9,10 @@ from typing import Literal
 MEASURES = ("spend", "impressions", "clicks", "link_clicks")
 """Additive delivery measures, present at every level and grain."""
 
+ACTION_LISTS = ("actions", "action_values", "conversions", "conversion_values")
+"""Fields that are lists by action type. ``conversions`` name the standard events (Contact,
+Subscribe, ...) that ``actions`` have only within ``offsite_conversion.fb_pixel_custom``."""
+
 
 @dataclass(frozen=True)
 class InsightsTable:
@@ -73,7 +77,7 @@ INSIGHTS_TABLES: Mapping[str, InsightsTable] = {
             ("event_date", "ad_id"),
             (
                 *("event_date", *_AD_IDS, *MEASURES),
-                *("reach", "frequency", "actions", "action_values", "attribution_setting"),
+                *("reach", "frequency", *ACTION_LISTS, "attribution_setting"),
             ),
         ),
         InsightsTable(
@@ -81,7 +85,7 @@ INSIGHTS_TABLES: Mapping[str, InsightsTable] = {
             "account",
             "day",
             ("event_date",),
-            ("event_date", *MEASURES, "reach", "frequency", "actions", "action_values"),
+            ("event_date", *MEASURES, "reach", "frequency", *ACTION_LISTS),
         ),
     )
 }

@@ -27,7 +27,7 @@ reach_job = dg.define_asset_job(
     description="Pull reach, frequency and unique counts by level and period.",
 )
 
-_ENTITIES = ("ad_accounts", "campaigns", "adsets", "ads", "creatives")
+_ENTITIES = ("ad_accounts", "campaigns", "adsets", "ads", "creatives", "custom_conversions")
 _DIMENSIONS = (
     *("dim_ad_accounts", "dim_campaigns", "dim_adsets", "dim_ads", "dim_creatives"),
     *("entities", "entity_history"),

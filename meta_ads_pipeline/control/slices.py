@@ -69,6 +69,17 @@ def done_under(connection: Connection, key: SliceKey, sync_id: str) -> dict[date
     return {row["partition_date"]: row["rows"] for row in rows}
 
 
+def was_loaded(connection: Connection, key: SliceKey) -> bool:
+    """Whether any date was ever pulled."""
+    row = connection.execute(
+        "select exists (select from control.slices where account_id = %s and asset = %s"
+        " and pulled_at is not null) as found",
+        [key.account_id, key.asset],
+    ).fetchone()
+    assert row is not None
+    return bool(row["found"])
+
+
 def loaded_at(
     connection: Connection, key: SliceKey, dates: Collection[date]
 ) -> dict[date, datetime]:

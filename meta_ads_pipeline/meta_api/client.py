@@ -164,6 +164,12 @@ class MetaAdsClient:
         """All creatives; Meta pages through 50,000 at most."""
         return self._list(account_id, "creative", False, counter)
 
+    def get_custom_conversions(
+        self, account_id: str, *, counter: CallCounter | None = None
+    ) -> list[Row]:
+        """All custom conversions: names and rules of ``offsite_conversion.custom.<id>``."""
+        return self._entities.custom_conversions(plain_account_id(account_id), counter)
+
     def get_objects(
         self,
         ids: Iterable[str],

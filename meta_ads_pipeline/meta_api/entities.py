@@ -18,6 +18,7 @@ from meta_ads_pipeline.meta_api.error_rules import Action, ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import (
     ACCOUNT_FIELDS,
+    CUSTOM_CONVERSION_FIELDS,
     DELETED,
     EDGES,
     EFFECTIVE_STATUSES,
@@ -32,6 +33,7 @@ STORY_FIELD = "object_story_spec"
 STORY_SUBCODES = (2446211, 1443048)
 # Reading by id costs one call for each; below this many a filtered list costs no less.
 FEW_IDS = 2
+_CUSTOM_CONVERSION = "custom_conversion"
 
 
 @dataclass
@@ -85,6 +87,18 @@ class EntityReader:
         """
         call = self._list_call(account_id, kind, include_deleted)
         return self._reader(kind, call.edge, account_id).read(call, counter)
+
+    def custom_conversions(self, account_id: str, counter: CallCounter | None = None) -> list[Row]:
+        """All custom conversions of an account, archived ones included."""
+        fields = self.dropped.keep(_CUSTOM_CONVERSION, CUSTOM_CONVERSION_FIELDS)
+        call = Call(
+            "GET",
+            f"act_{account_id}/customconversions",
+            {"fields": ",".join(fields)},
+            "customconversions",
+            account_id,
+        )
+        return self._reader(_CUSTOM_CONVERSION, call.edge, account_id).read(call, counter)
 
     def by_id(
         self,

@@ -19,6 +19,7 @@ from typing import Any
 
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import (
+    ACTION_FIELDS,
     ESSENTIAL_FIELDS,
     HOURLY_BREAKDOWN,
     LEVEL_IDS,
@@ -170,7 +171,7 @@ class FieldGroups:
         pieces = []
         for first, after in itertools.pairwise(bounds):
             piece = replace(query, measures=tuple(measures[first:after]))
-            if "actions" not in piece.measures and "action_values" not in piece.measures:
+            if ACTION_FIELDS.isdisjoint(piece.measures):
                 piece = replace(piece, attribution_windows=())
             pieces.append(piece)
             self._whole[_place(piece)] = whole

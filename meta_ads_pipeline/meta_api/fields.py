@@ -132,6 +132,24 @@ ENTITY_FIELDS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(
     }
 )
 
+CUSTOM_CONVERSION_FIELDS = (
+    "id",
+    "account_id",
+    "name",
+    "description",
+    "custom_event_type",
+    "rule",
+    "aggregation_rule",
+    "default_conversion_value",
+    "event_source_type",
+    "pixel",
+    "is_archived",
+    "is_unavailable",
+    "creation_time",
+    "first_fired_time",
+    "last_fired_time",
+)
+
 EDGES: Mapping[Kind, str] = MappingProxyType(
     {"campaign": "campaigns", "adset": "adsets", "ad": "ads", "creative": "adcreatives"}
 )
@@ -186,9 +204,14 @@ INSIGHTS_FIELDS: Mapping[Grain, tuple[str, ...]] = MappingProxyType(
             "frequency",
             "actions",
             "action_values",
+            "conversions",
+            "conversion_values",
         ),
     }
 )
+
+# What the attribution windows are asked for: lists by action type.
+ACTION_FIELDS = frozenset({"actions", "action_values", "conversions", "conversion_values"})
 
 # Asked with the day's actions; hours carry on-Meta actions only, whose clicks and views are known.
 WINDOWS_PARAMETER = "action_attribution_windows"

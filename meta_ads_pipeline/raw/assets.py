@@ -27,6 +27,7 @@ from meta_ads_pipeline.raw.pull import (
     pull_insights,
     pull_reach,
 )
+from meta_ads_pipeline.raw.pull_custom_conversions import pull_custom_conversions
 from meta_ads_pipeline.raw.refused_fields import record_refused_fields
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.settings import get_settings
@@ -263,6 +264,25 @@ creatives = _entity_asset("creatives", "creative", "Ad creatives, current state.
 
 
 @_asset(
+    "custom_conversions",
+    "Custom conversions, current state: names and rules of the conversions people define.",
+)
+def custom_conversions(
+    context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
+) -> None:
+    """Names only: where Meta refuses the list, numbers go on without."""
+    _pull(
+        context,
+        meta,
+        database,
+        lambda account, dates, ctx: pull_custom_conversions(
+            database.database, meta.client_for(account.account_id), account, dates, ctx
+        ),
+        request="custom_conversion",
+    )
+
+
+@_asset(
     "insights_reach",
     "Account, campaign, ad set x day, 7 days, 28 days, month: reach, frequency, unique clicks.",
 )
@@ -289,6 +309,7 @@ raw_assets = [
     adsets,
     campaigns,
     creatives,
+    custom_conversions,
     # Without it the table is external to the code location, and the marts are built from what it
     # holds.
     *([insights_reach] if get_settings().reach else []),

@@ -17,7 +17,7 @@ from meta_ads_pipeline.raw.json_text import json_text
 from meta_ads_pipeline.raw.normalize import shown
 
 Document: TypeAlias = dict[str, Any]
-EntityLevel: TypeAlias = Kind | Literal["account"]
+EntityLevel: TypeAlias = Kind | Literal["account", "custom_conversion"]
 
 SELF_CHANGING = frozenset(
     {"budget_remaining", "amount_spent", "balance", "age", "timezone_offset_hours_utc"}
@@ -36,6 +36,8 @@ class EntityTable:
     asset: str
     columns: Mapping[str, tuple[str, ...]]
     required: tuple[str, ...] = ()
+    has_versions: bool = True
+    """Whether each distinct document is kept in ``raw.entity_versions``."""
 
     @property
     def name(self) -> str:
@@ -63,6 +65,19 @@ ENTITY_TABLES: Mapping[Kind, EntityTable] = {
     ),
     "creative": EntityTable("creative", "creatives", {**_STATE, "object_type": ("object_type",)}),
 }
+
+CUSTOM_CONVERSIONS = EntityTable(
+    "custom_conversion",
+    "custom_conversions",
+    {
+        "name": ("name",),
+        "custom_event_type": ("custom_event_type",),
+        "rule": ("rule",),
+        "pixel_id": ("pixel", "id"),
+    },
+    has_versions=False,
+)
+"""Names and rules of the conversions that people define themselves; facts do not refer to them."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +133,7 @@ def normalize_entities(
             bad.append(BadEntity(document, found, field, reason))
             continue
         columns = {name: record[name] for name in table.columns}
-        deleted = "DELETED" in (record["status"], record["effective_status"])
+        deleted = "DELETED" in (record.get("status"), record.get("effective_status"))
         rows[record["id"]] = EntityRow(
             record["id"], columns, json_text(document), document_hash(document), deleted
         )

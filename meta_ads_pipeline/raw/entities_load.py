@@ -145,17 +145,8 @@ def load_entities(
         " and (i.is_deleted or t.id = any(%(gone)s))",
         parameters,
     )
-    # The ids whose version is new: first seen, or seen with another document.
-    connection.execute(
-        "insert into raw.entity_versions"
-        " (account_id, level, entity_id, valid_from, document, document_hash)"
-        " select %(account)s, %(level)s, i.id, %(at)s, i.document, i.document_hash"
-        f" from {_INCOMING} as i left join {table.name} as t using (id)"
-        " where t.document_hash is distinct from i.document_hash"
-        " on conflict (level, entity_id, valid_from) do update set"
-        "   document = excluded.document, document_hash = excluded.document_hash",
-        parameters,
-    )
+    if table.has_versions:
+        _add_versions(connection, table, parameters)
     new = [f"i.{name}" for name in columns]
     updated = _scalar(
         connection,
@@ -195,6 +186,22 @@ def load_entities(
         updated=max(0, updated - deleted),
         deleted=deleted,
         unchanged=max(0, fetched - inserted - updated),
+    )
+
+
+def _add_versions(
+    connection: Connection, table: EntityTable, parameters: Mapping[str, Any]
+) -> None:
+    """Versions of the ids that are first seen, or seen with another document."""
+    connection.execute(
+        "insert into raw.entity_versions"
+        " (account_id, level, entity_id, valid_from, document, document_hash)"
+        " select %(account)s, %(level)s, i.id, %(at)s, i.document, i.document_hash"
+        f" from {_INCOMING} as i left join {table.name} as t using (id)"
+        " where t.document_hash is distinct from i.document_hash"
+        " on conflict (level, entity_id, valid_from) do update set"
+        "   document = excluded.document, document_hash = excluded.document_hash",
+        parameters,
     )
 
 

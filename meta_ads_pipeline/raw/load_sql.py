@@ -7,14 +7,13 @@ periods those that the pull asked for, ``period_ends`` with ``periods``.
 
 from __future__ import annotations
 
-from meta_ads_pipeline.insights_tables import MEASURES, InsightsTable
+from meta_ads_pipeline.insights_tables import ACTION_LISTS, MEASURES, InsightsTable
 
 INCOMING = "incoming_rows"
 DIFFERENCE = "slice_difference"
 
 _CONSTANTS = ("account_id", "timezone", "currency", "api_version", "pulled_at")
 _CONSTANT_VALUES = "%(account)s, %(timezone)s, %(currency)s, %(api_version)s, %(pulled_at)s"
-_ACTIONS = ("actions", "action_values")
 
 
 def create_incoming(table: InsightsTable) -> str:
@@ -44,8 +43,16 @@ def create_difference(table: InsightsTable) -> str:
 
     The time of the pull and the API version do not make a row distinct.
     """
-    new = ", ".join(f"i.{name}" for name in table.values)
-    old = ", ".join(f"s.{name}" for name in table.values)
+    lists = [name for name in table.values if name in ACTION_LISTS]
+    scalars = [name for name in table.values if name not in ACTION_LISTS]
+    new = ", ".join(f"i.{name}" for name in scalars)
+    old = ", ".join(f"s.{name}" for name in scalars)
+    lists_differ = "".join(
+        # Meta's order of the items means nothing and changes between pulls.
+        f" or case when s.{name} is not distinct from i.{name} then false"
+        f" else {_in_order(f's.{name}')} is distinct from {_in_order(f'i.{name}')} end"
+        for name in lists
+    )
     measures = () if table.has_periods else (*MEASURES, *_ledger_actions(table))
     old_and_new = (f"s.{name} as old_{name}, i.{name} as new_{name}" for name in measures)
     return (
@@ -59,6 +66,7 @@ def create_difference(table: InsightsTable) -> str:
         " where s.account_id is null or i.is_incoming is null"
         f" or ({old}, s.timezone, s.currency)"
         f" is distinct from ({new}, %(timezone)s, %(currency)s)"
+        f"{lists_differ}"
     )
 
 
@@ -162,7 +170,15 @@ def _same_row(other: str, table: InsightsTable) -> str:
 
 def _ledger_actions(table: InsightsTable) -> tuple[str, ...]:
     """Hours carry on-Meta actions only: the ledger takes actions from the day's rows."""
-    return tuple(name for name in _ACTIONS if name in table.columns and table.grain == "day")
+    return tuple(name for name in ACTION_LISTS if name in table.columns and table.grain == "day")
+
+
+def _in_order(column: str) -> str:
+    """The items of a list by value; whatever is no list as it is."""
+    return (
+        f"case when jsonb_typeof({column}) = 'array' then (select jsonb_agg(a order by a)"
+        f" from jsonb_array_elements({column}) as a) else {column} end"
+    )
 
 
 def _by_type(column: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from meta_ads_pipeline.insights_tables import InsightsTable
+from meta_ads_pipeline.insights_tables import ACTION_LISTS, InsightsTable
 from meta_ads_pipeline.raw.action_items import ActionItems
 from meta_ads_pipeline.raw.hour_labels import HOUR_OF_LABEL, hours_of_day
 from meta_ads_pipeline.raw.json_text import json_text
@@ -75,8 +75,6 @@ class _Normalizer:
             "period_start": lambda: _objects(self._parse("date_start", _parse_date)),
             "period_end": lambda: _objects(dates),
             "unique_link_clicks": lambda: self._integers("unique_inline_link_clicks"),
-            "actions": lambda: self._actions("actions", table),
-            "action_values": lambda: self._actions("action_values", table),
         }
         dates = self._parse("date_stop" if table.has_periods else "date_start", _parse_date)
         columns: dict[str, Any] = {
@@ -90,6 +88,8 @@ class _Normalizer:
                 continue
             if name in makers:
                 columns[name] = makers[name]()
+            elif name in ACTION_LISTS:
+                columns[name] = self._actions(name, table)
             elif name in ("impressions", "clicks", "reach", "unique_clicks"):
                 columns[name] = self._integers(name)
             else:

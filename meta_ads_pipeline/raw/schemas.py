@@ -85,6 +85,8 @@ class InsightsDaily(_Insights):
     reach: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
     frequency: object = pa.Field(nullable=True, ge=0)
     action_values: object = pa.Field(nullable=True)
+    conversions: object = pa.Field(nullable=True)
+    conversion_values: object = pa.Field(nullable=True)
     attribution_setting: object = pa.Field(nullable=True)
 
     class Config:
@@ -100,6 +102,8 @@ class AccountTotals(_Insights):
     reach: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
     frequency: object = pa.Field(nullable=True, ge=0)
     action_values: object = pa.Field(nullable=True)
+    conversions: object = pa.Field(nullable=True)
+    conversion_values: object = pa.Field(nullable=True)
 
     class Config:
         """One row per account and day; no column beyond the declared ones."""

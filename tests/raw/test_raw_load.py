@@ -186,6 +186,28 @@ def test_day_rows_put_restated_actions_into_the_ledger_by_type(land, query):
     ]
 
 
+def test_lists_in_another_order_are_the_same_lists(land, query):
+    items = [
+        {"action_type": "link_click", "value": "8"},
+        {"action_type": "purchase", "value": "2", "7d_click": "1"},
+        {"action_type": "purchase", "value": "3", "action_reaction": "like"},
+    ]
+    fields = ("actions", "action_values", "conversions", "conversion_values")
+    for table, names in ((HOURLY, fields[:1]), (DAILY, fields)):
+        row = hour_row if table is HOURLY else ad_row
+        land([row(**dict.fromkeys(names, items))], table=table)
+        before = checksum(query, table.asset)
+        land([row(**dict.fromkeys(names, items[::-1]))], table=table)
+        assert checksum(query, table.asset) == before
+        changed = [items[0], {**items[1], "value": "4"}, items[2]]
+        counts = land([row(**dict.fromkeys(names, changed))], table=table).counts
+        assert counts[DAY].updated == 1
+    measures = {
+        row["measure"] for row in query("select distinct measure from raw.insights_changes")
+    }
+    assert measures == {f"{name}:purchase" for name in fields}
+
+
 def test_a_first_load_is_no_restatement_beside_a_second_one(land, query):
     dates = days(2)
     land([hour_row()], dates[:1])
