@@ -68,6 +68,18 @@ class Settings(BaseSettings):
         "ad set's own attribution setting; empty: none.",
     )
     app_verify_token: SecretStr | None = Field(default=None, alias="META_APP_VERIFY_TOKEN")
+    alert_urls: str | None = Field(
+        default=None,
+        alias="META_ADS_ALERT_URLS",
+        description="Where alerts are sent: apprise addresses (slack://..., mailto://..., "
+        "json://...), comma-separated, each with an optional least severity: critical=pagerduty://"
+        "... Without one: warning and worse.",
+    )
+    alert_quiet_hours: str | None = Field(
+        default=None,
+        alias="META_ADS_ALERT_QUIET_HOURS",
+        description="Hours in which only critical alerts are sent, such as 22-07 Europe/Berlin.",
+    )
     webhook_sha1: bool = Field(
         default=False,
         alias="META_ADS_WEBHOOK_SHA1",
