@@ -35,7 +35,7 @@ class GraphError(Exception):
         is_transient: bool | None = None,
         user_title: str | None = None,
         user_msg: str | None = None,
-        error_data: Mapping[str, Any] | None = None,
+        error_data: Mapping[str, Any] | str | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -58,7 +58,7 @@ class GraphError(Exception):
             "is_transient": self.is_transient,
             "error_user_title": self.user_title,
             "error_user_msg": self.user_msg,
-            "error_data": dict(self.error_data) if self.error_data else None,
+            "error_data": self.error_data or None,
             "fbtrace_id": trace_id,
         }
         return {"error": {key: value for key, value in members.items() if value is not None}}
