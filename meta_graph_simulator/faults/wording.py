@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 
@@ -71,12 +70,10 @@ class LocalizedErrors(FaultKind):
             text = missing
         names = re.findall(r"\b[a-z]+(?:_[a-z0-9]+)+\b", error.message)
         prefix = re.match(r"\(#\d+\) ", error.message)
-        made = copy.copy(error)
-        made.message = (prefix.group() if prefix else "") + ": ".join(
-            [text, *([", ".join(names)] if names else [])]
-        )
-        made.user_title = made.user_msg = None
-        return made
+        worded = (prefix.group() if prefix else "") + text
+        if names:
+            worded += f": {', '.join(names)}"
+        return error.changed(message=worded, user_title=None, user_msg=None)
 
 
 class ErrorDataText(FaultKind):
@@ -87,6 +84,4 @@ class ErrorDataText(FaultKind):
     def reword(self, fault: Fault, call: GraphCall, error: GraphError) -> GraphError | None:
         if not isinstance(error.error_data, dict):
             return None
-        made = copy.copy(error)
-        made.error_data = json.dumps(error.error_data)
-        return made
+        return error.changed(error_data=json.dumps(error.error_data))

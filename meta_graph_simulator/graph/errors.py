@@ -48,6 +48,12 @@ class GraphError(Exception):
         self.user_msg = user_msg
         self.error_data = error_data
 
+    def changed(self, **members: Any) -> GraphError:
+        """The same error with other members."""
+        made = GraphError(self.code, self.message)
+        vars(made).update(vars(self) | members)
+        return made
+
     def body(self, trace_id: str) -> dict[str, Any]:
         """The JSON document of this error, absent members left out as Meta does."""
         members: dict[str, Any] = {
