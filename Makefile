@@ -57,6 +57,7 @@ lint: setup $(SQLFLUFF)/.installed ## ruff, mypy, sqlfluff, dagster and dbt vali
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(SQLFLUFF)/bin/sqlfluff lint --processes 2 dbt_project/models dbt_project/tests
+	$(SQLFLUFF)/bin/sqlfluff lint --templater placeholder meta_ads_pipeline
 	$(BIN)/dbt parse --quiet --no-partial-parse --project-dir dbt_project --profiles-dir dbt_project
 	$(BIN)/meta-ads exec dagster definitions validate -w workspace.yaml --log-level warning
 	cp requirements.lock $(VENV)/requirements.lock

@@ -7,14 +7,13 @@ from typing import Any
 
 import dagster as dg
 
-from meta_ads_pipeline.automation.alerts import alert_sensors
 from meta_ads_pipeline.automation.credentials import credential_schedules
 from meta_ads_pipeline.automation.jobs import jobs
 from meta_ads_pipeline.automation.schedules import schedules
 from meta_ads_pipeline.automation.sensors import sensors
 from meta_ads_pipeline.automation.webhooks import webhook_sensors
-from meta_ads_pipeline.quality.checks import quality_checks
 from meta_ads_pipeline.quality.gate import check_results
+from meta_ads_pipeline.quality.runner import quality_checks
 from meta_ads_pipeline.raw.assets import raw_assets
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.transform.assets import build_dbt_assets
@@ -29,7 +28,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
         asset_checks=quality_checks,
         jobs=jobs,
         schedules=[*schedules, *credential_schedules],
-        sensors=[*sensors, *webhook_sensors, *alert_sensors],
+        sensors=[*sensors, *webhook_sensors],
         resources={
             "database": DatabaseResource(),
             "meta": MetaAdsResource(),

@@ -131,6 +131,37 @@ def blocked_days(
     return {(row["account_id"], row["event_date"]): row["reason"] for row in rows}
 
 
+@dataclass(frozen=True)
+class OpenResult:
+    """A result that is not passed, as the last look left it."""
+
+    account_id: str
+    event_date: date | None
+    status: Status
+    message: str | None
+
+
+def open_results(
+    database: Database, check: tuple[str, str], warned_since: date
+) -> list[OpenResult]:
+    """What one check, ``(asset, name)``, last found wrong with active accounts, oldest date first.
+
+    Failures of any date; warnings since ``warned_since`` only, for nobody takes them back. Raises
+    ``DatabaseError`` when the server cannot be reached.
+    """
+    with database.connect() as connection:
+        rows = connection.execute(
+            "select r.account_id, r.event_date, r.status, r.message"
+            " from control.check_results as r"
+            " join control.ad_accounts as a on a.account_id = r.account_id and a.is_active"
+            " where r.asset = %s and r.check_name = %s and r.status <> 'passed'"
+            "   and (r.status = 'failed' or r.event_date is null or r.event_date >= %s)"
+            " order by r.event_date, r.account_id",
+            [*check, warned_since],
+        ).fetchall()
+    return [OpenResult(**row) for row in rows]
+
+
 HOLDS_BACK = "status = 'failed' and severity = 'block' and asset like 'raw/%%'"
 """SQL: results that hold their account-day out of the facts; dbt's gate has the same condition.
 

@@ -9,7 +9,6 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from meta_ads_pipeline.control.database import Connection, Database
-from meta_ads_pipeline.errors import NotFoundError
 
 
 class LetterStatus(StrEnum):
@@ -71,7 +70,7 @@ class StoredLetter:
     resolution: str | None
 
 
-class DeadLetterNotFoundError(NotFoundError):
+class DeadLetterNotFoundError(LookupError):
     """There is no such letter; the message says where to look."""
 
 

@@ -29,8 +29,6 @@ from urllib.parse import quote
 import psutil
 import psycopg
 
-from meta_ads_pipeline.errors import MetaAdsError
-
 logger = logging.getLogger(__name__)
 
 DATABASE_NAME = "meta_ads"
@@ -51,7 +49,7 @@ _SERVER_OPTIONS = {
 }
 
 
-class EmbeddedPostgresError(MetaAdsError):
+class EmbeddedPostgresError(RuntimeError):
     """The embedded server could not be started; the message says what to do."""
 
 

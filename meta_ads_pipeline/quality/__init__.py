@@ -1,6 +1,6 @@
 """Asset checks: is what was landed well-formed, complete, reconciled and plausible?
 
-Each check reads the dates of its run (one or a whole range), is evaluated once, and names the bad
-days, accounts and rows in its metadata. Rules are Pandera models; what they need from the
-database (the account's timezone, the parent of an ad) is selected beside the rows they judge.
+``catalogue`` declares every check and what it means when it fails, ``sql/`` has its rule,
+``runner`` evaluates it over the dates of a run, keeps one result per account and day, and shows
+what is open. ``gate`` does so before dbt: what blocks stays out of the facts.
 """

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
+from collections.abc import Iterable
 from functools import lru_cache
-
-import pandera.pandas as pa
 
 from meta_ads_pipeline.control.alerts import (
     Alert,
@@ -16,9 +14,6 @@ from meta_ads_pipeline.control.alerts import (
     open_alert,
 )
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.quality.outcome import CheckOutcome, judged, pulled_days, query_rows
-from meta_ads_pipeline.quality.scope import CheckScope
-from meta_ads_pipeline.quality.violations import table_of
 from meta_ads_pipeline.transform.project import DBT_PROJECT_DIR
 
 KIND = "unknown_action_type"
@@ -92,72 +87,24 @@ CUSTOM_TYPES = ("offsite_conversion.custom.%", "app_custom_event.%", "offline_co
 """Prefixes (SQL ``like``) that advertisers' own events stand under."""
 
 
-class ReportedTypes(pa.DataFrameModel):
-    """Action types that no list names: account x date x type."""
-
-    account_id: str
-    event_date: object
-    action_type: str
-    ads: int
-    is_known: bool = pa.Field(
-        eq=True, description="the action type is a known one", metadata={"warning": True}
-    )
-
-    class Config:
-        """One row per account, date and type."""
-
-        strict = True
-
-
 @lru_cache(maxsize=1)
-def conversion_types() -> frozenset[str]:
-    """The action types of the dbt seed of conversions."""
+def known_types() -> frozenset[str]:
+    """Meta's types and those of the dbt seed of conversions."""
     with (DBT_PROJECT_DIR / "seeds" / "conversion_actions.csv").open(newline="") as seed:
-        return frozenset(row["action_type"] for row in csv.DictReader(seed))
+        return KNOWN_TYPES | {row["action_type"] for row in csv.DictReader(seed)}
 
 
-def check_action_types(database: Database, scope: CheckScope) -> CheckOutcome:
-    """Find unknown action types in the scope's ad days; an admin is told of each type once.
+def tell_unknown(database: Database, reported: Iterable[str]) -> None:
+    """Tell an admin of each unknown type once; close the alerts of those that are known by now.
 
     Raises ``DatabaseError`` when the server cannot be reached.
     """
-    rows = query_rows(
-        database,
-        "select i.account_id, i.event_date, item ->> 'action_type' as action_type,"
-        "   count(*) as ads, false as is_known"
-        " from raw.insights_daily as i"
-        " cross join lateral jsonb_array_elements("
-        "   case when jsonb_typeof(i.actions) = 'array' then i.actions else '[]' end) as item"
-        " where i.account_id = any(%(accounts)s) and i.event_date between %(start)s and %(end)s"
-        "   and item ->> 'action_type' <> all(%(known)s)"
-        "   and not item ->> 'action_type' like any(%(custom)s)"
-        " group by 1, 2, 3 order by 3, 1, 2",
-        scope,
-        known=sorted(KNOWN_TYPES | conversion_types()),
-        custom=list(CUSTOM_TYPES),
-    )
-    found = judged(ReportedTypes, rows, ("account_id", "event_date", "action_type", "ads"))
-    by_type = Counter[str]()
-    for row in rows:
-        by_type[row["action_type"]] += row["ads"]
-    types = sorted(by_type)
-    for name in types[:_MOST_TYPES_TOLD]:
+    for name in sorted(set(reported))[:_MOST_TYPES_TOLD]:
         open_alert(database, _alert(name))
-    _close_known(database)
-    days = pulled_days(database, "insights_daily", scope)
-    if found.passed:
-        return CheckOutcome(True, "every action type is a known one", {}, found.day_results(days))
-    return CheckOutcome(
-        False,
-        f"{len(types)} action types are not known yet: {', '.join(types[:5])}",
-        {
-            "unknown_types": table_of(
-                {"action type": name, "ad days": n} for name, n in by_type.most_common()
-            )
-        },
-        found.day_results(days),
-        is_warning=True,
-    )
+    for raised in list_open_alerts(database):
+        alert = raised.alert
+        if alert.kind == KIND and alert.subject.removeprefix("action type ") in known_types():
+            close_alerts(database, alert.subject, [KIND])
 
 
 def _alert(action_type: str) -> Alert:
@@ -169,11 +116,3 @@ def _alert(action_type: str) -> Alert:
         what_to_do="If it is a conversion, add it to dbt_project/seeds/conversion_actions.csv; "
         "else to meta_ads_pipeline/quality/action_types.py.",
     )
-
-
-def _close_known(database: Database) -> None:
-    known = KNOWN_TYPES | conversion_types()
-    for raised in list_open_alerts(database):
-        alert = raised.alert
-        if alert.kind == KIND and alert.subject.removeprefix("action type ") in known:
-            close_alerts(database, alert.subject, [KIND])

@@ -8,7 +8,7 @@ from meta_ads_pipeline.control.alerts import Alert, Severity, update_alerts_of_k
 from meta_ads_pipeline.control.check_results import FailingCheck, failing_checks
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.quality.catalogue import PERSISTS_AFTER, PERSISTS_AFTER_LOOKS, rule_of
-from meta_ads_pipeline.quality.violations import day_ranges
+from meta_ads_pipeline.quality.outcome import day_ranges
 
 KIND = "discrepancy_persists"
 

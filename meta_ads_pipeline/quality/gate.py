@@ -11,13 +11,13 @@ from datetime import date
 
 import dagster as dg
 
-from meta_ads_pipeline.control.check_results import blocked_days, record_results
+from meta_ads_pipeline.control.check_results import blocked_days
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.partitions import daily_partitions, single_run
-from meta_ads_pipeline.quality.catalogue import rule_of
+from meta_ads_pipeline.quality.catalogue import RULES
 from meta_ads_pipeline.quality.discrepancies import update_discrepancy_alerts
-from meta_ads_pipeline.quality.landed_rows import landed_outcomes
-from meta_ads_pipeline.quality.reconciliation import RECONCILED_ASSETS, update_slices
+from meta_ads_pipeline.quality.mismatches import RECONCILED_ASSETS, update_slices
+from meta_ads_pipeline.quality.runner import run_check
 from meta_ads_pipeline.quality.scope import CheckScope, scope_of
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 
@@ -32,19 +32,13 @@ def close_gate(database: Database, scope: CheckScope) -> dict[tuple[str, date], 
     """
     for asset in RECONCILED_ASSETS:
         reasons: dict[tuple[str, date], list[str]] = defaultdict(list)
-        for name, outcome in landed_outcomes(database, asset, scope).items():
-            rule = rule_of(f"raw/{asset}", name)
-            record_results(
-                database,
-                (f"raw/{asset}", name),
-                rule.severity,
-                outcome.days,
-                run_id=scope.run_id,
-            )
-            for result in outcome.days:
-                if result.status == "failed" and rule.severity == "block" and result.event_date:
+        for rule in RULES:
+            if rule.severity != "block" or f"raw/{asset}" not in rule.assets:
+                continue
+            for result in run_check(database, rule, f"raw/{asset}", scope).days:
+                if result.status == "failed" and result.event_date:
                     reasons[result.account_id, result.event_date].append(
-                        f"{name}: {result.message}"
+                        f"{rule.name}: {result.message}"
                     )
         mismatched = {day: "; ".join(said) for day, said in reasons.items()}
         update_slices(database, mismatched, (), assets=(asset,))

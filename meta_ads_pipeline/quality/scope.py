@@ -41,6 +41,24 @@ class CheckScope:
         """The accounts' ids, for SQL."""
         return [account.account_id for account in self.accounts]
 
+    @property
+    def account_names(self) -> list[str]:
+        """The accounts as a person knows them."""
+        return [
+            f"act_{a.account_id} ({a.name})" if a.name else f"act_{a.account_id}"
+            for a in self.accounts
+        ]
+
+    @property
+    def dates(self) -> str:
+        """The dates in words."""
+        return f"{self.window.start}..{self.window.end}"
+
+    @property
+    def warned_since(self) -> date:
+        """The first date whose warnings of earlier runs are still news; what fails always is."""
+        return open_window(self.accounts, self.started_at).start
+
     def begun_slices(self) -> list[tuple[str, date]]:
         """Every (account, date) of the scope that had begun where the account is."""
         return [

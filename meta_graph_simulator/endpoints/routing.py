@@ -6,6 +6,7 @@ import asyncio
 import random
 import re
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from meta_graph_simulator.accounts.node_store import EDGES, Node
@@ -15,15 +16,22 @@ from meta_graph_simulator.endpoints.insights import InsightsEdge, requested_name
 from meta_graph_simulator.endpoints.nodes import NodeReader
 from meta_graph_simulator.endpoints.state import Simulator
 from meta_graph_simulator.endpoints.users import Users
+from meta_graph_simulator.faults.registry import Fault
 from meta_graph_simulator.graph import errors
 from meta_graph_simulator.graph.call import Answer, GraphCall
 from meta_graph_simulator.graph.errors import GraphError
 from meta_graph_simulator.graph.fields import FieldSpec, parse_fields, pick, version_number
+from meta_graph_simulator.graph.paging import PageShape
 from meta_graph_simulator.insights.report_runs import ReportRun
 
 _VERSION = re.compile(r"v\d+\.\d+")
 _UNVERSIONED = frozenset({"debug_token", "oauth", "me"})
 _INSIGHTS_NODES = frozenset({"account", "campaign", "adset", "ad"})
+_HTML = (
+    b"<!DOCTYPE html><html><head><title>Facebook | Error</title></head><body><h1>Sorry, something"
+    b" went wrong.</h1><p>We're working on it and we'll get it fixed as soon as we can.</p></body>"
+    b"</html>"
+)
 
 
 class Graph:
@@ -44,20 +52,27 @@ class Graph:
     async def answer(self, call: GraphCall) -> Answer:
         """One call from routing to statistics. Never raises for what a client can cause."""
         started = time.perf_counter()
-        simulator, faults = self.simulator, self.simulator.faults
+        simulator = self.simulator
+        fault: Fault | None = None
+        target: Node | ReportRun | None = None
         try:
             target = self._classify(call)
-            call.fields = call.fields or tuple(requested_names(call.params))
             await self._delay(call)
-            answer = faults.replace(call)
-            if answer is None:
-                answer = faults.rewrite(call, await self._handle(call, target))
+            fault = simulator.faults.first({"html", "reset"}, call)
+            early = self.early_fault(fault)
+            answer = early if early is not None else await self._handle(call, target)
         except GraphError as error:
-            answer = Answer.error(faults.reword(call, error), call.trace_id)
-        if answer.reset_after is None:
-            faults.send(call, answer)
+            answer = Answer.error(error, call.trace_id)
+        if fault is not None and fault.kind == "reset" and answer.reset_after is None:
+            answer.reset_after = min(0.99, max(0.0, fault.number("fraction", 0.5)))
+        truncation = None if fault else simulator.faults.first({"truncate"}, call)
+        if truncation is not None:
+            fault = truncation
+            kept = int(len(answer.body) * min(0.99, fault.number("fraction", 0.5)))
+            answer.body, answer.status = answer.body[:kept], 200
         simulator.throttle.charge_rows(call)
-        if simulator.config.send_usage_headers and not faults.hides_usage(call):
+        hidden = simulator.faults.first({"no_usage_headers"}, call) is not None
+        if simulator.config.send_usage_headers and not hidden:
             answer.headers += simulator.throttle.headers(call)
         answer.headers += self._identity_headers(call)
         elapsed = (time.perf_counter() - started) * 1000
@@ -66,16 +81,31 @@ class Graph:
             answer,
             at=simulator.clock.time(),
             ms=elapsed,
+            fault=None if fault is None else fault.kind,
         )
         return answer
 
     async def _delay(self, call: GraphCall) -> None:
         config = self.simulator.config
-        seconds = self.simulator.faults.delay(call)
+        seconds = self.simulator.faults.latency(call)
         if config.latency_ms or config.latency_jitter_ms:
             seconds += (config.latency_ms + config.latency_jitter_ms * self._random.random()) / 1000
         if seconds:
             await asyncio.sleep(seconds)
+
+    @staticmethod
+    def early_fault(fault: Fault | None) -> Answer | None:
+        """What a fault answers in place of the call, None to go on."""
+        if fault is None:
+            return None
+        if fault.kind == "html":
+            status = int(fault.number("http_status", 500))
+            return Answer(status, _HTML, content_type="text/html; charset=utf-8")
+        if fault.params.get("before_answer"):
+            answer = Answer(200, b"")
+            answer.reset_after = -1.0
+            return answer
+        return None
 
     def _identity_headers(self, call: GraphCall) -> list[tuple[str, str]]:
         headers = [
@@ -108,8 +138,6 @@ class Graph:
             call.account_id = job.account_id
             call.edge = "report_insights" if edge == "insights" else edge or "report_run"
             call.level = job.results.request.level
-            if edge == "insights":
-                call.fields = job.results.request.queries[0].fields or ()
             return job
         node = nodes.find(head)
         if head.startswith("act_"):
@@ -123,11 +151,16 @@ class Graph:
 
     async def _handle(self, call: GraphCall, target: Node | ReportRun | None) -> Answer:
         self._check_version(call)
-        self.simulator.faults.refuse(call)
+        error = self.simulator.faults.error(call)
+        if error is not None:
+            raise error
         if call.edge == "oauth/access_token":
             return Answer.json(self.simulator.tokens.exchange(call.params))
         spec = self.simulator.tokens.authenticate(call.token, call.proof)
         self.simulator.throttle.admit(call)
+        error = self.simulator.faults.unfetchable_field(call, requested_names(call.params))
+        if error is not None and not call.is_insights:
+            raise error
         if len(call.segments) > 2:
             raise errors.unknown_path("/".join(call.segments[2:]))
         if not call.segments:
@@ -187,15 +220,24 @@ class Graph:
         if edge == "insights" and target.kind in _INSIGHTS_NODES:
             if call.method == "POST":
                 return self.insights.create_job(call, target)
-            return await self.insights.read(call, target)
+            return await self.insights.read(call, target, self._shape(call))
         kind = EDGES.get(target.kind, {}).get(edge)
         if kind is not None and call.method == "GET":
-            return Answer.json(self._edges.page(call, target, kind))
+            error = self.simulator.faults.too_much_data(call, limit=_limit(call.params))
+            if error is not None:
+                raise error
+            return Answer.json(self._edges.page(call, target, kind, self._shape(call)))
         return self._people.other_edge(call, target, edge, spec)
+
+    def _shape(self, call: GraphCall) -> PageShape:
+        fault = self.simulator.faults.first({"empty_page", "short_page"}, call)
+        if fault is None:
+            return PageShape()
+        return PageShape(0 if fault.kind == "empty_page" else int(fault.number("rows", 1)))
 
     async def _job(self, call: GraphCall, job: ReportRun, edge: str | None) -> Answer:
         if edge == "insights":
-            return await self.insights.read_job(call, job)
+            return await self.insights.read_job(call, job, self._shape(call))
         if edge is not None:
             raise errors.nonexisting_field(edge, "AdReportRun")
         document = await self.simulator.jobs.document(job)
@@ -209,6 +251,11 @@ class Graph:
                 if name in chosen or name == "id"
             }
         return Answer.json(document)
+
+
+def _limit(params: Mapping[str, str]) -> int | None:
+    text = params.get("limit", "")
+    return int(text) if text.isdigit() else None
 
 
 def split_path(path: str) -> tuple[str | None, tuple[str, ...]]:

@@ -35,9 +35,6 @@ class LoggedCall:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-_BROKEN = frozenset({"html", "reset", "truncate"})
-
-
 class Statistics:
     """Counters since the start or the last reset.
 
@@ -62,7 +59,9 @@ class Statistics:
         }
         self._edges: dict[str, Counter[str]] = {}
 
-    def record(self, call: GraphCall, answer: Answer, *, at: float, ms: float) -> None:
+    def record(
+        self, call: GraphCall, answer: Answer, *, at: float, ms: float, fault: str | None = None
+    ) -> None:
         """Count one call and remember it. Parameters hold no token: routing took it out."""
         self.calls += 1
         self.rows += call.rows
@@ -77,11 +76,12 @@ class Statistics:
             if answer.error_subcode is not None:
                 code += f"/{answer.error_subcode}"
             self._by["error"][code] += 1
-        self._by["fault"].update(call.faults)
+        if fault is not None:
+            self._by["fault"][fault] += 1
         edge = self._edges.setdefault(call.edge, Counter())
         edge["calls"] += 1
         edge["rows"] += call.rows
-        edge["failed"] += answer.error_code is not None or not _BROKEN.isdisjoint(call.faults)
+        edge["failed"] += answer.error_code is not None or fault in {"html", "reset", "truncate"}
         self._log.append(
             LoggedCall(
                 number=self.calls,
@@ -98,7 +98,7 @@ class Statistics:
                 bytes=len(answer.body),
                 ms=round(ms, 3),
                 in_batch=call.in_batch,
-                faulted=",".join(call.faults) or None,
+                faulted=fault,
                 params=_loggable(call.params),
             )
         )

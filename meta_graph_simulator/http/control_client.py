@@ -9,6 +9,8 @@ from typing import Any
 
 import requests
 
+from meta_graph_simulator.faults.registry import FaultKind
+
 
 class ControlError(RuntimeError):
     """The control endpoint refused a request; the message is its reason."""
@@ -67,12 +69,11 @@ class ControlClient:
 
     def add_fault(
         self,
-        kind: str,
+        kind: FaultKind,
         *,
         match: dict[str, Any] | None = None,
         probability: float = 1.0,
         times: int | None = None,
-        times_per_path: int | None = None,
         after: int = 0,
         **params: Any,
     ) -> str:
@@ -82,7 +83,6 @@ class ControlClient:
             "match": match or {},
             "probability": probability,
             "times": times,
-            "times_per_path": times_per_path,
             "after": after,
             "params": params,
         }

@@ -15,11 +15,10 @@ from decimal import Decimal
 import pytest
 
 from meta_ads_pipeline.control.accounts import Account
-from meta_ads_pipeline.control.check_results import record_results
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.quality.catalogue import ENTITIES, RULES
-from meta_ads_pipeline.quality.checks import check_of
 from meta_ads_pipeline.quality.gate import close_gate
+from meta_ads_pipeline.quality.runner import run_check
 from meta_ads_pipeline.quality.scope import CheckScope
 from meta_ads_pipeline.raw.pull import PullContext, pull_entities
 from meta_ads_pipeline.windows import DateWindow
@@ -223,10 +222,7 @@ def look(world: World, run_id: str) -> Seen:
     for rule in RULES:
         for asset in rule.assets:
             if rule.name in ("completeness", "reconciliation", "levels") and asset not in ENTITIES:
-                _, _, evaluate = check_of(rule, asset)
-                outcome = evaluate(database, scope)
-                key = asset, rule.name
-                record_results(database, key, rule.severity, outcome.days, run_id=run_id)
+                run_check(database, rule, asset, scope)
     for row in warehouse.rows(
         "select account_id, event_date, asset || ' ' || check_name as check, status, message"
         " from marts.check_results where event_date is not null"

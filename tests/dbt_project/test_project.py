@@ -78,26 +78,6 @@ DAMAGES = (
         "update marts.metric_facts set purchases = null where grain = 'hour'",
     ),
     (
-        "update marts.metric_facts set spend = spend + 0.01",
-        "facts_equal_pulls",
-        "update marts.metric_facts set spend = spend - 0.01",
-    ),
-    (
-        "update marts.campaign_daily set revenue = 1",
-        "rollups_equal_facts",
-        "update marts.campaign_daily set revenue = null",
-    ),
-    (
-        "update marts.account_hourly set event_date = event_date - 1",
-        "rollups_equal_facts",
-        "update marts.account_hourly set event_date = event_date + 1",
-    ),
-    (
-        "update marts.ad_daily set ad_id = 'unknown'",
-        "no_orphan_facts",
-        "update marts.ad_daily set ad_id = '1'",
-    ),
-    (
         "update raw.account_totals set account_id = 'unknown'",
         "pulled_accounts_are_known",
         "update raw.account_totals set account_id = '1'",

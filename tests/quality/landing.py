@@ -160,9 +160,12 @@ class Landing:
             [
                 {
                     **{"workspace_id": DEFAULT_WORKSPACE_ID, "account_id": account.account_id},
-                    **{"event_date": day, "measure": measure, "ad_daily_total": "10.00"},
+                    **{"event_date": day, "measure": measure, "delta": "0"},
+                    # The landed ads have no conversions.
                     "hourly_total": None if measure in MEASURES[4:] else "10.00",
-                    **{"account_total": "10.00", "delta": "0", "status": "reconciled"},
+                    "ad_daily_total": "0" if measure in MEASURES[4:] else "10.00",
+                    "account_total": "0" if measure in MEASURES[4:] else "10.00",
+                    "status": "reconciled",
                     **{"tolerance": "0", "is_settled": True},
                 }
                 for measure in MEASURES

@@ -1,1 +1,0 @@
-"""Send alerts to where people read them: chat, e-mail, a pager, any webhook."""
