@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from meta_ads_pipeline.automation.alerts import alert_sensors
 from meta_ads_pipeline.automation.credentials import credential_schedules
 from meta_ads_pipeline.automation.jobs import jobs
 from meta_ads_pipeline.automation.schedules import schedules
@@ -28,7 +29,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
         asset_checks=quality_checks,
         jobs=jobs,
         schedules=[*schedules, *credential_schedules],
-        sensors=[*sensors, *webhook_sensors],
+        sensors=[*sensors, *webhook_sensors, *alert_sensors],
         resources={
             "database": DatabaseResource(),
             "meta": MetaAdsResource(),

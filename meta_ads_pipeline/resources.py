@@ -9,6 +9,7 @@ import dagster as dg
 
 from meta_ads_pipeline.control.database import Database, export_environment, open_database
 from meta_ads_pipeline.credentials.clients import ConnectedClients, clients_for
+from meta_ads_pipeline.errors import CredentialsError
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.settings import get_settings
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class MissingCredentialsError(RuntimeError):
+class MissingCredentialsError(CredentialsError):
     """There is no token to read Meta with; the message says how to give one."""
 
 

@@ -6,19 +6,34 @@ A variable set in the environment wins over the same variable in ``.env``. Names
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from meta_ads_pipeline.attribution import LIVE_WINDOWS, chosen_windows
+from meta_ads_pipeline.errors import ConfigurationError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 """The checkout: where ``dbt_project/``, ``dagster.yaml`` and ``workspace.yaml`` are."""
 
 REAL_GRAPH_URL = "https://graph.facebook.com"
+
+
+class SettingsError(ConfigurationError):
+    """Settings cannot be used; ``lines`` has one line for each, with its variable."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self._problems = list(problems)
+        super().__init__("; ".join(problems))
+
+    @property
+    def lines(self) -> list[str]:
+        """One line for each bad variable."""
+        return self._problems
 
 
 class Settings(BaseSettings):
@@ -68,6 +83,18 @@ class Settings(BaseSettings):
         "ad set's own attribution setting; empty: none.",
     )
     app_verify_token: SecretStr | None = Field(default=None, alias="META_APP_VERIFY_TOKEN")
+    alert_urls: str | None = Field(
+        default=None,
+        alias="META_ADS_ALERT_URLS",
+        description="Where alerts are sent: apprise addresses (slack://..., mailto://..., "
+        "json://...), comma-separated, each with an optional least severity: critical=pagerduty://"
+        "... Without one: warning and worse.",
+    )
+    alert_quiet_hours: str | None = Field(
+        default=None,
+        alias="META_ADS_ALERT_QUIET_HOURS",
+        description="Hours in which only critical alerts are sent, such as 22-07 Europe/Berlin.",
+    )
     webhook_sha1: bool = Field(
         default=False,
         alias="META_ADS_WEBHOOK_SHA1",
@@ -194,5 +221,12 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The process's settings, read once."""
-    return Settings()
+    """The process's settings, read once. Raises ``SettingsError`` naming each bad variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, each['loc']))}: {each['msg']} (environment or .env)"
+            for each in error.errors()
+        ]
+    raise SettingsError(problems)  # outside, so that pydantic's error with the values is not kept

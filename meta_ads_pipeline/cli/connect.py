@@ -11,14 +11,17 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from pydantic import SecretStr
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from meta_ads_pipeline.cli import options
+from meta_ads_pipeline.cli.connections import connection_document
+from meta_ads_pipeline.cli.console import plain_console
+from meta_ads_pipeline.cli.runtime import running
 from meta_ads_pipeline.control.accounts import Account, UnknownAccountError
 from meta_ads_pipeline.control.alerts import close_alerts
 from meta_ads_pipeline.control.database import Database
@@ -38,14 +41,17 @@ from meta_ads_pipeline.credentials.connections import (
 )
 from meta_ads_pipeline.credentials.status import spoken
 from meta_ads_pipeline.credentials.vault import TokenVault
+from meta_ads_pipeline.errors import CredentialsError
 from meta_ads_pipeline.meta_api.rate_limiter import RateLimiter
 from meta_ads_pipeline.settings import Settings
+
+app = options.command_app()
 
 DEFAULT_NAME = "main"
 _LONG_LIVED = timedelta(days=30)  # a person's token that ends sooner is exchanged at once
 
 
-class ConnectError(RuntimeError):
+class ConnectError(CredentialsError):
     """The token cannot be used; the message says why and what to do."""
 
 
@@ -58,6 +64,48 @@ class ConnectRequest:
     accounts: Sequence[str] = ()
     everything: bool = False
     exchange: bool = True
+
+
+# Whatever else is typed after `connect` may be a token, which must not be quoted back.
+@app.command(context_settings={"allow_extra_args": True})
+def connect(
+    context: typer.Context,
+    workspace: Annotated[str, typer.Option(help="Whose it is; made if new.")] = DEFAULT_WORKSPACE,
+    name: Annotated[
+        str, typer.Option(help="Name of the connection in its workspace.")
+    ] = DEFAULT_NAME,
+    account: options.Accounts = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every ad account, and those that come later.")
+    ] = False,
+    exchange: Annotated[
+        bool, typer.Option(help="Exchange a short-lived token for a long-lived one.")
+    ] = True,
+    as_json: options.AsJson = False,
+) -> int:
+    """Store a Meta access token, encrypted, and choose the ad accounts to sync with it.
+
+    The token is asked for without being shown, read from standard input where that is not a
+    terminal, or taken from META_ACCESS_TOKEN: never from an argument.
+    """
+    if context.args:
+        raise typer.BadParameter(
+            "a token is never given as an argument: other users see it and the shell's history "
+            "keeps it. Revoke it if it was a real one; then paste a new one at the prompt or pipe "
+            "it in"
+        )
+    if account and everything:
+        raise typer.BadParameter("give --account or --all, not both")
+    for label, value in (("--workspace", workspace), ("--name", name)):
+        if not value.strip() or "/" in value:
+            raise typer.BadParameter("expected a name without a slash", param_hint=label)
+    ids = options.account_ids(account)
+    request = ConnectRequest(workspace, name, tuple(ids), everything, exchange)
+    with running(needs_api=False) as runtime:
+        token = obtain_token(runtime.settings)
+        return run_connect(
+            runtime.settings, runtime.database, token, request, plain_console(), as_json=as_json
+        )
 
 
 def obtain_token(settings: Settings) -> SecretStr:
@@ -255,7 +303,7 @@ def _account_table(accounts: Sequence[Account], *, numbered: bool = False) -> Ta
     for heading in (["#"] if numbered else []) + ["account", "name", "currency", "timezone"]:
         table.add_column(heading)
     for number, account in enumerate(accounts, 1):
-        cells = [account.account_id, escape(account.name or ""), account.currency, account.timezone]
+        cells = [account.account_id, account.name or "", account.currency, account.timezone]
         table.add_row(*([str(number), *cells] if numbered else cells))
     return table
 
@@ -288,8 +336,6 @@ def _document(
     others: Sequence[Account],
     notes: Sequence[str],
 ) -> dict[str, Any]:
-    from meta_ads_pipeline.cli.connections import connection_document
-
     return {
         **connection_document(connection),
         "accounts": [account.account_id for account in chosen],

@@ -1,18 +1,19 @@
-"""``meta-ads connections``: list, validate, refresh and remove connections; rotate their keys."""
+"""``meta-ads connections``: the stored tokens and their encryption keys."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
+from cryptography.fernet import Fernet
 from rich.table import Table
 
-from meta_ads_pipeline.cli.runtime import Runtime
+from meta_ads_pipeline.cli import options
+from meta_ads_pipeline.cli.console import plain_console, print_errors
+from meta_ads_pipeline.cli.runtime import Runtime, running
 from meta_ads_pipeline.credentials.checks import (
     AppCredentialsError,
     connections_in_use,
@@ -34,7 +35,59 @@ from meta_ads_pipeline.credentials.status import spoken
 from meta_ads_pipeline.credentials.vault import KEYS_VARIABLE, TokenVault, VaultError
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 
-_NO_ANSWER = (MetaApiError, VaultError, AppCredentialsError)
+_NO_RESPONSE = (MetaApiError, VaultError, AppCredentialsError)
+
+app = options.command_app("The stored tokens and their encryption keys.")
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NAME]...", help="NAME or WORKSPACE/NAME; none: all of them."),
+]
+
+
+@app.command("list")
+def list_connections(as_json: options.AsJson = False) -> int:
+    """Show every connection, how it stands, and its ad accounts."""
+    with running(needs_api=False) as runtime:
+        return run_list(runtime, as_json=as_json)
+
+
+@app.command()
+def validate(names: Names = None, as_json: options.AsJson = False) -> int:
+    """Ask Meta about the tokens and read with them; exit code 1 when one cannot be used."""
+    with running(needs_api=False) as runtime:
+        return run_validate(runtime, names or (), as_json=as_json)
+
+
+@app.command()
+def refresh(names: Names = None, as_json: options.AsJson = False) -> int:
+    """Renew the tokens now, due or not. The old one stays until the new one is proven."""
+    with running(needs_api=False) as runtime:
+        return run_refresh(runtime, names or (), as_json=as_json)
+
+
+@app.command()
+def remove(
+    name: Annotated[str, typer.Argument(help="NAME or WORKSPACE/NAME.")],
+    yes: options.Yes = False,
+) -> int:
+    """Forget a connection and its token. Its accounts are no longer synced; their data stays."""
+    with running(needs_api=False) as runtime:
+        return run_remove(runtime, name, ask=not yes)
+
+
+@app.command("make-key")
+def make_key() -> int:
+    """Print a new encryption key for META_ADS_ENCRYPTION_KEYS. It is stored nowhere."""
+    typer.echo(Fernet.generate_key().decode())
+    return 0
+
+
+@app.command("rotate-keys")
+def rotate() -> int:
+    """Encrypt every stored token anew with the newest key."""
+    with running(needs_api=False) as runtime:
+        return run_rotate_keys(runtime)
 
 
 def connection_document(connection: Connection) -> dict[str, Any]:
@@ -87,7 +140,7 @@ def run_validate(runtime: Runtime, names: Sequence[str], *, as_json: bool) -> in
                 runtime.database, runtime.settings, connection, datetime.now(UTC)
             )
             good, message = current.status.usable, current.status_reason or ""
-        except _NO_ANSWER as error:
+        except _NO_RESPONSE as error:
             good, message = False, str(error)
         found.append({**connection_document(current), "usable": good, "message": message})
     if as_json:
@@ -109,7 +162,7 @@ def run_refresh(runtime: Runtime, names: Sequence[str], *, as_json: bool) -> int
             # What Meta says now decides, not what was known at the last validation.
             current, _ = validate_connection(database, settings, connection, now)
             reports.append(refresh_connection(database, settings, current, now, force=True))
-        except _NO_ANSWER as error:
+        except _NO_RESPONSE as error:
             reports.append(RenewalReport(connection, RenewalOutcome.FAILED, str(error)))
     if as_json:
         documents = [
@@ -143,11 +196,18 @@ def run_remove(runtime: Runtime, name: str, *, ask: bool) -> int:
 
 
 def run_rotate_keys(runtime: Runtime) -> int:
-    """Re-encrypt every stored token with the newest key; returns the exit code."""
+    """Re-encrypt every stored token with the newest key; returns 1 when there is no newer one."""
     vault = TokenVault.from_settings(runtime.settings)
+    if vault.source == KEYS_VARIABLE and vault.key_count() == 1:
+        print_errors(
+            f"nothing was rotated: {KEYS_VARIABLE} holds one key. Make a new one with `meta-ads "
+            "connections make-key`, put it in front of the old one, separated by a comma, and run "
+            "this command again"
+        )
+        return 1
     count = rotate_keys(runtime.database, vault)
     typer.echo(f"tokens encrypted with the newest key of {vault.source}: {count}")
-    if vault.source == KEYS_VARIABLE and vault.key_count() > 1:
+    if vault.source == KEYS_VARIABLE:
         typer.echo(f"the older keys may now be taken out of {KEYS_VARIABLE}")
     return 0
 
@@ -166,14 +226,14 @@ def _print_connections(connections: Sequence[Connection], accounts: dict[str, li
         source = "META_ACCESS_TOKEN" if each.from_environment else "stored"
         kind = f", {each.facts.token_type.lower()}" if each.facts.token_type else ""
         table.add_row(
-            escape(each.label),
-            escape(f"{each.status}{_after(each.status_reason or '')}"),
+            each.label,
+            f"{each.status}{_after(each.status_reason or '')}",
             f"{source}{kind}",
             spoken(expires_at) if expires_at else "never" if each.facts.issued_at else "not known",
             spoken(validated_at) if validated_at else "never",
             ", ".join(accounts[each.connection_id]) or "none",
         )
-    Console(highlight=False).print(table)
+    plain_console().print(table)
 
 
 def _after(message: str) -> str:

@@ -8,50 +8,45 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from meta_ads_pipeline.cli import options
+from meta_ads_pipeline.cli.console import plain_console
+from meta_ads_pipeline.cli.runtime import Runtime, running
+from meta_ads_pipeline.cli.sync_run import build_marts
+from meta_ads_pipeline.control import dead_letters
 from meta_ads_pipeline.control.dead_letters import LetterStatus, StoredLetter
 
 if TYPE_CHECKING:
-    from meta_ads_pipeline.cli.runtime import Runtime
     from meta_ads_pipeline.raw.replay import Replay
 
-dead_letters_app = typer.Typer(
-    name="dead-letters",
+app = typer.Typer(
+    add_completion=False,
     help="Rows and objects that could not be used: look, replay after a fix, or discard.",
     no_args_is_help=True,
 )
 
 Ids = Annotated[list[int], typer.Argument(metavar="ID...", help="Numbers as `list` shows them.")]
-AccountFilter = Annotated[
-    list[str] | None,
-    typer.Option("--account", help="Ad account id, with or without act_; may be repeated."),
-]
 AssetFilter = Annotated[
     list[str] | None, typer.Option("--asset", help="For instance insights_daily; may be repeated.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
-@dead_letters_app.command("list")
+@app.command("list")
 def list_letters(
-    account: AccountFilter = None,
+    account: options.Accounts = None,
     asset: AssetFilter = None,
     status: Annotated[
         LetterStatus | None, typer.Option("--status", help="Only these; else all.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Letters to show at most.")] = 50,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> int:
     """Show letters, the latest seen first."""
-    from meta_ads_pipeline.cli.runtime import running
-    from meta_ads_pipeline.control import dead_letters
-
     with running(needs_api=False) as runtime, runtime.database.connect() as connection:
         letters = dead_letters.find(
             connection,
-            accounts=_plain(account),
+            accounts=options.account_ids(account),
             assets=asset or (),
             status=status,
             limit=limit,
@@ -70,19 +65,16 @@ def list_letters(
             *(str(each.partition_date or ""), each.object_id or "", str(each.attempts)),
             *(f"{each.last_seen_at:%Y-%m-%d %H:%M}", each.reason),
         )
-    Console(highlight=False).print(table)
+    plain_console().print(table)
     return 0
 
 
-@dead_letters_app.command()
+@app.command()
 def show(
     dead_letter_id: Annotated[int, typer.Argument(metavar="ID", help="As `list` shows it.")],
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> int:
     """Show one letter whole, with the document as Meta sent it."""
-    from meta_ads_pipeline.cli.runtime import running
-    from meta_ads_pipeline.control import dead_letters
-
     with running(needs_api=False) as runtime, runtime.database.connect() as connection:
         letter = dead_letters.get(connection, dead_letter_id)
     document = _document(letter)
@@ -97,26 +89,24 @@ def show(
     return 0
 
 
-@dead_letters_app.command()
+@app.command()
 def replay(
     ids: Annotated[
         list[int] | None, typer.Argument(metavar="[ID...]", help="As `list` shows them.")
     ] = None,
-    account: AccountFilter = None,
+    account: options.Accounts = None,
     asset: AssetFilter = None,
     everything: Annotated[bool, typer.Option("--all", help="All open letters.")] = False,
     build: Annotated[
         bool, typer.Option(help="Build and check the marts of the dates that changed.")
     ] = True,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> int:
     """Put letters through today's code: what is good now lands, the rest stays open.
 
     Exit code 1 when some stay open.
     """
-    from meta_ads_pipeline.cli.runtime import running
-    from meta_ads_pipeline.control import dead_letters
-    from meta_ads_pipeline.raw.replay import replay as replay_letters
+    from meta_ads_pipeline.raw.replay import replay as replay_documents
 
     if not (ids or account or asset or everything):
         raise typer.BadParameter("name letters, or --account, --asset or --all")
@@ -127,11 +117,11 @@ def replay(
             found = dead_letters.find(
                 connection,
                 ids=ids or (),
-                accounts=_plain(account),
+                accounts=options.account_ids(account),
                 assets=asset or (),
                 status=LetterStatus.OPEN,
             )
-        results = replay_letters(
+        results = replay_documents(
             runtime.database,
             [letter.dead_letter_id for letter in found],
             api_version=runtime.settings.api_version,
@@ -141,16 +131,13 @@ def replay(
     return 0 if all(result.landed for result in results) and not problems else 1
 
 
-@dead_letters_app.command()
+@app.command()
 def discard(
     ids: Ids,
     reason: Annotated[str, typer.Option("--reason", help="Why nothing is lost without them.")],
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> int:
     """Close letters without using them. They are kept, with the reason."""
-    from meta_ads_pipeline.cli.runtime import running
-    from meta_ads_pipeline.control import dead_letters
-
     if not reason.strip():
         raise typer.BadParameter("say why", param_hint="--reason")
     with running(needs_api=False) as runtime:
@@ -167,7 +154,6 @@ def discard(
 
 def _build(runtime: Runtime, results: Sequence[Replay]) -> list[str]:
     """Bring the marts up to date with what landed, date range by date range."""
-    from meta_ads_pipeline.cli.sync import build_marts
     from meta_ads_pipeline.raw.pull_insights import consecutive_windows
 
     landed = [result for result in results if result.landed and result.partition_date]
@@ -212,10 +198,3 @@ def _text(value: Any) -> Any:
 
 def _listed(ids: Sequence[int]) -> str:
     return ", ".join(map(str, ids)) or "none"
-
-
-def _plain(accounts: Sequence[str] | None) -> list[str]:
-    ids = [each.strip().removeprefix("act_") for each in accounts or ()]
-    if not all(each.isdigit() for each in ids):
-        raise typer.BadParameter("an ad account id is digits", param_hint="--account")
-    return ids

@@ -6,13 +6,18 @@ import os
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from sqlalchemy.engine import make_url
 
+from meta_ads_pipeline.cli import options
+from meta_ads_pipeline.cli.console import steady_console
+from meta_ads_pipeline.cli.options import today_anywhere
 from meta_ads_pipeline.cli.report import GOOD, account_days, print_account_days, print_outcome
 from meta_ads_pipeline.cli.runtime import Runtime, running
-from meta_ads_pipeline.cli.sync import run_sync, today_anywhere
+from meta_ads_pipeline.cli.sync_run import run_sync
 from meta_ads_pipeline.settings import REAL_GRAPH_URL, get_settings
 from meta_ads_pipeline.windows import DateWindow
 
@@ -22,6 +27,17 @@ _EXAMPLE = (
     "select event_hour, sum(spend) as spend, sum(clicks) as clicks"
     " from marts.account_hourly where account_id = '{account}' group by 1 order by 1"
 )
+
+
+app = options.command_app()
+
+
+@app.command()
+def demo(
+    days: Annotated[int, typer.Option(min=1, max=365, help="How many days back.")] = 14,
+) -> int:
+    """Sync the last two weeks of three generated accounts and show the reconciled numbers."""
+    return run_demo(days, steady_console())
 
 
 def run_demo(days: int, console: Console) -> int:
@@ -58,7 +74,7 @@ def _print_next(console: Console, runtime: Runtime, account_id: str) -> None:
     command = Path(sys.argv[0]).resolve()
     if command.is_relative_to(Path.cwd()):
         command = command.relative_to(Path.cwd())
-    console.print("\n[bold]Where to go next[/]", soft_wrap=True)
+    console.print("\nWhere to go next", style="bold", soft_wrap=True)
     console.print("  Dagster UI   make dev, then http://127.0.0.1:3000", soft_wrap=True)
     console.print(f'  psql         make dev, then psql "{url}"', soft_wrap=True)
     console.print(

@@ -12,7 +12,7 @@ from functools import partial
 import requests
 from pydantic import SecretStr
 
-from meta_ads_pipeline.cli.doctor import Finding, failed, guarded, passed, warned
+from meta_ads_pipeline.cli.doctor_findings import Finding, failed, guarded, passed, warned
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.brief_budget import brief_budget
 from meta_ads_pipeline.credentials.checks import (

@@ -15,7 +15,7 @@ from pathlib import Path
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import make_url
 
-from meta_ads_pipeline.cli.doctor import Finding, failed, passed, warned
+from meta_ads_pipeline.cli.doctor_findings import Finding, failed, passed, warned
 from meta_ads_pipeline.control.database import (
     Database,
     DatabaseError,

@@ -10,7 +10,20 @@ from pathlib import Path
 
 import typer
 
+from meta_ads_pipeline.cli import options
+from meta_ads_pipeline.cli.runtime import running
 from meta_ads_pipeline.settings import PROJECT_ROOT
+
+app = options.command_app()
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def execute(context: typer.Context) -> int:
+    """Run a program, for instance dagster, dbt or psql, with database and environment ready."""
+    if not context.args:
+        raise typer.BadParameter("give a command, for instance: meta-ads exec dagster --help")
+    with running(needs_api=False):
+        return run_command(context.args)
 
 
 def run_command(command: Sequence[str]) -> int:

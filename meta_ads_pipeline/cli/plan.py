@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
+import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from meta_ads_pipeline.cli import options
+from meta_ads_pipeline.cli.console import plain_console
+from meta_ads_pipeline.cli.runtime import running
 from meta_ads_pipeline.control.accounts import active_accounts
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.rate_limit.limits import BudgetRules
 from meta_ads_pipeline.raw.cost_estimate import AccountPlan, plan_accounts
 from meta_ads_pipeline.settings import Settings
 from meta_ads_pipeline.windows import DateWindow
+
+app = options.command_app()
+
+
+@app.command()
+def plan(
+    start: options.Start = None,
+    end: options.End = None,
+    preset: options.Preset = None,
+    account: options.Accounts = None,
+    as_json: options.AsJson = False,
+) -> int:
+    """Show what a sync of a range would cost: calls, rows, share of the budget, time. No call."""
+    chosen, accounts = options.Range(start, end, preset), options.account_ids(account)
+    with running(needs_api=False) as runtime:
+        window = chosen.window(runtime.database, accounts)
+        found = read_plan(runtime.settings, runtime.database, window, accounts)
+    if as_json:
+        typer.echo(json.dumps(document(window, found), indent=2))
+    else:
+        print_plan(plain_console(), window, found)
+    return 0
 
 
 def read_plan(
@@ -36,7 +63,7 @@ def read_plan(
     )
 
 
-def as_json(window: DateWindow, plans: Sequence[AccountPlan]) -> dict[str, Any]:
+def document(window: DateWindow, plans: Sequence[AccountPlan]) -> dict[str, Any]:
     """The plans as plain values."""
     return {
         "start": window.start.isoformat(),

@@ -8,8 +8,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from meta_ads_pipeline.cli.sync import SyncOutcome
+from meta_ads_pipeline.cli.console import labelled
+from meta_ads_pipeline.cli.sync_run import SyncOutcome
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.windows import DateWindow
 
@@ -72,7 +74,7 @@ def print_account_days(console: Console, rows: Sequence[dict[str, Any]]) -> None
         account = list(days)
         name, currency = account[0]["name"] or "", account[0]["currency"]
         table = Table(
-            title=f"{name} (act_{account_id}), {currency}",
+            title=Text(f"{name} (act_{account_id}), {currency}"),
             title_justify="left",
             header_style="bold",
             box=None,  # eighty columns are enough without lines
@@ -88,7 +90,7 @@ def print_account_days(console: Console, rows: Sequence[dict[str, Any]]) -> None
             table.add_row(
                 row["event_date"].isoformat(),
                 *(_number(row[measure]) for measure in _MEASURES),
-                f"[{colour}]{row['reconciled']}[/]",
+                Text(row["reconciled"], colour),
             )
         console.print(table)
 
@@ -97,27 +99,38 @@ def print_outcome(console: Console, outcome: SyncOutcome) -> None:
     """One or a few lines: what was done, what changed, what failed and why."""
     if outcome.resumed:
         console.print("Resumed an unfinished sync: slices that were done were not fetched again.")
+    console.print(f"{outcome.slices_done} slices done in {outcome.seconds} s.")
     console.print(
-        f"{outcome.slices_done} slices done in {outcome.seconds} s.\n"
-        f"raw: [bold]{outcome.rows_changed} rows changed[/] ({outcome.rows_inserted} inserted, "
-        f"{outcome.rows_updated} updated, {outcome.rows_deleted} deleted), "
-        f"{outcome.rows_unchanged} unchanged, {outcome.rows_dead_lettered} dead-lettered.\n"
-        f"marts: [bold]{outcome.mart_rows_changed} rows changed[/].",
+        Text.assemble(
+            "raw: ",
+            (f"{outcome.rows_changed} rows changed", "bold"),
+            f" ({outcome.rows_inserted} inserted, {outcome.rows_updated} updated, "
+            f"{outcome.rows_deleted} deleted), {outcome.rows_unchanged} unchanged, "
+            f"{outcome.rows_dead_lettered} dead-lettered.",
+        ),
         soft_wrap=True,
+    )
+    console.print(
+        Text.assemble("marts: ", (f"{outcome.mart_rows_changed} rows changed", "bold"), ".")
     )
     expected = outcome.expected_api_calls
     console.print(
         f"{outcome.api_calls} API calls for insights and entities"
         + (f", {expected} expected." if expected is not None else ".")
     )
-    for check in outcome.failed_checks:
-        console.print(f"[red]check failed:[/] {check}", highlight=False)
-    for step in outcome.failed_steps:
-        console.print(f"[red]step failed:[/] {step}", highlight=False)
+    for label, problems in (
+        ("check failed", outcome.failed_checks),
+        ("step failed", outcome.failed_steps),
+        ("error", outcome.errors),
+    ):
+        for problem in problems:
+            console.print(labelled(label, problem, "red"), soft_wrap=True)
     if outcome.slices_failed:
-        console.print(f"[red]{outcome.slices_failed} slices failed[/]; run the same command again.")
-    for error in outcome.errors:
-        console.print(f"[red]error:[/] {error}", highlight=False, markup=True)
+        console.print(
+            Text.assemble(
+                (f"{outcome.slices_failed} slices failed", "red"), "; run the same command again."
+            )
+        )
 
 
 def _number(value: Any) -> str:

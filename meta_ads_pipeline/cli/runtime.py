@@ -17,6 +17,7 @@ from pathlib import Path
 
 from meta_ads_pipeline.control.database import Database, export_environment, open_database
 from meta_ads_pipeline.credentials.connections import has_stored_token
+from meta_ads_pipeline.errors import MetaAdsError
 from meta_ads_pipeline.settings import PROJECT_ROOT, Settings, get_settings
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ SIMULATOR_TOKEN = "SIMULATOR-TOKEN"  # noqa: S105 - opens nothing but the simula
 _SIMULATOR_START_SECONDS = 30
 
 
-class SimulatorError(RuntimeError):
+class SimulatorError(MetaAdsError):
     """The simulator did not start."""
 
 

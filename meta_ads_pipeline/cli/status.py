@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
+from meta_ads_pipeline.cli import options
+from meta_ads_pipeline.cli.console import plain_console
+from meta_ads_pipeline.cli.runtime import running
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.gaps import find_gaps
 from meta_ads_pipeline.settings import get_settings
+
+app = options.command_app()
+
+
+@app.command()
+def status(as_json: options.AsJson = False) -> int:
+    """Show accounts, syncs, slices that are not done, and open dead letters."""
+    with running(needs_api=False) as runtime:
+        found = read_status(runtime.database)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, default=str))
+    else:
+        print_status(plain_console(), found)
+    return 0
+
 
 _QUERIES = {
     "accounts": """

@@ -14,15 +14,31 @@ import urllib.request
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Annotated
 
 import psutil
+import typer
 from rich.console import Console
 
+from meta_ads_pipeline.cli import options
+from meta_ads_pipeline.cli.console import labelled, plain_console, print_errors
 from meta_ads_pipeline.cli.runtime import Runtime, running
 from meta_ads_pipeline.settings import PROJECT_ROOT
 
 _STOP_SECONDS = 20
 _START_SECONDS = 120
+
+
+app = options.command_app()
+
+
+@app.command()
+def up(
+    port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = 3000,
+    host: Annotated[str, typer.Option(help="Address the UI listens on.")] = "127.0.0.1",
+) -> int:
+    """Start Postgres, the simulator (without credentials), the Dagster UI and its daemon."""
+    return run_up(host, port, plain_console())
 
 
 class _Stopped(Exception):  # noqa: N818 - a request, not an error
@@ -32,9 +48,9 @@ class _Stopped(Exception):  # noqa: N818 - a request, not an error
 def run_up(host: str, port: int, console: Console) -> int:
     """Run until Ctrl-C or SIGTERM, or until one of the parts ends by itself (exit code 1)."""
     if not _port_is_free(host, port):
-        console.print(
-            f"[red]error:[/] port {port} is taken: is `meta-ads up` running already? "
-            "Stop it, or choose another with --port"
+        print_errors(
+            f"port {port} is taken: is `meta-ads up` running already? Stop it, or choose another "
+            "with --port"
         )
         return 1
 
@@ -111,7 +127,7 @@ def _watch(children: dict[str, subprocess.Popen[bytes]], console: Console) -> in
         for name, child in children.items():
             if child.poll() is not None:
                 console.print(
-                    f"[red]{name} ended by itself[/] (code {child.returncode}); see its log"
+                    labelled(name, f"ended by itself (code {child.returncode}); see its log", "red")
                 )
                 return 1
         time.sleep(0.5)

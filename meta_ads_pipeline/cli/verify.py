@@ -7,11 +7,15 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
+from meta_ads_pipeline.cli import options
+from meta_ads_pipeline.cli.console import labelled, plain_console
+from meta_ads_pipeline.cli.runtime import running
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.verify.compare import (
     Difference,
@@ -20,10 +24,45 @@ from meta_ads_pipeline.verify.compare import (
     compare,
     described,
 )
-from meta_ads_pipeline.verify.export_file import read_export
+from meta_ads_pipeline.verify.export_file import AdsManagerFileError, read_export
 
 _ROWS_SHOWN = 50
 _LEVEL_NAMES = {"account": "account", "campaign": "campaign", "adset": "ad set", "ad": "ad"}
+
+
+app = options.command_app()
+
+
+@app.command()
+def verify(
+    csv: Annotated[
+        Path, typer.Option("--csv", exists=True, dir_okay=False, help="Ads Manager export (.csv).")
+    ],
+    account: Annotated[
+        str | None, typer.Option("--account", help="Ad account id, with or without act_.")
+    ] = None,
+    tolerance: Annotated[
+        str, typer.Option(help="Largest difference of a value that passes, as a percentage.")
+    ] = "5%",
+    as_json: options.AsJson = False,
+) -> int:
+    """Compare the marts with an export of Ads Manager; fail where they differ too much."""
+    ids = options.account_ids([account] if account else None)
+    try:
+        share = parse_tolerance(tolerance)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--tolerance") from error
+    with running(needs_api=False) as runtime:
+        try:
+            return run_verify(
+                runtime.database,
+                csv,
+                account=next(iter(ids), None),
+                tolerance=share,
+                as_json=as_json,
+            )
+        except AdsManagerFileError as error:
+            raise typer.BadParameter(f"{csv.name}: {error}", param_hint="--csv") from error
 
 
 def parse_tolerance(text: str) -> Decimal:
@@ -49,7 +88,7 @@ def run_verify(
     if as_json:
         typer.echo(json.dumps({"file": str(path), **found.as_json()}, indent=2, default=str))
     else:
-        print_verification(Console(highlight=False), found)
+        print_verification(plain_console(), found)
     return 0 if found.aligned else 1
 
 
@@ -69,15 +108,15 @@ def print_verification(console: Console, found: Verification) -> None:
     ):
         if objects:
             names = [*objects[:_ROWS_SHOWN], *(["..."] if len(objects) > _ROWS_SHOWN else [])]
-            console.print(f"{title} ({len(objects)}): {escape('; '.join(names))}", soft_wrap=True)
+            console.print(f"{title} ({len(objects)}): {'; '.join(names)}", soft_wrap=True)
     for line in found.bad_lines[:_ROWS_SHOWN]:
         column = f", column {line.column!r}" if line.column else ""
         console.print(
-            f"[red]not read:[/] line {line.line}{escape(column)}: {escape(line.reason)}",
+            labelled("not read", f"line {line.line}{column}: {line.reason}", "red"),
             soft_wrap=True,
         )
     for note in found.notes:
-        console.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
+        console.print(labelled("note", note, "yellow"), soft_wrap=True)
     console.print(summary(found), soft_wrap=True)
 
 
@@ -107,18 +146,19 @@ def _print_differences(console: Console, differences: Sequence[Difference]) -> N
         console.print(f"The largest {_ROWS_SHOWN} of {len(differences)}; --json has all of them.")
 
 
-def _in_words(each: Difference) -> str:
+def _in_words(each: Difference) -> Text:
     """One line whatever the terminal's width: a cut number would be worth nothing."""
-    verdict = "within" if each.within_tolerance else "[red]beyond[/]"
+    verdict = ("within", "") if each.within_tolerance else ("beyond", "red")
     period = f"{each.start}" if each.start == each.end else f"{each.start} to {each.end}"
     file_value, our_value = (
         "nothing" if value is None else f"{value:f}" for value in (each.file_value, each.our_value)
     )
     relative = "" if each.relative is None else f", {_percent(each.relative)}"
-    return (
-        f"{verdict}: {escape(described(each.object_id, each.object_name))}, {period}, "
-        f"[bold]{each.measure}[/]: file {file_value}, ours {our_value} "
-        f"({each.difference:+f}{relative})"
+    return Text.assemble(
+        verdict,
+        f": {described(each.object_id, each.object_name)}, {period}, ",
+        (each.measure, "bold"),
+        f": file {file_value}, ours {our_value} ({each.difference:+f}{relative})",
     )
 
 

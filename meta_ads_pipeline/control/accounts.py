@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.errors import NotFoundError
 
 DEFAULT_WORKSPACE_ID = "00000000-0000-0000-0000-000000000001"
 """The workspace that the first migration makes."""
 
 
-class UnknownAccountError(LookupError):
+class UnknownAccountError(NotFoundError):
     """An ad account was asked for that cannot be read; the message names it and the others."""
 
     def __init__(self, unknown: Iterable[str], readable: Mapping[str, str | None]) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
+from meta_ads_pipeline.errors import MetaAdsError
 from meta_ads_pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ Connection: TypeAlias = psycopg.Connection[dict[str, Any]]
 T = TypeVar("T")
 
 
-class DatabaseError(RuntimeError):
+class DatabaseError(MetaAdsError):
     """The database cannot be used; the message says why and what to do."""
 
 

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from meta_ads_pipeline.control.database import Connection, Database
+from meta_ads_pipeline.errors import NotFoundError
 
 
 class LetterStatus(StrEnum):
@@ -70,7 +71,7 @@ class StoredLetter:
     resolution: str | None
 
 
-class DeadLetterNotFoundError(LookupError):
+class DeadLetterNotFoundError(NotFoundError):
     """There is no such letter; the message says where to look."""
 
 

@@ -29,6 +29,8 @@ from urllib.parse import quote
 import psutil
 import psycopg
 
+from meta_ads_pipeline.errors import MetaAdsError
+
 logger = logging.getLogger(__name__)
 
 DATABASE_NAME = "meta_ads"
@@ -49,7 +51,7 @@ _SERVER_OPTIONS = {
 }
 
 
-class EmbeddedPostgresError(RuntimeError):
+class EmbeddedPostgresError(MetaAdsError):
     """The embedded server could not be started; the message says what to do."""
 
 

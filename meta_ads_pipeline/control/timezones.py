@@ -11,12 +11,13 @@ import psycopg
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.alerts import Alert, Severity, close_alerts, open_alert
 from meta_ads_pipeline.control.database import Connection, Database
+from meta_ads_pipeline.errors import ConfigurationError
 
 CHANGED = "timezone_changed"
 """The kind of alert that stands while landed dates are not of the account's present timezone."""
 
 
-class TimezoneError(ValueError):
+class TimezoneError(ConfigurationError):
     """A timezone was named that Postgres does not know; the message says what is expected."""
 
     def __init__(self, name: str) -> None:
@@ -26,7 +27,7 @@ class TimezoneError(ValueError):
         )
 
 
-class WorkspaceNotFoundError(LookupError):
+class WorkspaceNotFoundError(ConfigurationError):
     """A workspace was named that does not exist; the message names those that do."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:

@@ -31,6 +31,7 @@ from meta_ads_pipeline.credentials.status import (
     verdict_of_token,
 )
 from meta_ads_pipeline.credentials.vault import TokenVault, VaultError
+from meta_ads_pipeline.errors import CredentialsError
 from meta_ads_pipeline.meta_api.calls import CallRecord
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.config import ClientConfig, RetryPolicy
@@ -50,7 +51,7 @@ OTHER_APP = "another app"
 """In place of an app id: Meta told only that it is not META_APP_ID."""
 
 
-class AppCredentialsError(RuntimeError):
+class AppCredentialsError(CredentialsError):
     """Meta refuses META_APP_ID with META_APP_SECRET; says nothing of any token."""
 
 

@@ -27,7 +27,11 @@ from meta_ads_pipeline.credentials.checks import (
     validate_connection,
 )
 from meta_ads_pipeline.credentials.connection_accounts import account_owners, active_accounts_of
-from meta_ads_pipeline.credentials.connections import Connection, record_state
+from meta_ads_pipeline.credentials.connections import (
+    Connection,
+    ConnectionNotFoundError,
+    record_state,
+)
 from meta_ads_pipeline.credentials.status import says_of_token, verdict_of_error
 from meta_ads_pipeline.credentials.vault import VaultError
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
@@ -256,7 +260,7 @@ def _pauser(
         try:
             paused = record_state(database, connection, verdict.status, verdict.reason)
             update_state_alerts(database, settings, paused, datetime.now(UTC))
-        except (DatabaseError, LookupError) as also:
+        except (DatabaseError, ConnectionNotFoundError) as also:
             logger.warning("%s: the pause could not be recorded: %s", connection.subject, also)
 
     return pause

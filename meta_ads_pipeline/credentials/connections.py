@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from meta_ads_pipeline.control.accounts import DEFAULT_WORKSPACE_ID
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.vault import TokenVault, fingerprint
+from meta_ads_pipeline.errors import CredentialsError, NotFoundError
 
 ENVIRONMENT_NAME = "environment"
 DEFAULT_WORKSPACE = "default"
@@ -38,11 +39,11 @@ class ConnectionStatus(StrEnum):
         return self in {ConnectionStatus.ACTIVE, ConnectionStatus.EXPIRING}
 
 
-class ConnectionNotFoundError(LookupError):
+class ConnectionNotFoundError(NotFoundError):
     """No connection has this name; the message lists those there are."""
 
 
-class ConnectionInUseError(RuntimeError):
+class ConnectionInUseError(CredentialsError):
     """What was asked for would take something from another connection; the message says what."""
 
 

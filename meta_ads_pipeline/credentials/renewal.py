@@ -46,6 +46,7 @@ from meta_ads_pipeline.credentials.status import (
     why_not_renewable,
 )
 from meta_ads_pipeline.credentials.vault import TokenVault, VaultError, fingerprint
+from meta_ads_pipeline.errors import CredentialsError
 from meta_ads_pipeline.meta_api.error_rules import ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.rate_limiter import RateLimiter
@@ -79,7 +80,7 @@ class RenewalReport:
     message: str
 
 
-class RenewalRefusedError(RuntimeError):
+class RenewalRefusedError(CredentialsError):
     """The new token is not as good as the old one, which stays."""
 
 

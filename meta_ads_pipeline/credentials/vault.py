@@ -18,6 +18,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import SecretStr
 
+from meta_ads_pipeline.errors import CredentialsError
 from meta_ads_pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ _NEW_KEY_COMMAND = (
 _OTHERS_MAY = 0o077
 
 
-class VaultError(RuntimeError):
+class VaultError(CredentialsError):
     """A token cannot be encrypted or decrypted; the message says why and what to do."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from meta_ads_pipeline.errors import MetaAdsError
 from meta_ads_pipeline.meta_api.error_rules import (
     FIELD_PATTERNS,
     Action,
@@ -42,7 +43,7 @@ RATE_LIMIT_SUBCODES: Mapping[int, str] = {
 
 
 @dataclass(eq=False)
-class MetaApiError(Exception):
+class MetaApiError(MetaAdsError):
     """One failure of the Graph API or on the way to it, classified; holds no secret.
 
     ``retry_after_seconds`` is Meta's own hint (from the usage headers) how long to wait, in

@@ -11,6 +11,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+from meta_ads_pipeline.errors import ConfigurationError
 from meta_ads_pipeline.verify.formats import (
     DateFormat,
     NumberFormat,
@@ -36,7 +37,7 @@ _HEADER_WITHIN = 25  # lines: some exports begin with the report's name and date
 _LEGACY_ENCODINGS = ("cp1252", "cp1250", "cp932")
 
 
-class AdsManagerFileError(ValueError):
+class AdsManagerFileError(ConfigurationError):
     """The file cannot be compared; the message names the column or line and what was expected."""
 
 

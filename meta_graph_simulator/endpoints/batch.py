@@ -15,7 +15,6 @@ from meta_graph_simulator.graph.errors import GraphError, invalid_parameter
 from meta_graph_simulator.graph.fields import parse_flag
 
 MAX_BATCH = 50
-_NULL_KINDS = frozenset({"null_batch_item"})
 
 
 def take_credentials(params: dict[str, str]) -> tuple[str | None, str | None]:
@@ -30,9 +29,7 @@ async def answer_batch(graph: Graph, call: GraphCall) -> Answer:
 
     Raises GraphError: the batch itself is malformed, too long, or its token does not work.
     """
-    error = graph.simulator.faults.error(call)
-    if error is not None:
-        raise error
+    graph.simulator.faults.refuse(call)
     try:
         members = orjson.loads(call.params.get("batch", ""))
     except orjson.JSONDecodeError:
@@ -60,7 +57,7 @@ async def _member(
         missing = GraphError(100, "Each batch item needs method and relative_url")
         return _item(Answer.error(missing, batch.trace_id), with_headers)
     call = member_call(batch, raw)
-    if graph.simulator.faults.first(_NULL_KINDS, call) is not None:
+    if graph.simulator.faults.skips_batch_member(call):
         return None
     answer = await graph.answer(call)
     if answer.reset_after is not None:

@@ -18,7 +18,7 @@ from meta_graph_simulator.graph.filtering import (
     object_lookup,
     parse_filtering,
 )
-from meta_graph_simulator.graph.paging import PageRequest, PageShape, encode_cursor, paging_links
+from meta_graph_simulator.graph.paging import PageRequest, encode_cursor, paging_links
 
 _START = "start"  # cursor before the first object
 _nonces = itertools.count(1)
@@ -31,7 +31,7 @@ class EntityEdges:
         self._simulator = simulator
         self._reader = reader
 
-    def page(self, call: GraphCall, node: Node, kind: Kind, shape: PageShape) -> dict[str, Any]:
+    def page(self, call: GraphCall, node: Node, kind: Kind) -> dict[str, Any]:
         """One page of an edge.
 
         Archived and deleted objects are in it only if a status filter names them.
@@ -50,7 +50,10 @@ class EntityEdges:
             _position(request.before, wanted, everything, before=True),
         )
         whole_stop = min(stop, len(wanted))
-        start, stop = shape.apply(start, whole_stop)
+        faults = self._simulator.faults
+        faults.refuse_size(call, request.limit, len(wanted))
+        at_most = faults.page_rows(call)
+        stop = whole_stop if at_most is None else min(whole_stop, start + at_most)
         documents = wanted[start:stop]
         data = [
             self._reader.project(
@@ -113,7 +116,7 @@ class EntityEdges:
     def expand(self, call: GraphCall, node: Node, spec: FieldSpec) -> dict[str, Any] | None:
         """First page of an edge inside a field list (``adsets.limit(5){id}``); None if empty."""
         nested = _nested_call(call, node, spec)
-        page = self.page(nested, node, EDGES[node.kind][spec.name], PageShape())
+        page = self.page(nested, node, EDGES[node.kind][spec.name])
         return page if page["data"] else None
 
 

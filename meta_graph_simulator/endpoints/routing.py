@@ -6,7 +6,6 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from meta_graph_simulator.accounts.node_store import EDGES, Node
@@ -16,22 +15,15 @@ from meta_graph_simulator.endpoints.insights import InsightsEdge, requested_name
 from meta_graph_simulator.endpoints.nodes import NodeReader
 from meta_graph_simulator.endpoints.state import Simulator
 from meta_graph_simulator.endpoints.users import Users
-from meta_graph_simulator.faults.registry import Fault
 from meta_graph_simulator.graph import errors
 from meta_graph_simulator.graph.call import Answer, GraphCall
 from meta_graph_simulator.graph.errors import GraphError
 from meta_graph_simulator.graph.fields import FieldSpec, parse_fields, pick, version_number
-from meta_graph_simulator.graph.paging import PageShape
 from meta_graph_simulator.insights.report_runs import ReportRun
 
 _VERSION = re.compile(r"v\d+\.\d+")
 _UNVERSIONED = frozenset({"debug_token", "oauth", "me"})
 _INSIGHTS_NODES = frozenset({"account", "campaign", "adset", "ad"})
-_HTML = (
-    b"<!DOCTYPE html><html><head><title>Facebook | Error</title></head><body><h1>Sorry, something"
-    b" went wrong.</h1><p>We're working on it and we'll get it fixed as soon as we can.</p></body>"
-    b"</html>"
-)
 
 
 class Graph:
@@ -52,27 +44,20 @@ class Graph:
     async def answer(self, call: GraphCall) -> Answer:
         """One call from routing to statistics. Never raises for what a client can cause."""
         started = time.perf_counter()
-        simulator = self.simulator
-        fault: Fault | None = None
-        target: Node | ReportRun | None = None
+        simulator, faults = self.simulator, self.simulator.faults
         try:
             target = self._classify(call)
+            call.fields = call.fields or tuple(requested_names(call.params))
             await self._delay(call)
-            fault = simulator.faults.first({"html", "reset"}, call)
-            early = self.early_fault(fault)
-            answer = early if early is not None else await self._handle(call, target)
+            answer = faults.replace(call)
+            if answer is None:
+                answer = faults.rewrite(call, await self._handle(call, target))
         except GraphError as error:
-            answer = Answer.error(error, call.trace_id)
-        if fault is not None and fault.kind == "reset" and answer.reset_after is None:
-            answer.reset_after = min(0.99, max(0.0, fault.number("fraction", 0.5)))
-        truncation = None if fault else simulator.faults.first({"truncate"}, call)
-        if truncation is not None:
-            fault = truncation
-            kept = int(len(answer.body) * min(0.99, fault.number("fraction", 0.5)))
-            answer.body, answer.status = answer.body[:kept], 200
+            answer = Answer.error(faults.reword(call, error), call.trace_id)
+        if answer.reset_after is None:
+            faults.send(call, answer)
         simulator.throttle.charge_rows(call)
-        hidden = simulator.faults.first({"no_usage_headers"}, call) is not None
-        if simulator.config.send_usage_headers and not hidden:
+        if simulator.config.send_usage_headers and not faults.hides_usage(call):
             answer.headers += simulator.throttle.headers(call)
         answer.headers += self._identity_headers(call)
         elapsed = (time.perf_counter() - started) * 1000
@@ -81,31 +66,16 @@ class Graph:
             answer,
             at=simulator.clock.time(),
             ms=elapsed,
-            fault=None if fault is None else fault.kind,
         )
         return answer
 
     async def _delay(self, call: GraphCall) -> None:
         config = self.simulator.config
-        seconds = self.simulator.faults.latency(call)
+        seconds = self.simulator.faults.delay(call)
         if config.latency_ms or config.latency_jitter_ms:
             seconds += (config.latency_ms + config.latency_jitter_ms * self._random.random()) / 1000
         if seconds:
             await asyncio.sleep(seconds)
-
-    @staticmethod
-    def early_fault(fault: Fault | None) -> Answer | None:
-        """What a fault answers in place of the call, None to go on."""
-        if fault is None:
-            return None
-        if fault.kind == "html":
-            status = int(fault.number("http_status", 500))
-            return Answer(status, _HTML, content_type="text/html; charset=utf-8")
-        if fault.params.get("before_answer"):
-            answer = Answer(200, b"")
-            answer.reset_after = -1.0
-            return answer
-        return None
 
     def _identity_headers(self, call: GraphCall) -> list[tuple[str, str]]:
         headers = [
@@ -138,6 +108,8 @@ class Graph:
             call.account_id = job.account_id
             call.edge = "report_insights" if edge == "insights" else edge or "report_run"
             call.level = job.results.request.level
+            if edge == "insights":
+                call.fields = job.results.request.queries[0].fields or ()
             return job
         node = nodes.find(head)
         if head.startswith("act_"):
@@ -151,16 +123,11 @@ class Graph:
 
     async def _handle(self, call: GraphCall, target: Node | ReportRun | None) -> Answer:
         self._check_version(call)
-        error = self.simulator.faults.error(call)
-        if error is not None:
-            raise error
+        self.simulator.faults.refuse(call)
         if call.edge == "oauth/access_token":
             return Answer.json(self.simulator.tokens.exchange(call.params))
         spec = self.simulator.tokens.authenticate(call.token, call.proof)
         self.simulator.throttle.admit(call)
-        error = self.simulator.faults.unfetchable_field(call, requested_names(call.params))
-        if error is not None and not call.is_insights:
-            raise error
         if len(call.segments) > 2:
             raise errors.unknown_path("/".join(call.segments[2:]))
         if not call.segments:
@@ -220,24 +187,15 @@ class Graph:
         if edge == "insights" and target.kind in _INSIGHTS_NODES:
             if call.method == "POST":
                 return self.insights.create_job(call, target)
-            return await self.insights.read(call, target, self._shape(call))
+            return await self.insights.read(call, target)
         kind = EDGES.get(target.kind, {}).get(edge)
         if kind is not None and call.method == "GET":
-            error = self.simulator.faults.too_much_data(call, limit=_limit(call.params))
-            if error is not None:
-                raise error
-            return Answer.json(self._edges.page(call, target, kind, self._shape(call)))
+            return Answer.json(self._edges.page(call, target, kind))
         return self._people.other_edge(call, target, edge, spec)
-
-    def _shape(self, call: GraphCall) -> PageShape:
-        fault = self.simulator.faults.first({"empty_page", "short_page"}, call)
-        if fault is None:
-            return PageShape()
-        return PageShape(0 if fault.kind == "empty_page" else int(fault.number("rows", 1)))
 
     async def _job(self, call: GraphCall, job: ReportRun, edge: str | None) -> Answer:
         if edge == "insights":
-            return await self.insights.read_job(call, job, self._shape(call))
+            return await self.insights.read_job(call, job)
         if edge is not None:
             raise errors.nonexisting_field(edge, "AdReportRun")
         document = await self.simulator.jobs.document(job)
@@ -251,11 +209,6 @@ class Graph:
                 if name in chosen or name == "id"
             }
         return Answer.json(document)
-
-
-def _limit(params: Mapping[str, str]) -> int | None:
-    text = params.get("limit", "")
-    return int(text) if text.isdigit() else None
 
 
 def split_path(path: str) -> tuple[str | None, tuple[str, ...]]:

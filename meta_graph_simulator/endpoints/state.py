@@ -12,7 +12,8 @@ from meta_graph_simulator.config import SimulatorConfig
 from meta_graph_simulator.endpoints.rate_limits import Block, RateLimits, UseCase
 from meta_graph_simulator.endpoints.stats import Statistics
 from meta_graph_simulator.endpoints.tokens import TokenRegistry
-from meta_graph_simulator.faults.registry import Fault, FaultRegistry
+from meta_graph_simulator.faults.fault import Fault
+from meta_graph_simulator.faults.registry import FaultRegistry
 from meta_graph_simulator.insights.report_runs import ReportRuns
 from meta_graph_simulator.insights.results import ReportCache
 
@@ -34,7 +35,7 @@ class Simulator:
         self.nodes = NodeStore(sources)
         self.tokens = TokenRegistry(config, self.clock)
         self.throttle = RateLimits(config, self.clock, self.nodes.active_ads)
-        self.faults = FaultRegistry(config.seed)
+        self.faults = FaultRegistry(config.seed, self.nodes)
         self.stats = Statistics(config.call_log_size)
         self.reports = ReportCache(self.clock, config.cache_bytes)
         self.jobs = ReportRuns(config, self.clock)
@@ -47,7 +48,7 @@ class Simulator:
         A rate limit over a period (``seconds``) becomes a block, told by the usage headers, in
         place of single errors.
 
-        Raises pydantic.ValidationError: unknown kind or malformed members.
+        Raises ValueError: unknown kind or parameter, malformed members.
         """
         fault = self.faults.add(raw)
         if fault.kind == "rate_limit" and "seconds" in fault.params:

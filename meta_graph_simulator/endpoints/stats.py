@@ -35,6 +35,9 @@ class LoggedCall:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
+_BROKEN = frozenset({"html", "reset", "truncate"})
+
+
 class Statistics:
     """Counters since the start or the last reset.
 
@@ -59,9 +62,7 @@ class Statistics:
         }
         self._edges: dict[str, Counter[str]] = {}
 
-    def record(
-        self, call: GraphCall, answer: Answer, *, at: float, ms: float, fault: str | None = None
-    ) -> None:
+    def record(self, call: GraphCall, answer: Answer, *, at: float, ms: float) -> None:
         """Count one call and remember it. Parameters hold no token: routing took it out."""
         self.calls += 1
         self.rows += call.rows
@@ -76,12 +77,11 @@ class Statistics:
             if answer.error_subcode is not None:
                 code += f"/{answer.error_subcode}"
             self._by["error"][code] += 1
-        if fault is not None:
-            self._by["fault"][fault] += 1
+        self._by["fault"].update(call.faults)
         edge = self._edges.setdefault(call.edge, Counter())
         edge["calls"] += 1
         edge["rows"] += call.rows
-        edge["failed"] += answer.error_code is not None or fault in {"html", "reset", "truncate"}
+        edge["failed"] += answer.error_code is not None or not _BROKEN.isdisjoint(call.faults)
         self._log.append(
             LoggedCall(
                 number=self.calls,
@@ -98,7 +98,7 @@ class Statistics:
                 bytes=len(answer.body),
                 ms=round(ms, 3),
                 in_batch=call.in_batch,
-                faulted=fault,
+                faulted=",".join(call.faults) or None,
                 params=_loggable(call.params),
             )
         )

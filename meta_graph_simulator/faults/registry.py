@@ -1,147 +1,56 @@
-"""Faults on demand: what goes wrong, for which calls, how often.
-
-A fault is ``{kind, match, probability | times | after, params}``. ``match`` narrows it by regular
-expressions on the path (``/act_1/insights``) and on parameters, by account, edge, method and
-level. Random faults draw from a seeded generator, so a run can be repeated.
-"""
+"""The faults in force, and the one place where they are asked about a call."""
 
 from __future__ import annotations
 
 import itertools
-import random
+import json
 import re
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, Literal, get_args
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+import orjson
 
-from meta_graph_simulator.graph.call import GraphCall
-from meta_graph_simulator.graph.errors import (
-    GraphError,
-    invalid_token,
-    rate_limit,
-    too_much_data,
-    transient,
-)
+from meta_graph_simulator.accounts.node_store import NodeStore
+from meta_graph_simulator.faults.fault import Fault
+from meta_graph_simulator.faults.kind import RAW_JSON, FaultKind
+from meta_graph_simulator.faults.table import KINDS
+from meta_graph_simulator.graph.call import Answer, GraphCall
+from meta_graph_simulator.graph.errors import GraphError
 
-FaultKind = Literal[
-    "latency",  # ms, jitter_ms
-    "rate_limit",  # code, subcode; with seconds: a block from now on
-    "transient",  # code (1, 2, 960, ...), subcode, http_status
-    "error",  # code, subcode, message, type, http_status, is_transient, error_user_msg
-    "html",  # http_status: an HTML page instead of JSON
-    "reset",  # fraction of the body sent before the TCP reset; before_answer: nothing is sent
-    "truncate",  # fraction of the JSON sent, with status 200 and a fitting Content-Length
-    "token",  # subcode of code 190
-    "invalid_cursor",  # 2642 on calls that carry a cursor
-    # max_rows of the result, max_limit of the page, max_cells: rows x fields; none: always.
-    # field: only with that field. variant
-    "reduce_data",
-    "unfetchable_field",  # field; code, subcode, message, http_status
-    "inaccessible_ad",  # ad_id: level=ad insights that cover it fail with 100/33
-    "empty_page",  # no rows though ``next`` is there
-    "short_page",  # rows
-    "no_usage_headers",
-    "job_failed",  # percent, error_code, error_subcode, error_message
-    "job_skipped",
-    "job_stuck",  # percent; 0 stays Not Started
-    "job_hundred_running",  # 100 percent but still running
-    "null_batch_item",  # the member was not run
-]
-KINDS: tuple[str, ...] = get_args(FaultKind)
-ERROR_KINDS = frozenset({"transient", "error", "token", "rate_limit", "invalid_cursor"})
-JOB_KINDS = frozenset({"job_failed", "job_skipped", "job_stuck", "job_hundred_running"})
-
-
-class Match(BaseModel):
-    """Which calls a fault concerns; an unset member does not narrow."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    path: str | None = Field(default=None, description="Regular expression searched in the path")
-    account: str | None = Field(default=None, description="Account number, with or without act_")
-    edge: str | None = Field(
-        default=None, description="Edge as in the statistics: insights, campaigns, .."
-    )
-    method: str | None = None
-    level: str | None = Field(default=None, description="Level of an insights call")
-    params: dict[str, str] = Field(
-        default_factory=dict, description="Regular expressions searched in parameters"
-    )
-    batch: bool | None = Field(default=None, description="Only batch members, or only direct calls")
-
-    def concerns(self, call: GraphCall) -> bool:
-        """Whether the call fits every set member. A whole batch is struck only by its name."""
-        if call.edge == "batch" and self.edge != "batch":
-            return False
-        return (
-            (self.path is None or re.search(self.path, call.path) is not None)
-            and (self.account is None or self.account.removeprefix("act_") == call.account_id)
-            and (self.edge is None or self.edge == call.edge)
-            and (self.method is None or self.method.upper() == call.method)
-            and (self.level is None or self.level == call.level)
-            and (self.batch is None or self.batch == call.in_batch)
-            and all(
-                re.search(pattern, call.params.get(name, "")) is not None
-                for name, pattern in self.params.items()
-            )
-        )
-
-
-class Fault(BaseModel):
-    """One fault with its counters."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    id: str = ""
-    kind: FaultKind
-    match: Match = Field(default_factory=Match)
-    probability: float = Field(default=1.0, ge=0, le=1)
-    times: int | None = Field(
-        default=None, ge=0, description="Fires at most so often; None: no end"
-    )
-    after: int = Field(default=0, ge=0, description="Matching calls that are spared first")
-    params: dict[str, Any] = Field(default_factory=dict)
-    seen: int = 0
-    fired: int = 0
-    _random: random.Random = PrivateAttr(default_factory=random.Random)
-
-    def seed(self, value: str) -> None:
-        """Make the draws of ``probability`` repeatable."""
-        self._random = random.Random(value)  # noqa: S311 - faults need repeatability
-
-    def number(self, name: str, default: float) -> float:
-        """A numeric parameter."""
-        return float(self.params.get(name, default))
-
-    def fires(self, call: GraphCall) -> bool:
-        """Whether the fault strikes this call; counts it."""
-        if not self.match.concerns(call) or (self.times is not None and self.fired >= self.times):
-            return False
-        self.seen += 1
-        if self.seen <= self.after:
-            return False
-        if self.probability < 1.0 and self._random.random() >= self.probability:
-            return False
-        self.fired += 1
-        return True
+_RAW = re.compile(rf'"{RAW_JSON}([^"]*)"')
 
 
 class FaultRegistry:
-    """The faults in force."""
+    """The faults in force, in the order they were made. The first one that strikes wins.
 
-    def __init__(self, seed: int) -> None:
+    Random faults draw from a seeded generator, so a run can be repeated.
+    """
+
+    def __init__(self, seed: int, nodes: NodeStore) -> None:
         self._seed = seed
         self._numbers = itertools.count(1)
         self._faults: dict[str, Fault] = {}
+        self._kinds: dict[str, FaultKind] = {name: kind(nodes) for name, kind in KINDS.items()}
 
     def add(self, raw: Mapping[str, Any]) -> Fault:
         """Put a fault in force.
 
-        Raises pydantic.ValidationError: unknown kind or malformed members.
+        Raises ValueError: unknown kind or parameter, malformed members
+        (``pydantic.ValidationError`` is one).
         """
         fault = Fault.model_validate(raw)
-        re.compile(fault.match.path or "")
+        kind = KINDS.get(fault.kind)
+        if kind is None:
+            raise ValueError(f"kind: {fault.kind!r} is none of {', '.join(KINDS)}")
+        for name in fault.params:
+            if name not in kind.params:
+                known = ", ".join(kind.params) or "none"
+                raise ValueError(f"params: {fault.kind} has no parameter {name!r}; it has {known}")
+        for pattern in (fault.match.path or "", *fault.match.params.values()):
+            re.compile(pattern)
+        if fault.times_per_path is None and kind.once_per_path:
+            fault.times_per_path = 1
         number = next(self._numbers)
         fault.id = fault.id or f"fault-{number}"
         fault.seed(f"{self._seed}/{number}")
@@ -160,117 +69,105 @@ class FaultRegistry:
         """Faults in force, in the order they were made."""
         return list(self._faults.values())
 
-    def first(
-        self,
-        kinds: Collection[str],
-        call: GraphCall,
-        condition: Callable[[Fault], bool] | None = None,
-    ) -> Fault | None:
-        """The first fault of the kinds that strikes the call now."""
-        if not self._faults:
+    def _outcome(self, moment: str, fault: Fault, call: GraphCall, *about: Any) -> Any:
+        """What a fault makes of a call at this moment; None where it does not strike."""
+        if not fault.match.concerns(call):
             return None
-        for fault in self._faults.values():
-            if (
-                fault.kind in kinds
-                and (condition is None or condition(fault))
-                and fault.fires(call)
-            ):
-                return fault
-        return None
-
-    def latency(self, call: GraphCall) -> float:
-        """Seconds of delay by all latency faults that strike the call."""
-        total = 0.0
-        for fault in self._faults.values():
-            if fault.kind == "latency" and fault.fires(call):
-                total += fault.number("ms", 100)
-                total += fault.number("jitter_ms", 0) * fault._random.random()
-        return total / 1000
-
-    def error(self, call: GraphCall) -> GraphError | None:
-        """The error that a fault answers the call with, None if none does."""
-
-        def has_cursor(fault: Fault) -> bool:
-            cursor = "after" in call.params or "before" in call.params
-            return fault.kind != "invalid_cursor" or cursor
-
-        fault = self.first(ERROR_KINDS, call, has_cursor)
-        return None if fault is None else _error_of(fault)
-
-    def unfetchable_field(self, call: GraphCall, names: Collection[str]) -> GraphError | None:
-        """The error of a field that cannot be fetched, if it is among the names asked for."""
-        fault = self.first(
-            {"unfetchable_field"}, call, lambda fault: fault.params.get("field") in names
-        )
-        if fault is None:
+        outcome = getattr(self._kinds[fault.kind], moment)(fault, call, *about)
+        if outcome is None or not fault.fires(call):
             return None
-        params = {
-            "code": 100,
-            "message": f"(#100) Cannot fetch field ({fault.params['field']})",
-            **fault.params,
-        }
-        return _generic(params)
+        call.faults.append(fault.kind)
+        return outcome
 
-    def too_much_data(
-        self,
-        call: GraphCall,
-        *,
-        fields: Collection[str] = (),
-        limit: int | None = None,
-        rows: int | None = None,
-    ) -> GraphError | None:
-        """The "reduce the amount of data" error, by size of page or result, by field, or always.
+    def _strike(self, moment: str, call: GraphCall, *about: Any) -> Iterator[Any]:
+        for fault in self.all():
+            outcome = self._outcome(moment, fault, call, *about)
+            if outcome is not None:
+                yield outcome
 
-        Called with ``rows`` once these are known, with ``limit`` before.
-        """
+    def _first(self, moment: str, call: GraphCall, *about: Any) -> Any:
+        return next(self._strike(moment, call, *about), None)
 
-        def condition(fault: Fault) -> bool:
-            params = fault.params
-            if "field" in params and params["field"] not in fields:
-                return False
-            if rows is not None:
-                by_rows = "max_rows" in params and rows > int(params["max_rows"])
-                cells = rows * len(fields)
-                return by_rows or ("max_cells" in params and cells > int(params["max_cells"]))
-            if "max_limit" in params:
-                return limit is not None and limit > int(params["max_limit"])
-            return "max_rows" not in params and "max_cells" not in params
+    def delay(self, call: GraphCall) -> float:
+        """Seconds of delay by all faults together."""
+        return float(sum(self._strike("delay", call)))
 
-        fault = self.first({"reduce_data"}, call, condition)
-        return None if fault is None else too_much_data(str(fault.params.get("variant", "1")))
+    def replace(self, call: GraphCall) -> Answer | None:
+        """The response in place of the call's own, None to go on."""
+        found: Answer | None = self._first("replace", call)
+        return found
 
-    def has_row_limit(self) -> bool:
-        """Whether a fault needs to know how many rows a result has."""
+    def refuse(self, call: GraphCall) -> None:
+        """Raises GraphError: a fault refuses the call."""
+        error = self._first("refuse", call)
+        if error is not None:
+            raise error
+
+    def wants_rows(self, call: GraphCall) -> bool:
+        """Whether a fault needs to know how many rows the result has."""
         return any(
-            fault.kind == "reduce_data" and not {"max_rows", "max_cells"}.isdisjoint(fault.params)
+            fault.match.concerns(call) and self._kinds[fault.kind].needs_rows(fault)
             for fault in self._faults.values()
         )
 
+    def refuse_size(self, call: GraphCall, limit: int, rows: int | None = None) -> None:
+        """Raises GraphError: a fault refuses the size of the page or of the result."""
+        error = self._first("refuse_size", call, limit, rows)
+        if error is not None:
+            raise error
 
-def _error_of(fault: Fault) -> GraphError:
-    params = fault.params
-    subcode = None if params.get("subcode") is None else int(params["subcode"])
-    if fault.kind == "rate_limit":
-        return rate_limit(int(params.get("code", 17)), subcode)
-    if fault.kind == "token":
-        return invalid_token(460 if subcode is None else subcode)
-    if fault.kind == "transient":
-        status = int(params.get("http_status", 500))
-        return transient(int(params.get("code", 2)), http_status=status, subcode=subcode)
-    if fault.kind == "invalid_cursor":
-        return GraphError(2642, "(#2642) Invalid cursors values")
-    return _generic(params)
+    def page_rows(self, call: GraphCall) -> int | None:
+        """At most so many rows on this page; None: as many as asked for."""
+        found: int | None = self._first("page_rows", call)
+        return found
 
+    def report(self, call: GraphCall) -> dict[str, Any] | None:
+        """What becomes of the report run that the call creates; None: it completes."""
+        found: dict[str, Any] | None = self._first("report", call)
+        return found
 
-def _generic(params: Mapping[str, Any]) -> GraphError:
-    code = int(params.get("code", 1))
-    return GraphError(
-        code,
-        str(params.get("message", "An unknown error occurred")),
-        subcode=params.get("subcode"),
-        type_=params.get("type", "OAuthException"),
-        http_status=int(params.get("http_status", 400)),
-        is_transient=params.get("is_transient"),
-        user_title=params.get("error_user_title"),
-        user_msg=params.get("error_user_msg"),
-    )
+    def rewrite(self, call: GraphCall, answer: Answer) -> Answer:
+        """The response after every fault that changes documents.
+
+        Raises GraphError: a fault refuses what is in the document.
+        """
+        rewriting = [
+            fault
+            for fault in self._faults.values()
+            if type(self._kinds[fault.kind]).rewrite is not FaultKind.rewrite
+        ]
+        if not rewriting or not answer.content_type.startswith("application/json"):
+            return answer
+        document = orjson.loads(answer.body)
+        changed = False
+        for fault in rewriting:
+            outcome = self._outcome("rewrite", fault, call, deepcopy(document))
+            if isinstance(outcome, GraphError):
+                raise outcome
+            if outcome is not None:
+                document, changed = outcome, True
+        if changed:
+            # The standard library writes lone surrogates as escapes, as Meta does.
+            text = json.dumps(document, separators=(",", ":"))
+            answer.body = _RAW.sub(r"\1", text).encode()
+        return answer
+
+    def reword(self, call: GraphCall, error: GraphError) -> GraphError:
+        """The error after every fault that changes errors."""
+        for fault in self.all():
+            error = self._outcome("reword", fault, call, error) or error
+        return error
+
+    def send(self, call: GraphCall, answer: Answer) -> None:
+        """Let a fault change how the response is sent."""
+        change = self._first("send", call)
+        if change is not None:
+            change(answer)
+
+    def hides_usage(self, call: GraphCall) -> bool:
+        """Whether the usage headers are left out."""
+        return self._first("hides_usage", call) is not None
+
+    def skips_batch_member(self, call: GraphCall) -> bool:
+        """Whether a batch member is not run."""
+        return self._first("skips_batch_member", call) is not None

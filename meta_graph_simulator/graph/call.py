@@ -29,6 +29,8 @@ class GraphCall:
     trace_id: str = field(default_factory=new_trace_id)
     served_version: str = ""
     rows: int = 0
+    fields: tuple[str, ...] = ()  # top-level names asked for; of a result page, those of its report
+    faults: list[str] = field(default_factory=list)  # kinds that struck
 
     @property
     def path(self) -> str:

@@ -35,7 +35,7 @@ class GraphError(Exception):
         is_transient: bool | None = None,
         user_title: str | None = None,
         user_msg: str | None = None,
-        error_data: Mapping[str, Any] | None = None,
+        error_data: Mapping[str, Any] | str | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -48,6 +48,12 @@ class GraphError(Exception):
         self.user_msg = user_msg
         self.error_data = error_data
 
+    def changed(self, **members: Any) -> GraphError:
+        """The same error with other members."""
+        made = GraphError(self.code, self.message)
+        vars(made).update(vars(self) | members)
+        return made
+
     def body(self, trace_id: str) -> dict[str, Any]:
         """The JSON document of this error, absent members left out as Meta does."""
         members: dict[str, Any] = {
@@ -58,7 +64,7 @@ class GraphError(Exception):
             "is_transient": self.is_transient,
             "error_user_title": self.user_title,
             "error_user_msg": self.user_msg,
-            "error_data": dict(self.error_data) if self.error_data else None,
+            "error_data": self.error_data or None,
             "fbtrace_id": trace_id,
         }
         return {"error": {key: value for key, value in members.items() if value is not None}}

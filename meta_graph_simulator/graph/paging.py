@@ -73,17 +73,6 @@ class PageRequest:
         return start, start + self.limit
 
 
-@dataclass(frozen=True, slots=True)
-class PageShape:
-    """How a fault bends pages: fewer rows than asked for, or none, while more exist."""
-
-    rows: int | None = None
-
-    def apply(self, start: int, stop: int) -> tuple[int, int]:
-        """The shortened index range."""
-        return (start, stop) if self.rows is None else (start, min(stop, start + self.rows))
-
-
 def paging_links(
     base_url: str,
     path: str,

@@ -64,14 +64,13 @@ class SimulatorApp:
     async def _batch_answer(self, call: GraphCall) -> Answer:
         call.edge = "batch"
         faults = self.simulator.faults
-        await asyncio.sleep(faults.latency(call))
-        fault = faults.first({"html", "reset"}, call)
+        await asyncio.sleep(faults.delay(call))
         try:
-            answer = self.graph.early_fault(fault) or await answer_batch(self.graph, call)
+            answer = faults.replace(call) or await answer_batch(self.graph, call)
         except GraphError as error:
-            answer = Answer.error(error, call.trace_id)
-        if fault is not None and fault.kind == "reset" and answer.reset_after is None:
-            answer.reset_after = fault.number("fraction", 0.5)
+            answer = Answer.error(faults.reword(call, error), call.trace_id)
+        if answer.reset_after is None:
+            faults.send(call, answer)
         return answer
 
 

@@ -18,7 +18,7 @@ from meta_graph_simulator.accounts.source import LevelFault
 from meta_graph_simulator.accounts.totals import account_truth, days_between
 from meta_graph_simulator.config import TokenSpec
 from meta_graph_simulator.endpoints.state import Simulator
-from meta_graph_simulator.faults.registry import KINDS
+from meta_graph_simulator.faults.table import KINDS
 from meta_graph_simulator.graph.call import Answer
 from meta_graph_simulator.insights.parameters import LEVELS
 
@@ -132,7 +132,7 @@ class Control:
             ],
             "jobs": simulator.jobs.counts(),
             "faults": [fault.model_dump() for fault in simulator.faults.all()],
-            "fault_kinds": KINDS,
+            "fault_kinds": {name: kind.description() for name, kind in KINDS.items()},
             "cached_bytes": simulator.reports.rows.size,
         }
 

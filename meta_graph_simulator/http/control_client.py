@@ -9,8 +9,6 @@ from typing import Any
 
 import requests
 
-from meta_graph_simulator.faults.registry import FaultKind
-
 
 class ControlError(RuntimeError):
     """The control endpoint refused a request; the message is its reason."""
@@ -69,11 +67,12 @@ class ControlClient:
 
     def add_fault(
         self,
-        kind: FaultKind,
+        kind: str,
         *,
         match: dict[str, Any] | None = None,
         probability: float = 1.0,
         times: int | None = None,
+        times_per_path: int | None = None,
         after: int = 0,
         **params: Any,
     ) -> str:
@@ -83,6 +82,7 @@ class ControlClient:
             "match": match or {},
             "probability": probability,
             "times": times,
+            "times_per_path": times_per_path,
             "after": after,
             "params": params,
         }

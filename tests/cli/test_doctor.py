@@ -14,7 +14,7 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy.engine import make_url
 
-from meta_ads_pipeline.cli.doctor import Finding, Outcome, guarded
+from meta_ads_pipeline.cli.doctor_findings import Finding, Outcome, guarded
 from meta_ads_pipeline.cli.doctor_meta import examine_accounts, examine_host, examine_version
 from meta_ads_pipeline.cli.doctor_platform import examine_database, examine_dbt, examine_disk
 from meta_ads_pipeline.control.database import Database

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from meta_ads_pipeline.cli.doctor import Outcome
+from meta_ads_pipeline.cli.doctor_findings import Outcome
 from meta_ads_pipeline.cli.doctor_meta import examine_connection
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.brief_budget import LONGEST_WAIT, brief_budget

@@ -258,7 +258,7 @@ def test_a_single_day_above_the_limit_is_asked_by_objects(
 
 
 @pytest.mark.parametrize(
-    "fault", ["report_failed", "job_skipped", "job_stuck", "job_hundred_running"]
+    "fault", ["report_failed", "report_skipped", "report_stuck", "report_hundred_running"]
 )
 def test_a_job_that_goes_wrong_is_replaced(
     fault: str, simulator: SimulatorServer, connect: Callable[..., MetaAdsClient]

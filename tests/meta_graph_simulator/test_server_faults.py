@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import requests
 
-from meta_graph_simulator.faults.registry import KINDS, FaultRegistry
+from meta_graph_simulator.accounts.node_store import NodeStore
+from meta_graph_simulator.faults.registry import FaultRegistry
+from meta_graph_simulator.faults.table import KINDS
 from meta_graph_simulator.http.control_client import ControlError
 
 WEEK = {"since": "2026-11-09", "until": "2026-11-15"}
@@ -163,10 +165,10 @@ def test_one_inaccessible_ad_fails_the_whole_level(graph: Any, account: str) -> 
     ("kind", "params", "status", "percent"),
     [
         ("report_failed", {"percent": 42, "error_code": 2}, "Job Failed", 42),
-        ("job_skipped", {}, "Job Skipped", 0),
-        ("job_stuck", {"percent": 30}, "Job Running", 30),
-        ("job_stuck", {}, "Job Not Started", 0),
-        ("job_hundred_running", {}, "Job Running", 100),
+        ("report_skipped", {}, "Job Skipped", 0),
+        ("report_stuck", {"percent": 30}, "Job Running", 30),
+        ("report_stuck", {}, "Job Not Started", 0),
+        ("report_hundred_running", {}, "Job Running", 100),
     ],
 )
 def test_jobs_that_never_complete(
@@ -229,22 +231,29 @@ def test_random_faults_repeat_with_the_seed() -> None:
     from meta_graph_simulator.graph.call import GraphCall
 
     def draws(seed: int) -> list[bool]:
-        book = FaultRegistry(seed)
-        book.add({"kind": "transient", "probability": 0.5})
+        registry = FaultRegistry(seed, NodeStore([]))
+        registry.add({"kind": "latency", "probability": 0.5})
         call = GraphCall("GET", ("act_1",), {}, "http://x")
-        return [book.error(call) is not None for _ in range(64)]
+        return [registry.delay(call) > 0 for _ in range(64)]
 
     assert draws(1) == draws(1)
     assert draws(1) != draws(2)
 
 
 def test_bad_faults_are_refused(graph: Any) -> None:
-    for raw in ({"kind": "gremlins"}, {"kind": "html", "match": {"colour": "red"}}, {}):
-        with pytest.raises(ControlError):
+    for raw, message in (
+        ({"kind": "gremlins"}, "'gremlins' is none of latency, html"),
+        ({"kind": "html", "match": {"colour": "red"}}, "match.colour"),
+        ({"kind": "html", "params": {"status": 500}}, "html has no parameter 'status'; it has"),
+        ({}, "kind"),
+    ):
+        with pytest.raises(ControlError, match=message):
             graph.control._call("POST", "faults", raw)
     with pytest.raises(ControlError, match="no fault"):
         graph.control.remove_fault("fault-999999")
 
 
 def test_state_lists_the_kinds(graph: Any) -> None:
-    assert tuple(graph.control.state()["fault_kinds"]) == KINDS
+    kinds = graph.control.state()["fault_kinds"]
+    assert kinds.keys() == KINDS.keys()
+    assert all(len(text) > 20 for text in kinds.values())

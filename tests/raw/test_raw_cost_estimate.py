@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from meta_ads_pipeline.cli.plan import as_json, read_plan
+from meta_ads_pipeline.cli.plan import document, read_plan
 from meta_ads_pipeline.control.accounts import UnknownAccountError, save_accounts
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.rate_limit.limits import BudgetRules
@@ -123,6 +123,6 @@ def test_only_known_accounts_are_planned(database: Database, account):
         read_plan(settings, database, window, ["99"])
     with database.connect() as connection:
         save_accounts(connection, [account])
-    document = as_json(window, read_plan(settings, database, window, []))
-    assert [each["account_id"] for each in document["accounts"]] == [account.account_id]
-    assert document["calls"] == document["accounts"][0]["calls"] > 0
+    found = document(window, read_plan(settings, database, window, []))
+    assert [each["account_id"] for each in found["accounts"]] == [account.account_id]
+    assert found["calls"] == found["accounts"][0]["calls"] > 0

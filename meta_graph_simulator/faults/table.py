@@ -1,0 +1,72 @@
+"""Every kind of fault by its name."""
+
+from __future__ import annotations
+
+from meta_graph_simulator.faults import (
+    accounts,
+    fields,
+    objects,
+    pages,
+    refusals,
+    reports,
+    rows,
+    transport,
+    wording,
+)
+from meta_graph_simulator.faults.kind import FaultKind
+
+KINDS: dict[str, type[FaultKind]] = {
+    kind.name: kind
+    for kind in (
+        transport.Latency,
+        transport.Html,
+        transport.Reset,
+        transport.Truncate,
+        transport.NoUsageHeaders,
+        transport.NullBatchItem,
+        refusals.AnyError,
+        refusals.Transient,
+        refusals.RateLimit,
+        refusals.DeadToken,
+        refusals.TwoFactor,
+        accounts.AccountLost,
+        accounts.AccountRefused,
+        accounts.PageToken,
+        accounts.UnusableTimezone,
+        fields.UnfetchableField,
+        fields.RefusedFields,
+        fields.MissingPermission,
+        fields.RefusedFilterValue,
+        fields.RefusedFilter,
+        pages.ReduceData,
+        pages.EmptyPage,
+        pages.ShortPage,
+        pages.EndlessPages,
+        pages.InvalidCursor,
+        pages.NullObject,
+        pages.ListedTwice,
+        reports.ReportFailed,
+        reports.ReportSkipped,
+        reports.ReportStuck,
+        reports.ReportHundredRunning,
+        reports.ReportPageMissing,
+        reports.ReportVanished,
+        objects.UnreadableObject,
+        objects.InaccessibleAd,
+        objects.OddField,
+        objects.ChangedShape,
+        objects.OddText,
+        objects.HugeNumber,
+        objects.DeepNesting,
+        rows.MissingRows,
+        rows.OddDate,
+        rows.LateActions,
+        rows.ReorderedActions,
+        rows.WithheldPurchases,
+        rows.CollaborativeAds,
+        rows.OldRange,
+        rows.OldHours,
+        wording.LocalizedErrors,
+        wording.ErrorDataText,
+    )
+}
