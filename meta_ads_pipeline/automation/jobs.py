@@ -23,7 +23,7 @@ refresh_job = dg.define_asset_job(
 
 reach_job = dg.define_asset_job(
     "refresh_reach",
-    selection=_REACH | dg.AssetSelection.assets(["marts", "reach"]),
+    selection=_REACH | dg.AssetSelection.assets(["marts", "reach"], ["control", "sync_results"]),
     description="Pull reach, frequency and unique counts by level and period.",
 )
 
@@ -35,7 +35,9 @@ _DIMENSIONS = (
 entities_job = dg.define_asset_job(
     "refresh_entities",
     selection=dg.AssetSelection.assets(
-        *(["raw", name] for name in _ENTITIES), *(["marts", name] for name in _DIMENSIONS)
+        *(["raw", name] for name in _ENTITIES),
+        *(["marts", name] for name in _DIMENSIONS),
+        ["control", "sync_results"],
     ),
     description="Pull accounts, campaigns, ad sets, ads and creatives, and build the dimensions.",
 )

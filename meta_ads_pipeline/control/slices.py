@@ -93,6 +93,39 @@ def loaded_at(
     return {row["partition_date"]: row["pulled_at"] for row in rows}
 
 
+def told_under(connection: Connection, key: SliceKey, sync_id: str) -> set[date]:
+    """The dates that the sync has done, or whose failure under it is written down."""
+    rows = connection.execute(
+        "select partition_date from control.slices where account_id = %s and asset = %s"
+        " and sync_id = %s and status in ('failed', 'parked')",
+        [key.account_id, key.asset, sync_id],
+    ).fetchall()
+    return {row["partition_date"] for row in rows} | set(done_under(connection, key, sync_id))
+
+
+@dataclass(frozen=True)
+class UndoneSlice:
+    """A slice that a sync was to pull and did not, with the reason where one is known."""
+
+    account_id: str
+    asset: str
+    partition_date: date
+    message: str | None
+
+
+def undone_under(
+    connection: Connection, sync_id: str, dates: Collection[date]
+) -> list[UndoneSlice]:
+    """What the sync last worked on and left undone, of these account-local dates."""
+    rows = connection.execute(
+        "select account_id, asset, partition_date, error_message as message from control.slices"
+        " where sync_id = %s and partition_date = any(%s)"
+        " and status in ('failed', 'parked', 'running') order by 1, 2, 3",
+        [sync_id, list(dates)],
+    ).fetchall()
+    return [UndoneSlice(**row) for row in rows]
+
+
 def rows_per_day(connection: Connection, key: SliceKey) -> float | None:
     """The mean number of rows of the account's latest slices; None before the first load."""
     row = connection.execute(

@@ -7,6 +7,7 @@ the filter refuses them) and are read by id.
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Iterable
@@ -29,6 +30,8 @@ from meta_ads_pipeline.meta_api.fields import (
 )
 from meta_ads_pipeline.meta_api.paging import ListReader, PageSizes, Repair, Row
 
+logger = logging.getLogger(__name__)
+
 STORY_FIELD = "object_story_spec"
 STORY_SUBCODES = (2446211, 1443048)
 # Reading by id costs one call for each; below this many a filtered list costs no less.
@@ -48,10 +51,19 @@ class EntityReader:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def accounts(self, counter: CallCounter | None = None) -> list[Row]:
-        """Every ad account assigned to the token's user or system user."""
+        """Every ad account assigned to the token's user or system user.
+
+        What is no object in the list is left out: there is no account to name.
+        """
         fields = self.dropped.keep("account", ACCOUNT_FIELDS)
         call = Call("GET", "me/adaccounts", {"fields": ",".join(fields)}, "adaccounts")
-        return self._reader("account", call.edge, None).read(call, counter)
+        found = self._reader("account", call.edge, None).read(call, counter)
+        accounts = [row for row in found if isinstance(row, dict)]
+        if len(accounts) < len(found):
+            logger.warning(
+                "%d items of %s are no ad accounts", len(found) - len(accounts), call.path
+            )
+        return accounts
 
     def account(self, account_id: str, counter: CallCounter | None = None) -> Row:
         """One ad account's document."""
@@ -143,7 +155,11 @@ class EntityReader:
                 self._no_deleted.add(f"{kind}.id")
             return {}
         asked = set(ids)
-        return {str(row["id"]): row for row in rows if str(row.get("id")) in asked}
+        return {
+            str(row["id"]): row
+            for row in rows
+            if isinstance(row, dict) and str(row.get("id")) in asked
+        }
 
     def _one_by_one(
         self, ids: list[str], kind: Kind, account_id: str | None, counter: CallCounter | None

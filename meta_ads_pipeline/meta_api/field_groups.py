@@ -179,21 +179,25 @@ class FieldGroups:
         return pieces
 
 
-def merge_rows(groups: Sequence[Sequence[Row]], level: Level) -> list[Row]:
+def merge_rows(groups: Sequence[Sequence[Any]], level: Level) -> list[Row]:
     """One row for each key that any group has, with the members of all groups that have it.
 
     The key is what the row is about: its ids, dates and hour. Should a group have a key twice, the
-    second is the second of the others, too.
+    second is the second of the others, too. What is no object is passed on as it is.
     """
     names = (*LEVEL_IDS[level], "date_start", "date_stop", HOURLY_BREAKDOWN)
     merged: dict[tuple[Any, ...], Row] = {}
+    odd: list[Row] = []
     for rows in groups:
         seen: Counter[tuple[Any, ...]] = Counter()
         for row in rows:
-            key = tuple(row.get(name) for name in names)
+            if not isinstance(row, dict):
+                odd.append(row)
+                continue
+            key = tuple(str(row.get(name)) for name in names)
             seen[key] += 1
             merged.setdefault((*key, seen[key]), {}).update(row)
-    return list(merged.values())
+    return [*merged.values(), *odd]
 
 
 def account_key(query: InsightsQuery) -> str:

@@ -296,7 +296,8 @@ class InsightsReader:
             UseCase.INSIGHTS,
         )
         reader = ListReader(self.caller, self.sizes, f"{query.account_id}/ids", self.page_size)
-        return tuple(sorted({str(row[name]) for row in reader.read(call, counter) if name in row}))
+        rows = [row for row in reader.read(call, counter) if isinstance(row, dict)]
+        return tuple(sorted({str(row[name]) for row in rows if name in row}))
 
 
 def _size_key(query: InsightsQuery) -> str:

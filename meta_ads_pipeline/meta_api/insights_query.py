@@ -99,25 +99,37 @@ class InsightsPart:
 
 
 def check_rows(query: InsightsQuery, rows: Sequence[Row]) -> None:
-    """Raise unless each row is one day (or period) of the window, with an hour label when asked."""
+    """Raise where the rows answer another question: other days (or periods), other hours.
+
+    Single rows that do not fit beside others that do, or whose dates cannot be read, are passed on:
+    they are dead letters of the landing.
+    """
     expected = {(start.isoformat(), stop.isoformat()) for start, stop in query.spans}
     hourly = query.grain == "hour"
     by = "day" if hourly else query.grain
-    for row in rows:
-        start, stop = row.get("date_start"), row.get("date_stop")
-        if (start, stop) not in expected:
-            raise MetaApiError(
-                UNEXPECTED_ROWS,
-                f"asked for {query.since} to {query.until} {by} by {by}, "
-                f"got a row of {start} to {stop}",
-                what=f"insights of act_{query.account_id}",
-                account_id=query.account_id,
-            )
-        if (HOURLY_BREAKDOWN in row) != hourly:
-            raise MetaApiError(
-                UNEXPECTED_ROWS,
-                f"asked for rows by the {query.grain}, got a row "
-                f"{'without' if hourly else 'with'} an hour label",
-                what=f"insights of act_{query.account_id}",
-                account_id=query.account_id,
-            )
+    dated = [row for row in rows if isinstance(row, dict) and _is_dated(row)]
+    spans = [(row["date_start"], row["date_stop"]) for row in dated]
+    if spans and expected.isdisjoint(spans):
+        start, stop = spans[0]
+        raise MetaApiError(
+            UNEXPECTED_ROWS,
+            f"asked for {query.since} to {query.until} {by} by {by}, "
+            f"got a row of {start} to {stop}",
+            what=f"insights of act_{query.account_id}",
+            account_id=query.account_id,
+        )
+    if dated and all((HOURLY_BREAKDOWN in row) != hourly for row in dated):
+        raise MetaApiError(
+            UNEXPECTED_ROWS,
+            f"asked for rows by the {query.grain}, got a row "
+            f"{'without' if hourly else 'with'} an hour label",
+            what=f"insights of act_{query.account_id}",
+            account_id=query.account_id,
+        )
+
+
+def _is_dated(row: Row) -> bool:
+    try:
+        return all(date.fromisoformat(row[name]) for name in ("date_start", "date_stop"))
+    except (KeyError, TypeError, ValueError):
+        return False

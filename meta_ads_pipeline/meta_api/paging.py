@@ -130,12 +130,15 @@ class ListReader:
 
 
 def page_rows(document: Any, call: Call) -> list[Row]:
-    """The ``data`` of a page; raises MetaApiError where there is none."""
+    """The ``data`` of a page; raises MetaApiError where there is none.
+
+    Items may be of any shape: a null stands for an object that Meta could not load.
+    """
     data = document.get("data") if isinstance(document, dict) else None
-    if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
+    if not isinstance(data, list):
         raise MetaApiError(
             BAD_RESPONSE,
-            "a page without a list of objects in `data`",
+            "a page without a list in `data`",
             what=f"{call.method} {call.path}",
             account_id=call.account_id,
         )

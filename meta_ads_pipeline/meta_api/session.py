@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,12 +68,53 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant)
+def _exact(text: str) -> Decimal | str:
+    """The number, or its text where no decimal can have its exponent."""
+    try:
+        return Decimal(text)
+    except ArithmeticError:
+        return text
+
+
+def _whole(text: str) -> int | Decimal | str:
+    """Python refuses to read integers of thousands of digits."""
+    return int(text) if len(text) < _LONGEST_INTEGER else _exact(text)
+
+
+_LONGEST_INTEGER = 1000
+_DECODER = json.JSONDecoder(parse_float=_exact, parse_int=_whole, parse_constant=_refuse_constant)
+MOST_LEVELS = 250
+"""Objects within objects that are read; what lies deeper is replaced by a text that says so."""
+TOO_DEEP = f"(nested more than {MOST_LEVELS} levels deep)"
 
 
 def parse_json(content: bytes) -> Any:
     """Parse a response's body; fractions become Decimal. Raises ValueError on anything not JSON."""
-    return _DECODER.decode(content.decode("utf-8-sig"))
+    text = content.decode("utf-8-sig")
+    try:
+        return _DECODER.decode(text)
+    except RecursionError:
+        return _DECODER.decode(_cut_below(text, MOST_LEVELS))
+
+
+_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+
+
+def _cut_below(text: str, levels: int) -> str:
+    """The JSON text with a text in place of every object and list that is nested too deep."""
+    kept: list[str] = []
+    depth = start = 0
+    for token in _STRUCTURE.finditer(text):
+        bracket = token[0]
+        if bracket in ("{", "["):
+            depth += 1
+            if depth == levels + 1:
+                kept.append(text[start : token.start()] + json.dumps(TOO_DEEP))
+        elif bracket in ("}", "]"):
+            if depth == levels + 1:
+                start = token.end()
+            depth -= 1
+    return "".join([*kept, text[start:]])
 
 
 def encode_params(params: Mapping[str, Any]) -> dict[str, str]:

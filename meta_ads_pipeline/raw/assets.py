@@ -1,11 +1,12 @@
 """The raw assets: what Meta says, per account and date, landed slice by slice.
 
 Every asset is partitioned by date and a range of dates is one run. The fan-out over ad accounts is
-inside: one account's failure leaves the others' slices done, is recorded on its own slices, and
-shows as a failed check (``quality/``); only when every account fails does the asset itself fail.
+inside: an account's failure leaves the others' slices done and is recorded on its own slices. No
+such failure stops what follows, so that facts wait for nothing but their own three pulls; in the
+end ``control/sync_results`` fails for the dates on which something is not done, and so the run.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
@@ -13,10 +14,12 @@ from typing import Any
 import dagster as dg
 
 from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.control.slices import SliceKey, UndoneSlice, undone_under
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.meta_api.fields import Kind
 from meta_ads_pipeline.partitions import daily_partitions, single_run
 from meta_ads_pipeline.raw.context import REFRESH_TAG
+from meta_ads_pipeline.raw.failures import describe, mark_undone
 from meta_ads_pipeline.raw.pull import (
     FanOut,
     PullContext,
@@ -41,6 +44,9 @@ ACCOUNTS_TAG = "meta_ads/accounts"
 
 SYNC_TAG = "meta_ads/sync_id"
 """Run tag: the sync this run belongs to. Slices done under the same sync are not fetched again."""
+
+SYNC_RESULTS = dg.AssetKey(["control", "sync_results"])
+"""What the run was to pull: fails where something is not done, once everything else is."""
 
 
 def _asset(
@@ -104,7 +110,9 @@ def _pull(
     pull: Callable[[Account, list[date], PullContext], list[SliceReport]],
     request: str | None = None,
 ) -> None:
-    """Pull the run's dates for every account, then report per date. Raises when all fail.
+    """Pull the run's dates for every account, then report per date.
+
+    A failure is on its slices; ``control/sync_results`` fails for it, or this where it is not run.
 
     ``request``: the client's name for this kind of request, to tell which fields Meta refused.
     """
@@ -113,7 +121,13 @@ def _pull(
     pull_context = _pull_context(context)
 
     def work(account: Account) -> list[SliceReport]:
-        return pull(account, begun(dates, account.timezone, now), pull_context)
+        days = begun(dates, account.timezone, now)
+        try:
+            return pull(account, days, pull_context)
+        except Exception as error:
+            key = SliceKey(account.account_id, context.asset_key.path[-1])
+            mark_undone(database.database, key, days, pull_context.attempt, error)
+            raise
 
     accounts = _accounts(context, meta, database)
     fan_out = for_each_account(accounts, work, max_workers=meta.max_parallel_accounts)
@@ -128,10 +142,10 @@ def _pull(
         )
         for field, reason in refused.items():
             context.log.warning(f"Meta refuses the field {field}: {reason}")
-    _report(context, fan_out)
+    _report(context, database, fan_out)
 
 
-def _report(context: dg.AssetExecutionContext, fan_out: FanOut) -> None:
+def _report(context: dg.AssetExecutionContext, database: DatabaseResource, fan_out: FanOut) -> None:
     by_date: dict[str, list[SliceReport]] = defaultdict(list)
     for report in fan_out.reports:
         by_date[report.partition_date.isoformat()].append(report)
@@ -151,13 +165,46 @@ def _report(context: dg.AssetExecutionContext, fan_out: FanOut) -> None:
             partition_key=key,
         )
     for account_id, error in sorted(fan_out.failures.items()):
-        context.log.error(f"act_{account_id} failed: {error}")
-    if fan_out.failures and not fan_out.reports:
-        raise dg.Failure(
-            description="every ad account failed; the first: "
-            + "; ".join(f"act_{a}: {e}" for a, e in sorted(fan_out.failures.items())[:3]),
-            allow_retries=False,
-        )
+        context.log.error(f"act_{account_id} failed: {describe(error)}")
+    if fan_out.failures and not _is_followed(context):
+        _fail_for(context, undone_of_run(context, database, context.asset_key.path[-1]))
+
+
+def _is_followed(context: dg.AssetExecutionContext) -> bool:
+    """Whether the run has something that a failure of this step would keep from being done."""
+    keys = context.op_execution_context.job_def.asset_layer.executable_asset_keys
+    return any(key == SYNC_RESULTS or key.path[0] == "marts" for key in keys)
+
+
+def undone_of_run(
+    context: dg.AssetExecutionContext, database: DatabaseResource, asset: str | None = None
+) -> list[UndoneSlice]:
+    """What the run's sync left undone of the run's dates (of one asset, where given)."""
+    dates = window_of_keys(context.partition_keys).dates
+    undone = database.database.run(
+        lambda connection: undone_under(connection, sync_id_of(context), dates)
+    )
+    return [each for each in undone if asset is None or each.asset == asset]
+
+
+def _fail_for(context: dg.AssetExecutionContext, undone: Sequence[UndoneSlice]) -> None:
+    """Materialize the dates on which all is done, then raise ``dg.Failure`` for the others."""
+    if not undone:
+        return
+    red = {each.partition_date.isoformat() for each in undone}
+    for key in context.partition_keys:
+        if key not in red:
+            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key))
+    counts = Counter((each.account_id, each.asset) for each in undone)
+    raise dg.Failure(
+        description="not done: "
+        + "; ".join(
+            f"{asset} of act_{account_id} ({count} {'date' if count == 1 else 'dates'})"
+            for (account_id, asset), count in counts.items()
+        ),
+        metadata={f"{e.asset} act_{e.account_id}": e.message or "interrupted" for e in undone},
+        allow_retries=False,
+    )
 
 
 @_asset("ad_accounts", "The ad accounts the token reads: name, currency, timezone.", deps=())
@@ -171,7 +218,7 @@ def ad_accounts(
     )
     accounts = pulled.accounts
     for label, error in pulled.failures.items():
-        context.log.error(f"connection {label} failed: {error}")
+        context.log.error(f"connection {label} failed: {describe(error)}")
     return dg.MaterializeResult(
         metadata={
             "accounts": len(accounts),
@@ -300,7 +347,7 @@ def insights_reach(
     )
 
 
-raw_assets = [
+_LANDED = [
     ad_accounts,
     insights_hourly,
     insights_daily,
@@ -314,3 +361,22 @@ raw_assets = [
     # holds.
     *([insights_reach] if get_settings().reach else []),
 ]
+
+
+@dg.asset(
+    key=SYNC_RESULTS,
+    deps=[asset.key for asset in _LANDED],
+    partitions_def=daily_partitions,
+    backfill_policy=single_run,
+    group_name="raw",
+    kinds={"python", "postgres"},
+    description="Whether every slice (account, date, asset) of the run is done. Fails for the "
+    "dates on which one is not; the marts are built all the same, from what has landed.",
+    metadata={"dagster/relation_identifier": "control.slices"},
+)
+def sync_results(context: dg.AssetExecutionContext, database: DatabaseResource) -> None:
+    """Nothing waits for this: a failure here is what tells of one anywhere above."""
+    _fail_for(context, undone_of_run(context, database))
+
+
+raw_assets = [*_LANDED, sync_results]

@@ -11,6 +11,7 @@ from meta_ads_pipeline.meta_api.redaction import REDACTED, SECRET_PARAMETERS, re
 from meta_ads_pipeline.raw.json_text import json_text, storable_text
 
 _LONGEST_ID = 64
+_MOST_LEVELS = 100
 
 
 def dead_letter(
@@ -29,7 +30,7 @@ def dead_letter(
         account_id=account_id,
         asset=asset,
         reason=storable_text(redact(reason)),
-        document=json_text(_without_secrets(document)),
+        document=json_text(_without_secrets(document, _MOST_LEVELS)),
         partition_date=partition_date,
         object_id=None if object_id is None else storable_text(str(object_id)[:_LONGEST_ID]),
         field=field,
@@ -37,15 +38,17 @@ def dead_letter(
     )
 
 
-def _without_secrets(value: Any) -> Any:
-    """Redacted value by value: JSON text must stay JSON."""
+def _without_secrets(value: Any, levels: int) -> Any:
+    """Redacted value by value: JSON text must stay JSON. What is nested deeper is left out."""
     if isinstance(value, str):
         return redact(value)
+    if levels == 0 and isinstance(value, Mapping | list | tuple):
+        return f"(nested more than {_MOST_LEVELS} levels deep)"
     if isinstance(value, Mapping):
         return {
-            key: REDACTED if key in SECRET_PARAMETERS else _without_secrets(item)
+            key: REDACTED if key in SECRET_PARAMETERS else _without_secrets(item, levels - 1)
             for key, item in value.items()
         }
     if isinstance(value, list | tuple):
-        return [_without_secrets(item) for item in value]
+        return [_without_secrets(item, levels - 1) for item in value]
     return value

@@ -13,7 +13,7 @@ import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
 from meta_ads_pipeline.meta_api.fields import Kind
-from meta_ads_pipeline.raw.json_text import json_text
+from meta_ads_pipeline.raw.json_text import TooDeepError, json_text
 from meta_ads_pipeline.raw.normalize import shown
 
 Document: TypeAlias = dict[str, Any]
@@ -132,11 +132,15 @@ def normalize_entities(
             found = record["id"] if isinstance(record["id"], str) else None
             bad.append(BadEntity(document, found, field, reason))
             continue
+        try:
+            text, hashed = json_text(document), document_hash(document)
+        except (TooDeepError, RecursionError):
+            reason = "document: expected fewer levels of nesting"
+            bad.append(BadEntity(document, record["id"], "document", reason))
+            continue
         columns = {name: record[name] for name in table.columns}
         deleted = "DELETED" in (record.get("status"), record.get("effective_status"))
-        rows[record["id"]] = EntityRow(
-            record["id"], columns, json_text(document), document_hash(document), deleted
-        )
+        rows[record["id"]] = EntityRow(record["id"], columns, text, hashed, deleted)
     return list(rows.values()), bad
 
 

@@ -13,6 +13,7 @@ from meta_ads_pipeline.control.database import Database, DatabaseError
 from meta_ads_pipeline.control.slices import Attempt, SliceKey
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.redaction import redact
+from meta_ads_pipeline.raw.json_text import storable_text
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +29,22 @@ def kind_of(error: Exception) -> str:
 
 def describe(error: Exception) -> str:
     """One line without secrets."""
-    text = " ".join(redact(error).split())
+    text = " ".join(storable_text(redact(error)).split())
     return text if isinstance(error, MetaApiError) else f"{type(error).__name__}: {text}"
+
+
+def mark_undone(
+    database: Database, key: SliceKey, dates: Collection[date], by: Attempt, error: Exception
+) -> None:
+    """Write the failure on those slices that are not done and do not tell it yet.
+
+    A pull marks what it left undone by itself; this is for what failed before it began.
+    """
+    try:
+        told = database.run(lambda connection: slices.told_under(connection, key, by.sync_id))
+    except (DatabaseError, psycopg.Error):
+        told = set()
+    mark_failed(database, key, sorted(set(dates) - told), by, error)
 
 
 def mark_failed(

@@ -73,6 +73,7 @@ def load_insights(
         _letter_of(account, table, pulled, dates_of_rows.get(bad.position), bad)
         for bad in valid.bad
     ]
+    rejected = normalized.frame.loc[[bad.position for bad in valid.bad]]
     _ensure_partitions(database, table, pulled.dates)
     key = SliceKey(account.account_id, table.asset)
 
@@ -80,7 +81,7 @@ def load_insights(
         # One loader at a time per account and table; held to the end of the transaction.
         lock_loads(connection, table.asset, account.account_id)
         loaded = slices.loaded_at(connection, key, pulled.dates)
-        changed = _replace(connection, account, table, pulled, valid.frame, loaded)
+        changed = _replace(connection, account, table, pulled, valid.frame, rejected, loaded)
         counts = _counts(pulled.dates, valid.frame, changed, dates_of_rows, letters)
         calls = shared_calls(pulled.api_calls, pulled.dates)
         dead_letters.record(connection, letters)
@@ -118,15 +119,29 @@ def copy_incoming(connection: Connection, table: InsightsTable, frame: pd.DataFr
             copy.write(block)
 
 
+def _keep_rejected(connection: Connection, table: InsightsTable, keys: pd.DataFrame) -> None:
+    connection.execute(load_sql.create_rejected(table))
+    with connection.cursor().copy(
+        f"copy {load_sql.REJECTED} ({', '.join(table.key)}) from stdin"
+    ) as copy:
+        for block in copy_blocks(keys, table.key):
+            copy.write(block)
+    connection.execute(load_sql.keep_rejected(table))
+
+
 def _replace(
     connection: Connection,
     account: Account,
     table: InsightsTable,
     pulled: PulledRows,
     frame: pd.DataFrame,
+    rejected: pd.DataFrame,
     loaded: Mapping[date, datetime],
 ) -> dict[tuple[date, str], int]:
-    """Make the slices hold exactly the frame; returns rows by (date, change)."""
+    """Make the slices hold exactly the frame; returns rows by (date, change).
+
+    What is stored of ``rejected`` rows, told by what is known of their keys, stays as it is.
+    """
     parameters: dict[str, Any] = {
         "account": account.account_id,
         "dates": list(pulled.dates),
@@ -147,6 +162,8 @@ def _replace(
         connection.execute(load_sql.insert_all(table), parameters)
         return {(day, "inserted"): rows for day, rows in _per_date(frame["event_date"]).items()}
     connection.execute(load_sql.create_difference(table), parameters)
+    if len(rejected):
+        _keep_rejected(connection, table, rejected)
     changed = {
         (row["event_date"], row["change"]): row["rows"]
         for row in connection.execute(load_sql.count_difference()).fetchall()

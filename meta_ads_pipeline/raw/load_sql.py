@@ -11,6 +11,7 @@ from meta_ads_pipeline.insights_tables import ACTION_LISTS, MEASURES, InsightsTa
 
 INCOMING = "incoming_rows"
 DIFFERENCE = "slice_difference"
+REJECTED = "rejected_rows"
 
 _CONSTANTS = ("account_id", "timezone", "currency", "api_version", "pulled_at")
 _CONSTANT_VALUES = "%(account)s, %(timezone)s, %(currency)s, %(api_version)s, %(pulled_at)s"
@@ -21,6 +22,22 @@ def create_incoming(table: InsightsTable) -> str:
     return (
         f"create temporary table {INCOMING} on commit drop as"
         f" select {', '.join(table.columns)} from {table.name} where false"
+    )
+
+
+def create_rejected(table: InsightsTable) -> str:
+    """A temporary table for what is known of the keys of rows that cannot be used."""
+    return (
+        f"create temporary table {REJECTED} on commit drop as"
+        f" select {', '.join(table.key)} from {table.name} where false"
+    )
+
+
+def keep_rejected(table: InsightsTable) -> str:
+    """A row that came and could not be used has not vanished: what is stored of it stays."""
+    same = " and ".join(f"(r.{name} is null or r.{name} = d.{name})" for name in table.key)
+    return (
+        f"delete from {DIFFERENCE} as d using {REJECTED} as r where d.change = 'deleted' and {same}"
     )
 
 

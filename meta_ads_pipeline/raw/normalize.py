@@ -20,7 +20,7 @@ import pandas as pd
 from meta_ads_pipeline.insights_tables import ACTION_LISTS, InsightsTable
 from meta_ads_pipeline.raw.action_items import ActionItems
 from meta_ads_pipeline.raw.hour_labels import HOUR_OF_LABEL, hours_of_day
-from meta_ads_pipeline.raw.json_text import json_text
+from meta_ads_pipeline.raw.json_text import TooDeepError, json_text
 
 HOUR_KEY = "hourly_stats_aggregated_by_advertiser_time_zone"
 
@@ -83,6 +83,8 @@ class _Normalizer:
         }
         if table.grain == "hour":
             columns.update(self._hours(dates))
+        else:
+            self._refuse_hours()
         for name in table.columns:
             if name in columns:
                 continue
@@ -172,8 +174,17 @@ class _Normalizer:
             elif value and items and (unusable := items.unusable(value)):
                 self._report(position, field, *unusable)
                 value = None
-            texts.append(None if value is None else json_text(value))
+            try:
+                texts.append(None if value is None else json_text(value))
+            except TooDeepError as error:
+                self._report(position, field, "a deeper value", str(error))
+                texts.append(None)
         return _objects(texts)
+
+    def _refuse_hours(self) -> None:
+        for position, row in enumerate(self.rows):
+            if HOUR_KEY in row:
+                self._report(position, HOUR_KEY, row[HOUR_KEY], "a row of the whole day")
 
     def _hours(self, dates: Values) -> dict[str, Any]:
         labels = self._parsed(HOUR_KEY, [row.get(HOUR_KEY) for row in self.rows], _parse_hour_label)
@@ -214,7 +225,11 @@ def parse_decimal(value: Any) -> Decimal:
 
 
 def _parse_integer(value: Any) -> int:
-    if isinstance(value, Decimal) and value == value.to_integral_value():
+    if (
+        isinstance(value, Decimal)
+        and abs(value.adjusted()) < len(str(_LARGEST_BIGINT))
+        and value == value.to_integral_value()
+    ):
         value = int(value)
     if isinstance(value, str) and _INTEGER.fullmatch(value):
         value = int(value)

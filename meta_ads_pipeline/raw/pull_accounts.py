@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -22,7 +23,11 @@ from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.raw.context import AdsReader, Document, PullContext
 from meta_ads_pipeline.raw.dead_letters import dead_letter
 from meta_ads_pipeline.raw.entities import document_hash
-from meta_ads_pipeline.raw.json_text import json_text
+from meta_ads_pipeline.raw.json_text import TooDeepError, json_text, storable_text
+from meta_ads_pipeline.raw.normalize import shown
+
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_STATUS = re.compile(r"[0-9]{1,4}")
 
 
 def pull_ad_accounts(
@@ -54,7 +59,7 @@ def pull_ad_accounts(
             unreadable.append(account_id)
     if unreadable:
         raise UnknownAccountError(
-            unreadable, {key: document.get("name") for key, document in documents.items()}
+            unreadable, {key: _name(document) for key, document in documents.items()}
         )
     inactive = set() if wanted else inactive_account_ids(database)
     accounts: list[Account] = []
@@ -139,25 +144,31 @@ def _account_id(document: Document) -> str:
     return str(document.get("account_id") or document.get("id", "")).removeprefix("act_")
 
 
+def _name(document: Document) -> str | None:
+    name = document.get("name")
+    return storable_text(name) if isinstance(name, str) else None
+
+
 def _account(account_id: str, document: Document, workspace_id: str) -> Account:
     status = str(document.get("account_status"))
     return Account(
         account_id=account_id,
         timezone=document["timezone_name"],
         currency=document["currency"],
-        name=document.get("name"),
+        name=_name(document),
         workspace_id=workspace_id,
-        account_status=int(status) if status.isdigit() else None,
+        account_status=int(status) if _STATUS.fullmatch(status) else None,
     )
 
 
 def _problem(document: Document) -> tuple[str, str] | None:
     """The field at fault and why, for an account that cannot be synced."""
-    if not _account_id(document).isdigit():
+    account_id = _account_id(document)
+    if not (account_id.isascii() and account_id.isdigit()):
         return "account_id", "account_id: expected an id of digits"
     currency, timezone = document.get("currency"), document.get("timezone_name")
-    if not isinstance(currency, str) or not currency:
-        return "currency", "currency: expected a value (the field is required)"
+    if not isinstance(currency, str) or _CURRENCY.fullmatch(currency) is None:
+        return "currency", f"currency: expected an ISO 4217 code, got {shown(currency)}"
     if not isinstance(timezone, str) or not timezone:
         return "timezone_name", "timezone_name: expected a value (the field is required)"
     try:
@@ -167,6 +178,10 @@ def _problem(document: Document) -> tuple[str, str] | None:
             f"timezone_name: expected an IANA timezone, got {timezone!r}; if it is a new one, "
             "update the tzdata package"
         )
+    try:
+        json_text(document)
+    except TooDeepError:
+        return "document", "document: expected fewer levels of nesting"
     return None
 
 

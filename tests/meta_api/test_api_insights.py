@@ -240,8 +240,6 @@ def test_days_folded_into_one_row_are_asked_day_by_day(
         {"date_start": "2026-11-19", "date_stop": "2026-11-19"},
         {"date_start": "2026-11-21", "date_stop": "2026-11-21"},
         {"date_start": "2026-11-20", "date_stop": "2026-11-21"},
-        {"date_start": "2026-11-20"},
-        {},
         {"date_start": "2026-11-20", "date_stop": "2026-11-20", HOURLY_BREAKDOWN: "00"},
     ],
 )
