@@ -5,8 +5,10 @@
     MetaAdsError                        exit code 1
     ├── ConfigurationError              exit code 2: what was typed or set cannot be used
     │   ├── AdsManagerFileError         verify/export_file.py
+    │   ├── AlertSettingError           alerting/errors.py
     │   ├── SettingsError               settings.py
     │   ├── TimezoneError               control/timezones.py
+    │   ├── WebhookSettingError         cli/webhooks.py
     │   └── WorkspaceNotFoundError      control/timezones.py
     ├── NotFoundError
     │   ├── ConnectionNotFoundError     credentials/connections.py

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from apprise import Apprise
 
+from meta_ads_pipeline.alerting.errors import AlertSettingError
 from meta_ads_pipeline.control.alerts import Severity
 
 _SEPARATOR = re.compile(r"[\s,]+(?=(?:[a-z]+=)?[a-z][a-z0-9+.-]*://)", re.IGNORECASE)
@@ -32,8 +33,8 @@ class Destination:
 def parse_destinations(text: str) -> list[Destination]:
     """The addresses of a comma- or space-separated list, each ``[severity=]scheme://...``.
 
-    Without a severity everything from ``warning`` up is sent. Raises ``ValueError`` naming the
-    entry, without its secrets, that is no address apprise knows.
+    Without a severity everything from ``warning`` up is sent. Raises ``AlertSettingError``
+    naming the entry, without its secrets, that is no address apprise knows.
     """
     entries = [entry for entry in _SEPARATOR.split(text.strip().strip(",")) if entry]
     return [_destination(entry, position) for position, entry in enumerate(entries, start=1)]
@@ -42,16 +43,21 @@ def parse_destinations(text: str) -> list[Destination]:
 def _destination(entry: str, position: int) -> Destination:
     match = _ENTRY.fullmatch(entry)
     if match is None:
-        raise ValueError(f"address {position}: expected [severity=]scheme://...")
+        raise AlertSettingError(
+            f"META_ADS_ALERT_URLS, address {position}: expected [severity=]scheme://..."
+        )
     least = (match["least"] or Severity.WARNING).lower()
     if least not in set(Severity):
-        raise ValueError(
-            f"address {position}: {least!r} is no severity: expected {_named(list(Severity))}"
+        raise AlertSettingError(
+            f"META_ADS_ALERT_URLS, address {position}: {least!r} is no severity: "
+            f"expected {_named(list(Severity))}"
         )
     service = Apprise.instantiate(match["url"], suppress_exceptions=True)
     if service is None:
         scheme = match["url"].split("://")[0]
-        raise ValueError(f"address {position}: not an address that apprise knows ({scheme}://...)")
+        raise AlertSettingError(
+            f"META_ADS_ALERT_URLS, address {position}: not an address that apprise knows ({scheme}://...)"
+        )
     label = str(service.url(privacy=True)).split("?")[0]  # type: ignore[no-untyped-call]
     return Destination(match["url"], Severity(least), label)
 

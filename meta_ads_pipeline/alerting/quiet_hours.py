@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
+from meta_ads_pipeline.alerting.errors import AlertSettingError
+
 _TEXT = re.compile(r"(\d{1,2})(?::(\d{2}))?\s*-\s*(\d{1,2})(?::(\d{2}))?(?:\s+(\S+))?")
 
 
@@ -27,10 +29,14 @@ class QuietHours:
 
 
 def parse_quiet_hours(text: str) -> QuietHours:
-    """``22-7 Europe/Berlin``, ``21:30-06:15``; UTC unless named. Raises ``ValueError``."""
+    """``22-7 Europe/Berlin``, ``21:30-06:15``; UTC unless named. Raises
+    ``AlertSettingError``.
+    """
     match = _TEXT.fullmatch(text.strip())
     if match is None:
-        raise ValueError("expected hours and a timezone, for instance 22-07 Europe/Berlin")
+        raise AlertSettingError(
+            "META_ADS_ALERT_QUIET_HOURS: expected hours and a timezone, such as 22-07 Europe/Berlin"
+        )
     first_hour, first_minute, last_hour, last_minute, zone = match.groups()
     try:
         return QuietHours(
@@ -39,4 +45,6 @@ def parse_quiet_hours(text: str) -> QuietHours:
             ZoneInfo(zone or "UTC"),
         )
     except (ValueError, OSError, KeyError) as error:
-        raise ValueError(f"not hours of a day in a timezone: {text!r}") from error
+        raise AlertSettingError(
+            f"META_ADS_ALERT_QUIET_HOURS: not hours of a day in a timezone: {text!r}"
+        ) from error

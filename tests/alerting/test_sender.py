@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from meta_ads_pipeline.alerting.destinations import parse_destinations
+from meta_ads_pipeline.alerting.errors import AlertSettingError
 from meta_ads_pipeline.alerting.notices import mute
 from meta_ads_pipeline.alerting.quiet_hours import parse_quiet_hours
 from meta_ads_pipeline.alerting.sender import MOST_SINGLE_MESSAGES, send_due
@@ -172,7 +173,7 @@ def test_no_secret_leaves_in_a_message_or_an_error(database, endpoint, send):
     "text", ["nonsense", "loud=json://x", "unknownscheme://x", "json://a nonsense"]
 )
 def test_an_address_that_cannot_be_used_is_named_by_its_place(text):
-    with pytest.raises(ValueError, match=r"address \d|severity"):
+    with pytest.raises(AlertSettingError, match=r"META_ADS_ALERT_URLS, address \d"):
         parse_destinations(text)
 
 
@@ -193,5 +194,5 @@ def test_quiet_hours_may_go_over_midnight_and_have_a_timezone(text, hour, inside
 
 @pytest.mark.parametrize("text", ["late", "22", "22-25", "0-24", "22-07 Mars/Base", "22-07 ../etc"])
 def test_quiet_hours_that_are_none_are_refused(text):
-    with pytest.raises(ValueError, match="hours"):
+    with pytest.raises(AlertSettingError, match="META_ADS_ALERT_QUIET_HOURS"):
         parse_quiet_hours(text)
