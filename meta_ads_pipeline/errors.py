@@ -46,13 +46,13 @@ class MetaAdsError(Exception):
         return [str(self)]
 
 
-class ConfigurationError(MetaAdsError):
+class ConfigurationError(MetaAdsError, ValueError):
     """What was typed or set cannot be used."""
 
     exit_code = 2
 
 
-class NotFoundError(MetaAdsError):
+class NotFoundError(MetaAdsError, LookupError):
     """Something was named that does not exist; the message lists what does."""
 
 

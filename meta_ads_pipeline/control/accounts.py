@@ -73,6 +73,33 @@ def active_accounts(database: Database, *, only: Sequence[str] = ()) -> list[Acc
     ]
 
 
+def accounts_of_run(
+    database: Database, named: Sequence[str], configured: Sequence[str]
+) -> list[Account]:
+    """The accounts that a run reads: those named for it, else those configured, else all.
+
+    ``configured`` is ``META_AD_ACCOUNT_IDS``. Only a run that names an account reads one that was
+    stopped. What was never read is left out, which the pull of the accounts tells. Raises
+    ``UnknownAccountError`` when none of those named was ever landed.
+    """
+    wanted = {account.removeprefix("act_") for account in named or configured}
+    with database.connect() as connection:
+        rows = connection.execute(
+            f"select {_COLUMNS}, is_active, exists (select from control.unreadable_accounts as u"
+            "   where u.account_id = a.account_id) as is_unreadable"
+            " from control.ad_accounts as a order by account_id"
+        ).fetchall()
+    known = {row["account_id"]: row for row in rows}
+    if named and not wanted & known.keys():
+        raise UnknownAccountError(sorted(wanted), {key: row["name"] for key, row in known.items()})
+    return [
+        _account(row)
+        for account_id, row in known.items()
+        if (not wanted or account_id in wanted)
+        and (row["is_active"] or (named and not row["is_unreadable"]))
+    ]
+
+
 def inactive_account_ids(database: Database) -> set[str]:
     """The accounts that are known but not to be synced."""
     with database.connect() as connection:

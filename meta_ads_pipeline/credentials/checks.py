@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -14,11 +15,13 @@ from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.brief_budget import brief_budget
 from meta_ads_pipeline.credentials.connection_tokens import read_token
 from meta_ads_pipeline.credentials.connections import (
+    ENVIRONMENT_NAME,
     Connection,
     TokenFacts,
     environment_connection,
     list_connections,
     record_state,
+    unregistered,
 )
 from meta_ads_pipeline.credentials.status import (
     STATE_ALERTS,
@@ -30,7 +33,7 @@ from meta_ads_pipeline.credentials.status import (
     verdict_of_facts,
     verdict_of_token,
 )
-from meta_ads_pipeline.credentials.vault import TokenVault, VaultError
+from meta_ads_pipeline.credentials.vault import TokenVault, VaultError, fingerprint
 from meta_ads_pipeline.errors import CredentialsError
 from meta_ads_pipeline.meta_api.calls import CallRecord
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
@@ -40,6 +43,8 @@ from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.paging import Row
 from meta_ads_pipeline.meta_api.rate_limiter import RateLimiter
 from meta_ads_pipeline.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 BRIEF_PATIENCE = RetryPolicy(
     same_failure=2, attempts=3, first_backoff=0.5, longest_backoff=5.0, rate_limit_total=0.0
@@ -69,11 +74,42 @@ class Inspection:
 
 
 def connections_in_use(database: Database, settings: Settings) -> list[Connection]:
-    """The connection of ``META_ACCESS_TOKEN`` first, if set; then the stored ones by age."""
-    stored = [each for each in list_connections(database) if each.has_stored_token]
-    if settings.access_token is None:
+    """The connection of ``META_ACCESS_TOKEN`` first, if set; then the stored ones by age.
+
+    Writes nothing: a token of the environment that ``register_environment`` has not seen yet is a
+    connection without a history.
+    """
+    known = list_connections(database)
+    stored = [each for each in known if each.has_stored_token]
+    token = settings.access_token
+    if token is None:
         return stored
-    return [environment_connection(database, settings.access_token), *stored]
+    own = next((each for each in known if each.name == ENVIRONMENT_NAME), None)
+    if own is None or own.token_fingerprint != fingerprint(token):
+        own = unregistered(token, own)
+    return [own, *stored]
+
+
+def register_environment(database: Database, settings: Settings) -> None:
+    """Write down the connection that ``META_ACCESS_TOKEN`` makes; anew when the token changed."""
+    if settings.access_token is not None:
+        environment_connection(database, settings.access_token)
+
+
+def revalidate_paused(database: Database, settings: Settings, now: datetime) -> None:
+    """Ask Meta once about each paused connection, so that what a person put right works again.
+
+    For the start of a sync; the hourly credentials job does the same. Meta not answering leaves a
+    connection paused.
+    """
+    register_environment(database, settings)
+    for connection in connections_in_use(database, settings):
+        if connection.status.usable:
+            continue
+        try:
+            validate_connection(database, settings, connection, now)
+        except (MetaApiError, VaultError, AppCredentialsError) as error:
+            logger.warning("%s stays paused: %s", connection.subject, error)
 
 
 def token_of(database: Database, settings: Settings, connection: Connection) -> SecretStr:

@@ -24,7 +24,6 @@ from meta_ads_pipeline.credentials.checks import (
     connections_in_use,
     token_of,
     update_state_alerts,
-    validate_connection,
 )
 from meta_ads_pipeline.credentials.connection_accounts import account_owners, active_accounts_of
 from meta_ads_pipeline.credentials.connections import (
@@ -175,6 +174,11 @@ class ConnectedClients:
         owner = self._owner(account_id)
         return owner if owner in self._by_connection else None
 
+    def assign(self, account_id: str, connection_id: str) -> None:
+        """Read the account with this connection from now on."""
+        with self._lock:
+            self._owners[account_id] = connection_id
+
     def _owner(self, account_id: str) -> str | None:
         with self._lock:
             if self._owners.get(account_id) is None:
@@ -187,37 +191,33 @@ def clients_for(
     database: Database,
     *,
     rate_limiter_for: Callable[[Connection], RateLimiter] | None = None,
-    try_paused: bool = True,
-    now: datetime | None = None,
     **client_options: Any,
 ) -> ConnectedClients:
     """A client for every connection; those of paused ones raise the reason at each call.
 
-    A paused connection is tried once more first (unless ``try_paused`` is false), so that what a
-    person has put right at Meta works again without further ado. ``client_options`` go to
+    Makes no call, writes nothing and alerts nobody: ``revalidate_paused`` asks Meta about paused
+    connections before. ``client_options`` go to
     ``MetaAdsClient``; ``rate_limiter_for`` gives the limiter behind each connection's breaker, by
     default the one that shares its budget with all processes.
     """
-    at = now or datetime.now(UTC)
     clients = []
     client_options = {"report_store": PostgresReportStore(database), **client_options}
     for connection in connections_in_use(database, settings):
-        current, closed, token = connection, None, _NO_TOKEN
+        closed, token = None, _NO_TOKEN
         try:
             token = token_of(database, settings, connection)
-            if not connection.status.usable and try_paused:
-                current = _tried_again(database, settings, connection, at)
-            if not current.status.usable:
-                closed = _pause_error(current, current.status_reason or str(current.status))
+            if not connection.status.usable:
+                reason = connection.status_reason or str(connection.status)
+                closed = _pause_error(connection, reason)
         except VaultError as error:
             closed = _pause_error(connection, str(error))
-        inner = (rate_limiter_for or partial(shared_rate_limiter, settings, database))(current)
-        gate = CircuitBreaker(inner, _pauser(database, settings, current), closed)
-        config = client_config(settings, token, app_id=current.facts.app_id)
+        inner = (rate_limiter_for or partial(shared_rate_limiter, settings, database))(connection)
+        gate = CircuitBreaker(inner, _pauser(database, settings, connection), closed)
+        config = client_config(settings, token, app_id=connection.facts.app_id)
         client = MetaAdsClient(config, rate_limiter=gate, **client_options)
-        clients.append(ConnectedClient(current, client, gate, _only(database, settings, current)))
-        if closed is not None:
-            logger.warning("%s is paused: %s", current.subject, closed.message)
+        clients.append(
+            ConnectedClient(connection, client, gate, _only(database, settings, connection))
+        )
     return ConnectedClients(database, clients)
 
 
@@ -232,16 +232,6 @@ def shared_rate_limiter(
         label=connection.label,
         rules=budget_rules(settings),
     )
-
-
-def _tried_again(
-    database: Database, settings: Settings, connection: Connection, now: datetime
-) -> Connection:
-    try:
-        return validate_connection(database, settings, connection, now)[0]
-    except MetaApiError as error:
-        logger.warning("%s stays paused, Meta did not answer: %s", connection.subject, error)
-        return connection
 
 
 def _pause_error(connection: Connection, reason: str) -> MetaApiError:

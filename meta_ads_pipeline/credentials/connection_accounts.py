@@ -29,16 +29,13 @@ def active_accounts_of(database: Database, connection_id: str) -> list[str]:
     return [row["account_id"] for row in rows]
 
 
-def claim_accounts(
-    database: Database, connection_id: str, account_ids: Sequence[str], *, in_use: Sequence[str]
-) -> None:
-    """Give this connection those of the accounts that have none, or none that is ``in_use``."""
+def assign_accounts(database: Database, connection_id: str, account_ids: Sequence[str]) -> None:
+    """Read these accounts with this connection from now on."""
     with database.connect() as session:
         session.execute(
-            "update control.ad_accounts set connection_id = %s, updated_at = now()"
-            " where account_id = any(%s)"
-            " and (connection_id is null or connection_id <> all(%s::uuid[]))",
-            [connection_id, list(account_ids), list(in_use)],
+            "update control.ad_accounts set connection_id = %(connection)s, updated_at = now()"
+            " where account_id = any(%(ids)s) and connection_id is distinct from %(connection)s",
+            {"connection": connection_id, "ids": list(account_ids)},
         )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from pydantic import SecretStr
 
@@ -245,6 +246,25 @@ def environment_connection(database: Database, token: SecretStr) -> Connection:
         )
     assert row is not None
     return reload(database, row["connection_id"])
+
+
+def unregistered(token: SecretStr, stored: Connection | None) -> Connection:
+    """The connection that ``environment_connection`` would write for this token; writes nothing."""
+    return Connection(
+        connection_id=stored.connection_id if stored else str(UUID(int=0)),
+        workspace_id=DEFAULT_WORKSPACE_ID,
+        workspace=DEFAULT_WORKSPACE,
+        name=ENVIRONMENT_NAME,
+        facts=TokenFacts(),
+        status=ConnectionStatus.ACTIVE,
+        status_reason=None,
+        reads_all_accounts=True,
+        has_stored_token=False,
+        token_fingerprint=fingerprint(token),
+        last_validated_at=None,
+        refreshed_at=None,
+        refresh_attempted_at=None,
+    )
 
 
 def record_state(

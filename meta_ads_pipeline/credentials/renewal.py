@@ -21,6 +21,7 @@ from meta_ads_pipeline.credentials.checks import (
     brief_client,
     connections_in_use,
     inspect,
+    register_environment,
     token_of,
     update_state_alerts,
     validate_connection,
@@ -41,13 +42,14 @@ from meta_ads_pipeline.credentials.status import (
     SYSTEM_USER,
     days_stage,
     reconnect_command,
+    refuses_account,
     renewal_due,
     spoken,
     why_not_renewable,
 )
 from meta_ads_pipeline.credentials.vault import TokenVault, VaultError, fingerprint
 from meta_ads_pipeline.errors import CredentialsError
-from meta_ads_pipeline.meta_api.error_rules import ErrorKind
+from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.rate_limiter import RateLimiter
 from meta_ads_pipeline.settings import Settings
@@ -93,6 +95,7 @@ def refresh_due_connections(
     the others' turns alone. ``now`` is UTC. Raises ``DatabaseError``.
     """
     reports = []
+    register_environment(database, settings)
     for connection in connections_in_use(database, settings):
         current = connection
         try:
@@ -183,7 +186,7 @@ def _renew(
             raise RenewalRefusedError("Meta gave the same token again; it is asked again later")
         found = inspect(settings, new_token, now, known=facts, rate_limiter=rate_limiter)
         accounts = active_accounts_of(database, connection.connection_id)
-        _prove(settings, connection, new_token, found, accounts, rate_limiter)
+        prove(settings, connection, (old_token, new_token), found, accounts, rate_limiter)
     if not replace_token(
         database,
         TokenVault.from_settings(settings),
@@ -199,16 +202,17 @@ def _renew(
     return reload(database, connection.connection_id)
 
 
-def _prove(
+def prove(
     settings: Settings,
     connection: Connection,
-    new_token: SecretStr,
+    tokens: tuple[SecretStr, SecretStr],
     found: Inspection,
     account_ids: list[str],
     rate_limiter: RateLimiter | None,
 ) -> None:
     """Raises ``RenewalRefusedError`` unless the new token reads what the old one is there for."""
     old = connection.facts
+    old_token, new_token = tokens
     if not found.verdict.status.usable:
         raise RenewalRefusedError(f"the new token does not work: {found.verdict.reason}")
     if old.user_id and found.facts.user_id and old.user_id != found.facts.user_id:
@@ -216,21 +220,31 @@ def _prove(
     if old.expires_at and found.facts.expires_at and found.facts.expires_at <= old.expires_at:
         raise RenewalRefusedError("the new token does not last longer than the old one")
     listed = {str(row.get("account_id")) for row in found.accounts}
-    unread = [account_id for account_id in account_ids if account_id not in listed]
-    with brief_client(
-        settings, new_token, app_id=found.facts.app_id, rate_limiter=rate_limiter
-    ) as client:
-        for account_id in unread:
-            # A token may read accounts that are not assigned to its own user.
-            try:
-                client.get_account(account_id)
-            except MetaApiError as error:
-                if error.kind is not ErrorKind.PERMISSION:
-                    raise
-                raise RenewalRefusedError(
-                    f"the new token does not read act_{account_id}: give its user access to the "
-                    "ad account in Business settings, or stop syncing it"
-                ) from error
+    app_id = found.facts.app_id
+    with (
+        brief_client(settings, new_token, app_id=app_id, rate_limiter=rate_limiter) as new,
+        brief_client(settings, old_token, app_id=app_id, rate_limiter=rate_limiter) as before,
+    ):
+        for account_id in account_ids:
+            # A token may read accounts that are not assigned to its own user. An account that the
+            # old token has lost, too, is no reason against the new one.
+            if account_id in listed or _reads(new, account_id) or not _reads(before, account_id):
+                continue
+            raise RenewalRefusedError(
+                f"the new token does not read act_{account_id}: give its user access to the ad "
+                f"account in Business settings, or run `meta-ads accounts stop {account_id}`"
+            )
+
+
+def _reads(client: MetaAdsClient, account_id: str) -> bool:
+    """Whether Meta gives the account; raises what says nothing about the account."""
+    try:
+        client.get_account(account_id)
+    except MetaApiError as error:
+        if not refuses_account(error):
+            raise
+        return False
+    return True
 
 
 def _failure_alert(connection: Connection, message: str, now: datetime) -> Alert:

@@ -50,6 +50,11 @@ def says_of_token(error: MetaApiError) -> bool:
     return error.kind is ErrorKind.AUTH and error.rule.name not in _OF_THE_APP
 
 
+def refuses_account(error: MetaApiError) -> bool:
+    """Whether the refusal is about the object that was asked for: not the token, a limit, luck."""
+    return error.kind in {ErrorKind.PERMISSION, ErrorKind.INVALID}
+
+
 def verdict_of_error(error: MetaApiError) -> Verdict:
     """What a refused call says of the token. For errors of kind auth or permission."""
     numbers = "/".join(str(n) for n in (error.code, error.subcode) if n is not None)

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import dagster as dg
 
-from meta_ads_pipeline.control.accounts import Account, active_accounts
+from meta_ads_pipeline.control.accounts import Account, accounts_of_run
 from meta_ads_pipeline.raw.assets import ACCOUNTS_TAG
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.windows import (
@@ -72,10 +72,10 @@ def scope_of(context: RunContext, database: DatabaseResource, meta: MetaAdsResou
     """The scope of a run: its partitions and the accounts it was limited to.
 
     A check that is started by itself has no partitions: it looks at the days that Meta may still
-    restate. Raises ``UnknownAccountError`` for an account that has never been landed.
+    restate. Raises ``UnknownAccountError`` when none of those named has ever been landed.
     """
     tagged = [part for part in context.run.tags.get(ACCOUNTS_TAG, "").split(",") if part]
-    accounts = active_accounts(database.database, only=tagged or list(meta.account_ids))
+    accounts = accounts_of_run(database.database, tagged, meta.account_ids)
     started_at = _started_at(context)
     if context.has_partition_key or context.has_partition_key_range:
         window = window_of_keys(context.partition_keys)

@@ -13,8 +13,9 @@ from typing import Any
 
 import dagster as dg
 
-from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.control.accounts import Account, accounts_of_run
 from meta_ads_pipeline.control.slices import SliceKey, UndoneSlice, undone_under
+from meta_ads_pipeline.credentials.checks import revalidate_paused
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.meta_api.fields import Kind
 from meta_ads_pipeline.partitions import daily_partitions, single_run
@@ -91,16 +92,17 @@ def _pull_context(context: dg.AssetExecutionContext) -> PullContext:
 
 def _chosen_account_ids(context: dg.AssetExecutionContext, meta: MetaAdsResource) -> list[str]:
     """The accounts the run's tag names, else those of the settings; empty: every active one."""
-    wanted = context.run.tags.get(ACCOUNTS_TAG, "")
-    return [part for part in wanted.split(",") if part] or list(meta.account_ids)
+    return _named_account_ids(context) or list(meta.account_ids)
+
+
+def _named_account_ids(context: dg.AssetExecutionContext) -> list[str]:
+    return [part for part in context.run.tags.get(ACCOUNTS_TAG, "").split(",") if part]
 
 
 def _accounts(
     context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
 ) -> list[Account]:
-    from meta_ads_pipeline.control.accounts import active_accounts
-
-    return active_accounts(database.database, only=_chosen_account_ids(context, meta))
+    return accounts_of_run(database.database, _named_account_ids(context), meta.account_ids)
 
 
 def _pull(
@@ -212,17 +214,24 @@ def ad_accounts(
     context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
 ) -> dg.MaterializeResult[None]:
     """Read the accounts once per run; every date of the range gets the same state."""
-    only = _chosen_account_ids(context, meta)
+    revalidate_paused(database.database, get_settings(), datetime.now(UTC))
     pulled = pull_connected_accounts(
-        database.database, meta.clients, only=only, ctx=_pull_context(context)
+        database.database,
+        meta.clients,
+        only=_chosen_account_ids(context, meta),
+        even_stopped=bool(_named_account_ids(context)),
+        ctx=_pull_context(context),
     )
     accounts = pulled.accounts
     for label, error in pulled.failures.items():
         context.log.error(f"connection {label} failed: {describe(error)}")
+    for account_id, reason in pulled.left_out.items():
+        context.log.error(f"act_{account_id} is left out: {reason}")
     return dg.MaterializeResult(
         metadata={
             "accounts": len(accounts),
             "failed_connections": ", ".join(sorted(pulled.failures)) or "none",
+            "left_out": ", ".join(sorted(pulled.left_out)) or "none",
             "table": dg.MetadataValue.md(
                 "| account | name | currency | timezone |\n|-|-|-|-|\n"
                 + "\n".join(

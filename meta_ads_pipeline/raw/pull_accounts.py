@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -18,7 +18,7 @@ from meta_ads_pipeline.control.accounts import (
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.dead_letters import DeadLetter
 from meta_ads_pipeline.control.timezones import record_timezones, update_timezone_alerts
-from meta_ads_pipeline.meta_api.error_rules import ErrorKind
+from meta_ads_pipeline.credentials.status import refuses_account
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.raw.context import AdsReader, Document, PullContext
 from meta_ads_pipeline.raw.dead_letters import dead_letter
@@ -38,38 +38,70 @@ def pull_ad_accounts(
     workspace_id: str = DEFAULT_WORKSPACE_ID,
     ctx: PullContext,
 ) -> list[Account]:
-    """Read the ad accounts and land them in ``raw.ad_accounts`` and ``control.ad_accounts``.
+    """Read the ad accounts of one token and land them.
 
-    Returns those to sync: the ones named in ``only``, else all that the token reads but those made
+    Returns those to sync: the ones named in ``only``, else all that the token lists but those made
     inactive in ``control.ad_accounts``. Raises ``UnknownAccountError`` when one of ``only`` cannot
     be read, ``MetaApiError`` when the accounts cannot be read at all.
     """
     wanted = list(dict.fromkeys(account.removeprefix("act_") for account in only))
     pulled_at = ctx.now()
-    documents = {_account_id(document): document for document in client.get_accounts()}
-    missing = [account for account in wanted if account not in documents]
-    unreadable: list[str] = []
-    for account_id in missing:
-        # A token may read accounts that are not assigned to its own user.
-        try:
-            documents[account_id] = client.get_account(account_id)
-        except MetaApiError as error:
-            if error.kind not in {ErrorKind.PERMISSION, ErrorKind.INVALID}:
-                raise
-            unreadable.append(account_id)
-    if unreadable:
+    documents = listed_accounts(client)
+    refused: list[str] = []
+    for account_id in wanted:
+        if account_id not in documents:
+            document = account_by_id(client, account_id)
+            if isinstance(document, MetaApiError):
+                refused.append(account_id)
+            else:
+                documents[account_id] = document
+    if refused:
         raise UnknownAccountError(
-            unreadable, {key: _name(document) for key, document in documents.items()}
+            refused, {key: account_name(document) for key, document in documents.items()}
         )
     inactive = set() if wanted else inactive_account_ids(database)
+    chosen = [each for each in wanted or sorted(documents) if each not in inactive]
+    return land_accounts(
+        database, {each: documents[each] for each in chosen}, workspace_id, pulled_at
+    )
+
+
+def listed_accounts(client: AdsReader) -> dict[str, Document]:
+    """The documents that the token lists, by id without ``act_``. Raises ``MetaApiError``."""
+    return {_account_id(document): document for document in client.get_accounts()}
+
+
+def account_by_id(client: AdsReader, account_id: str) -> Document | MetaApiError:
+    """The document, or Meta's refusal of this account.
+
+    A token may read accounts that are not assigned to its own user, which no list shows. Raises
+    ``MetaApiError`` on what says nothing about the account (token, limits, network).
+    """
+    try:
+        return client.get_account(account_id)
+    except MetaApiError as error:
+        if not refuses_account(error):
+            raise
+        return error
+
+
+def land_accounts(
+    database: Database,
+    documents: Mapping[str, Document],
+    workspace_id: str,
+    pulled_at: datetime,
+) -> list[Account]:
+    """Land documents by account id in ``raw.ad_accounts`` and ``control.ad_accounts``.
+
+    What cannot be used is a dead letter; returns the accounts that landed, by id.
+    """
     accounts: list[Account] = []
     letters: list[DeadLetter] = []
-    for account_id in wanted or sorted(documents):
-        document = documents[account_id]
+    for account_id, document in sorted(documents.items()):
         problem = _problem(document)
         if problem is not None:
             letters.append(_letter_of(account_id, document, *problem))
-        elif account_id not in inactive:
+        else:
             accounts.append(_account(account_id, document, workspace_id))
 
     def land(connection: Connection) -> None:
@@ -111,7 +143,7 @@ def _land(
         "at": pulled_at,
     }
     before = connection.execute(
-        "select document_hash from raw.ad_accounts where account_id = %(id)s for update",
+        "select document from raw.ad_accounts where account_id = %(id)s for update",
         parameters,
     ).fetchone()
     connection.execute(
@@ -128,7 +160,7 @@ def _land(
         " where a.document is distinct from excluded.document",
         parameters,
     )
-    if before is None or before["document_hash"] != parameters["hash"]:
+    if before is None or _differ(before["document"], document):
         connection.execute(
             "insert into raw.entity_versions"
             " (account_id, level, entity_id, valid_from, document, document_hash)"
@@ -139,12 +171,24 @@ def _land(
         )
 
 
+def _differ(before: Document, after: Document) -> bool:
+    """Whether something that both documents tell has changed.
+
+    Two connections, or one whose permissions changed, are given different sets of fields: what one
+    of the documents lacks was not told, which is no change of the account.
+    """
+    told = before.keys() & after.keys()
+    old, new = ({key: each[key] for key in told} for each in (before, after))
+    return document_hash(old) != document_hash(new)
+
+
 def _account_id(document: Document) -> str:
     """Only ``id`` carries ``act_``; either may be absent from what the token may see."""
     return str(document.get("account_id") or document.get("id", "")).removeprefix("act_")
 
 
-def _name(document: Document) -> str | None:
+def account_name(document: Document) -> str | None:
+    """The name as Postgres can store it; None where there is none."""
     name = document.get("name")
     return storable_text(name) if isinstance(name, str) else None
 
@@ -155,7 +199,7 @@ def _account(account_id: str, document: Document, workspace_id: str) -> Account:
         account_id=account_id,
         timezone=document["timezone_name"],
         currency=document["currency"],
-        name=_name(document),
+        name=account_name(document),
         workspace_id=workspace_id,
         account_status=int(status) if _STATUS.fullmatch(status) else None,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -15,6 +16,8 @@ from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.checks import (
     AppCredentialsError,
     inspect,
+    register_environment,
+    revalidate_paused,
     validate_connection,
 )
 from meta_ads_pipeline.credentials.clients import ConnectedClients, clients_for
@@ -208,6 +211,7 @@ def test_a_token_in_the_environment_is_enough(database: Database, meta: MetaApp)
     meta.token(PERSON)
     a, b, _ = meta.account_ids
     settings = meta.settings(META_ACCESS_TOKEN=PERSON, META_AD_ACCOUNT_IDS=f"{a},{b}")
+    register_environment(database, settings)
     with clients_for(settings, database) as clients:
         assert len(clients) == 1
         assert pull(database, clients) == [a, b]
@@ -219,6 +223,33 @@ def test_a_token_in_the_environment_is_enough(database: Database, meta: MetaApp)
     with database.connect() as session:
         row = session.execute("select token_ciphertext from control.connections").fetchone()
     assert row == {"token_ciphertext": None}
+
+
+def test_clients_are_made_without_a_call_a_write_or_an_alert(
+    database: Database, meta: MetaApp
+) -> None:
+    settings = meta.settings()
+    stored(database, settings, meta.token())
+    meta.token(SYSTEM)
+    with_environment = meta.settings(META_ACCESS_TOKEN=SYSTEM)
+    with clients_for(settings, database) as clients:
+        meta.control.revoke_token(PERSON, subcode=460)
+        with pytest.raises(MetaApiError):
+            clients.first.client.get_accounts()
+
+    def state() -> list[dict[str, Any]]:
+        with database.connect() as session:
+            return session.execute(
+                "select to_jsonb(c) as row from control.connections as c"
+                " union all select to_jsonb(a) from control.alerts as a"
+            ).fetchall()
+
+    before = state()
+    meta.control.reset("stats")
+    with clients_for(with_environment, database) as clients:
+        assert [each.usable for each in clients] == [True, False]
+    assert meta.edges() == []
+    assert state() == before
 
 
 def test_without_any_token_there_is_no_client(database: Database, meta: MetaApp) -> None:
@@ -256,7 +287,7 @@ def test_a_refused_token_pauses_its_own_connection_only(
     settings = meta.settings()
     a, b, c = meta.account_ids
     meta.token(PERSON, user_id="1")
-    meta.token(SYSTEM, user_id="2")
+    meta.token(SYSTEM, user_id="2", accounts=[b])
     stored(database, settings, SecretStr(PERSON), "one", accounts=[a, c])
     stored(database, settings, SecretStr(SYSTEM), "two", accounts=[b])
     with clients_for(settings, database) as clients:
@@ -276,11 +307,12 @@ def test_a_refused_token_pauses_its_own_connection_only(
     assert alert.alert.subject == "connection default/one"
     assert "meta-ads connect" in alert.alert.what_to_do
     assert PERSON not in caplog.text
-    # A later run: one try, then the reason at once, without a call.
+    # A later run: one try at its start, then the reason at once, without a call.
     meta.control.reset("stats")
+    revalidate_paused(database, settings, datetime.now(UTC))
+    tried = len(meta.edges())
+    assert 1 <= tried <= 3
     with clients_for(settings, database) as clients:
-        tried = len(meta.edges())
-        assert tried <= 3
         with pytest.raises(MetaApiError, match="password was changed"):
             clients.client_for(a).get_account(a)
         assert len(meta.edges()) == tried
@@ -299,6 +331,7 @@ def test_a_repaired_token_works_again_at_the_next_run(database: Database, meta: 
             clients.client_for(a).get_account(a)
     assert list_open_alerts(database)
     meta.control.repair_token(PERSON)
+    revalidate_paused(database, settings, datetime.now(UTC))
     with clients_for(settings, database) as clients:
         assert clients.client_for(a).get_account(a)
     assert list_open_alerts(database) == []

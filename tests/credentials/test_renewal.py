@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from meta_ads_pipeline.control.alerts import list_open_alerts
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.credentials.brief_budget import brief_budget
 from meta_ads_pipeline.credentials.checks import (
+    inspect,
     validate_connection,
 )
 from meta_ads_pipeline.credentials.connection_tokens import token_lock
@@ -23,6 +25,8 @@ from meta_ads_pipeline.credentials.connections import (
 )
 from meta_ads_pipeline.credentials.renewal import (
     RenewalOutcome,
+    RenewalRefusedError,
+    prove,
     refresh_connection,
     refresh_due_connections,
 )
@@ -90,20 +94,17 @@ def test_the_old_token_stays_until_the_new_one_is_proven(database: Database, met
     assert list_open_alerts(database) == []
 
 
-def test_a_new_token_that_reads_less_is_refused(database: Database, meta: MetaApp) -> None:
+def test_a_new_token_must_read_what_the_old_one_reads(database: Database, meta: MetaApp) -> None:
     now, settings = datetime.now(UTC), meta.settings()
-    token = meta.token(type="USER", issued_at=now - 50 * DAY, expires_at=now + 10 * DAY)
-    connection = stored(database, settings, token)
-    meta.token(
-        type="USER",
-        issued_at=now - 50 * DAY,
-        expires_at=now + 10 * DAY,
-        accounts=meta.account_ids[:2],
-    )
-    report = refresh_connection(database, settings, connection, now)
-    assert report.outcome is RenewalOutcome.FAILED
-    assert f"act_{meta.account_ids[2]}" in report.message
-    assert token_in_use(database, settings, connection) == PERSON
+    old, new = meta.token(PERSON), meta.token(SYSTEM, accounts=meta.account_ids[:2])
+    connection = stored(database, settings, old)
+    found = inspect(settings, new, now)
+    lost = meta.account_ids[2]
+    with brief_budget(settings, database, connection) as rate_limiter:
+        with pytest.raises(RenewalRefusedError, match=f"accounts stop {lost}"):
+            prove(settings, connection, (old, new), found, meta.account_ids, rate_limiter)
+        # What the old token does not read either is no reason against the new one.
+        prove(settings, connection, (new, new), found, meta.account_ids, rate_limiter)
 
 
 def test_one_process_at_a_time_renews(database: Database, meta: MetaApp) -> None:
