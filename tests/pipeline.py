@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from meta_ads_pipeline.control.database import Database
 from meta_graph_simulator import SimulatorServer
+from tests.commands import run_meta_ads
 
 
 @dataclass
@@ -24,9 +24,9 @@ class Pipeline:
 
     def meta_ads(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run one command; its environment names the database and the simulator."""
-        return subprocess.run(
-            [sys.executable, "-m", "meta_ads_pipeline.cli", *arguments],
-            env={
+        return run_meta_ads(
+            *arguments,
+            environment={
                 **os.environ,
                 "META_ADS_DATABASE_URL": self.database.url,
                 "META_ADS_HOME": str(self.home),
@@ -34,10 +34,6 @@ class Pipeline:
                 "META_ACCESS_TOKEN": "token-of-the-test",
                 **environment,
             },
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
         )
 
     def sync(self, start: str, end: str, *more: str) -> dict[str, Any]:

@@ -6,8 +6,6 @@ import hashlib
 import hmac
 import os
 import re
-import subprocess
-import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,8 +20,9 @@ from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.settings import PROJECT_ROOT
 from meta_graph_simulator import SimulatorConfig, SimulatorServer
 from meta_graph_simulator.config import TokenSpec
+from tests.commands import run_meta_ads
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 APP_ID = "4242424242"
 APP_SECRET = "5ecre7-that-nobody-may-see-0123456789"
@@ -120,9 +119,10 @@ def test_nothing_that_is_written_during_faulty_runs_opens_anything(
     key = Fernet.generate_key().decode()
 
     def meta_ads(*arguments: str, stdin: str = "") -> int:
-        done = subprocess.run(
-            [sys.executable, "-m", "meta_ads_pipeline.cli", "--verbose", *arguments],
-            env={
+        done = run_meta_ads(
+            "--verbose",
+            *arguments,
+            environment={
                 **{k: v for k, v in os.environ.items() if not k.startswith("META_")},
                 "META_ADS_DATABASE_URL": database.url,
                 "META_ADS_HOME": str(home),
@@ -131,11 +131,7 @@ def test_nothing_that_is_written_during_faulty_runs_opens_anything(
                 "META_APP_SECRET": APP_SECRET,
                 "META_ADS_ENCRYPTION_KEYS": key,
             },
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
+            stdin=stdin,
         )
         name = f"{len(written.places)} {' '.join(arguments)}"
         written.add_output(name, done.stdout + done.stderr)

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import kill, kill_command, storm
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 
 def test_kills_at_random_moments_lose_and_double_nothing() -> None:

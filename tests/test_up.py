@@ -21,7 +21,7 @@ import pytest
 
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.slow
 
 DAYS = [f"2026-11-{day:02}" for day in range(10, 17)]
 LAUNCH = """

@@ -16,6 +16,7 @@ import pytest
 from meta_ads_pipeline.cli.report import account_days
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.windows import DateWindow
+from tests.commands import run_meta_ads
 
 
 @pytest.fixture
@@ -28,14 +29,7 @@ def environment(database: Database, tmp_path: Path) -> dict[str, str]:
 
 
 def meta_ads(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "meta_ads_pipeline.cli", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return run_meta_ads(*arguments, environment=environment)
 
 
 def test_before_the_first_build_there_are_no_days_to_show(database: Database) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 
 from meta_ads_pipeline.control.database import Database, export_environment
 
-from .warehouse import Warehouse, failures
+from .warehouse import TABLES_AND_VIEWS, Warehouse, failures
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +35,7 @@ def built_warehouse(
     warehouse = Warehouse(database, dbtRunner(manifest=parsed.result), target)
     result = warehouse.dbt("build")
     assert result.success, failures(result)
+    warehouse.built = warehouse.relations()
     yield warehouse
     database.dispose()
     os.environ.clear()
@@ -45,6 +46,8 @@ def built_warehouse(
 
 @pytest.fixture
 def warehouse(built_warehouse: Warehouse) -> Warehouse:
-    """The warehouse without any row."""
+    """The warehouse without any row, and with every view: a test may have dropped some."""
+    if built_warehouse.relations() != built_warehouse.built:
+        built_warehouse.build(tests=False, models=TABLES_AND_VIEWS)
     built_warehouse.empty()
     return built_warehouse

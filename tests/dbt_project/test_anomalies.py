@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from .warehouse import PULLED, AdDay, Hour, Warehouse
+from .warehouse import PULLED, TABLES_AND_VIEWS, AdDay, Hour, Warehouse
 
 DAY = date(2026, 11, 19)
 """A Thursday, pulled when it was two days old."""
@@ -295,5 +295,5 @@ def test_a_database_from_before_hours_is_taken_over(warehouse: Warehouse) -> Non
         "insert into marts.anomalies values ('meta:account:1:2026-11-12', null, '1', 'account',"
         " '1', '2026-11-12', 'spend', 'spike', 1, 1, 5, 0, 7, null, 'as it was told')",
     )
-    warehouse.build(DAY, DAY, tests=False)
+    warehouse.build(DAY, DAY, tests=False, models=TABLES_AND_VIEWS)
     assert warehouse.rows(told) == now

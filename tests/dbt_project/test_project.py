@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dbt.cli.main import dbtRunner
 
-from .warehouse import PROJECT, AdDay, Warehouse, failures
+from .warehouse import PROJECT, TABLES_AND_VIEWS, AdDay, Warehouse, failures
 
 DAY = date(2026, 11, 19)
 
@@ -64,7 +64,7 @@ def test_readers_keep_their_views(warehouse: Warehouse) -> None:
     try:
         warehouse.account()
         warehouse.pull(DAY, AdDay("1", {9: ("2.50", 10, 1)}))
-        warehouse.build(DAY)
+        warehouse.build(DAY, models=TABLES_AND_VIEWS)
         assert str(warehouse.value("select spend from mine.spend")) == "2.50"
         assert warehouse.rows("select * from mine.late, mine.names") is not None
     finally:

@@ -23,6 +23,9 @@ from meta_ads_pipeline.transform.views import TABLES
 PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
 WORKSPACE = "00000000-0000-0000-0000-000000000001"
 PULLED = datetime(2026, 11, 21, 3, tzinfo=UTC)
+TABLES_AND_VIEWS = f"{TABLES} config.materialized:view"
+"""For tests that drop tables: views go with them."""
+
 INSIGHTS = ("insights_hourly", "insights_daily", "account_totals")
 Hour = tuple[str, int, int]
 """Spend, impressions, clicks."""
@@ -59,6 +62,18 @@ class Warehouse:
         self.database = database
         self._runner = runner
         self._target = target
+        self.built: set[str] = set()
+        """The relations that there were when the warehouse had been built."""
+
+    def relations(self) -> set[str]:
+        """Every table and view in dbt's schemas, as schema.name."""
+        rows = self.rows(
+            "select c.relnamespace::regnamespace || '.' || c.relname as name from pg_class as c"
+            " where c.relkind in ('r', 'p', 'v', 'm') and not c.relispartition"
+            " and c.relnamespace::regnamespace::text = any(%s)",
+            ["staging", "intermediate", "marts", "seeds"],
+        )
+        return {row["name"] for row in rows}
 
     def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
         """The rows of a query."""
@@ -306,10 +321,11 @@ class Warehouse:
         test reads and what they read, in dbt's selection syntax: fewer than all save its time.
         Raises ``AssertionError`` naming what failed.
         """
-        arguments = ["build", "--exclude-resource-type", "unit_test", "--select", models]
+        arguments = ["build", "--exclude-resource-type", "unit_test"]
+        arguments += ["--select", *models.split()]
         if not tests:
             arguments += ["--exclude-resource-type", "test"]
-        elif models == TABLES:
+        elif models.startswith(TABLES):
             arguments.append("resource_type:test")
         if start is not None:
             after = (end or start) + timedelta(days=1)
