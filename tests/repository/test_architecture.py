@@ -13,9 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE, SIMULATOR = "meta_ads_pipeline", "meta_graph_simulator"
 
-KNOWN_EXCEPTIONS = {
-    ("meta_api", "rate_limit"),
-}
+KNOWN_EXCEPTIONS: set[tuple[str, str]] = set()
 """Imports against the table that are about to go: importing room, imported room."""
 
 

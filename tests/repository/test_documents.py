@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -140,15 +141,16 @@ def make_targets() -> set[str]:
 def wrong_commands(code: str) -> Iterator[str]:
     """``meta-ads`` commands and their long options that the command line does not know."""
     for words in re.findall(r"^(?:\$ )?meta-ads ([^#|\n]+)", code, re.MULTILINE):
-        command = get_command(app)
+        command: Any = get_command(app)
+        context = command.make_context("meta-ads", [], resilient_parsing=True)
         for word in words.split():
-            commands = getattr(command, "commands", None)
-            if commands is not None and re.fullmatch(r"[a-z][a-z-]*", word):
-                if word not in commands:
+            is_group = hasattr(command, "get_command")
+            if is_group and re.fullmatch(r"[a-z][a-z-]*", word):
+                command = command.get_command(context, word)
+                if command is None:
                     yield words
                     break
-                command = commands[word]
-            elif word.startswith("--") and commands is None:
+            elif word.startswith("--") and not is_group:
                 options = {name for each in command.params for name in each.opts}
                 takes_more = command.context_settings.get("ignore_unknown_options", False)
                 if word.split("=")[0] not in options and word != "--help" and not takes_more:
