@@ -20,7 +20,7 @@ from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.verify.compare import (
     Difference,
     Verification,
-    choose_account,
+    accounts_of,
     compare,
     described,
 )
@@ -81,15 +81,30 @@ def run_verify(
 ) -> int:
     """Compare the export at ``path`` with the marts; return 0 when they agree, otherwise 1.
 
-    Raises ``AdsManagerFileError`` when the file cannot be used.
+    Every account that the file names is compared, or ``account`` alone. Raises
+    ``AdsManagerFileError`` when the file cannot be used.
     """
     export = read_export(path)
-    found = compare(database, export, choose_account(database, export, account), tolerance)
+    accounts = accounts_of(database, export, account)
+    found = [compare(database, export, each, tolerance) for each in accounts.synced]
+    aligned = all(each.aligned for each in found) and not accounts.not_synced
     if as_json:
-        typer.echo(json.dumps({"file": str(path), **found.as_json()}, indent=2, default=str))
-    else:
-        print_verification(plain_console(), found)
-    return 0 if found.aligned else 1
+        documents = [each.as_json() for each in found]
+        document: dict[str, object] = {"file": str(path), "aligned": aligned}
+        if len(documents) == 1 and not accounts.not_synced:
+            document |= documents[0]
+        else:
+            document |= {"accounts": documents, "not_synced": accounts.not_synced}
+        typer.echo(json.dumps(document, indent=2, default=str))
+        return 0 if aligned else 1
+    console = plain_console()
+    for each in found:
+        print_verification(console, each)
+    for name in accounts.not_synced:
+        console.print(
+            labelled("not compared", f"account {name} is not synced here", "red"), soft_wrap=True
+        )
+    return 0 if aligned else 1
 
 
 def print_verification(console: Console, found: Verification) -> None:
@@ -130,13 +145,28 @@ def summary(found: Verification) -> str:
         for measure, total in found.totals.items()
         if total.difference
     )
+    parts = [_LEVEL_NAMES[found.level]]
+    parts += ["day"] if found.by_day else []
+    parts += ["hour"] if found.by_hour else []
+    by = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
     unread = f", {len(found.bad_lines)} lines not read" if found.bad_lines else ""
-    return (
-        f"{'agrees' if found.aligned else 'DIFFERS'}: account {found.account_id}, {period}, by "
-        f"{_LEVEL_NAMES[found.level]}{' and day' if found.by_day else ''}: {found.compared} values "
-        f"compared, {found.equal} equal, {within} within {_percent(found.tolerance)}, {beyond} "
-        f"beyond{unread}; totals {totals + ' in the file' if totals else 'equal'}"
+    counts = (
+        f"{found.compared} values compared, {found.equal} equal, "
+        f"{within} within {_percent(found.tolerance)}, {beyond} beyond{unread}"
     )
+    return (
+        f"{_verdict(found)}: account {found.account_id}, {period}, by {by}: {counts}; "
+        f"totals {totals + ' in the file' if totals else 'equal'}"
+    )
+
+
+def _verdict(found: Verification) -> str:
+    """``agrees`` only of what was compared line by line."""
+    if not found.compared:
+        return "NOTHING COMPARED"
+    if not found.aligned:
+        return "DIFFERS"
+    return "agrees in sum" if found.lines_summed else "agrees"
 
 
 def _print_differences(console: Console, differences: Sequence[Difference]) -> None:
@@ -150,6 +180,8 @@ def _in_words(each: Difference) -> Text:
     """One line whatever the terminal's width: a cut number would be worth nothing."""
     verdict = ("within", "") if each.within_tolerance else ("beyond", "red")
     period = f"{each.start}" if each.start == each.end else f"{each.start} to {each.end}"
+    if each.hour is not None:
+        period += f" {each.hour:02}:00"
     file_value, our_value = (
         "nothing" if value is None else f"{value:f}" for value in (each.file_value, each.our_value)
     )

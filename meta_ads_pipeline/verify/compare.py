@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -25,10 +25,9 @@ from meta_ads_pipeline.verify.match import (
     active,
     match,
     plain_name,
+    with_known_names,
 )
-
-CENT = Decimal("0.01")
-"""Amounts this close are equal: Ads Manager rounds what it shows."""
+from meta_ads_pipeline.verify.totals import CENT, rounding, summed
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,7 @@ class Difference:
     object_name: str | None
     start: date
     end: date
+    hour: int | None
     measure: str
     file_value: Decimal | None
     our_value: Decimal | None
@@ -64,17 +64,22 @@ class MeasureTotal:
 
 @dataclass(frozen=True)
 class Verification:
-    """What the comparison found. Amounts are in major units of ``currency``, dates local."""
+    """What the comparison found. Amounts are in major units of ``currency``, dates local.
+
+    ``lines_summed`` is how many lines were not compared by themselves, but in sum with others.
+    """
 
     account_id: str
     currency: str
     level: str
     by_day: bool
+    by_hour: bool
     matched_by: tuple[str, ...]
     start: date
     end: date
     tolerance: Decimal
     measures: tuple[str, ...]
+    lines_summed: int
     compared: int
     equal: int
     totals: Mapping[str, MeasureTotal]
@@ -91,8 +96,8 @@ class Verification:
 
     @property
     def aligned(self) -> bool:
-        """Every line was read and nothing differs by more than the tolerance."""
-        return not self.beyond and not self.bad_lines
+        """Something was compared, every line was read, nothing is beyond the tolerance."""
+        return bool(self.compared) and not self.beyond and not self.bad_lines
 
     def as_json(self) -> dict[str, Any]:
         """The whole result; numbers are exact decimals for ``json.dumps(..., default=str)``."""
@@ -104,35 +109,63 @@ class Verification:
         }
 
 
-def choose_account(database: Database, export: Export, asked: str | None) -> Account:
-    """The account that the file is of: ``asked`` (without ``act_``), else what the file names,
-    else the only active one.
+@dataclass(frozen=True)
+class Accounts:
+    """The accounts that a file is of, and how the file names those that are not synced here."""
+
+    synced: tuple[Account, ...]
+    not_synced: tuple[str, ...] = ()
+
+
+def accounts_of(database: Database, export: Export, asked: str | None) -> Accounts:
+    """``asked`` (without ``act_``), else the accounts that the file names, else the only one.
 
     Raises ``AdsManagerFileError`` when that leaves a choice or contradicts the file, and
     ``UnknownAccountError`` when ``asked`` was never synced.
     """
-    in_file = {_account_id(row) for row in export.rows} - {""}
+    ids = {_account_id(row) for row in export.rows} - {""}
     known = active_accounts(database, only=[asked] if asked else ())
-    column, of_file = export.columns.get("account_id"), ", ".join(sorted(in_file))
-    if asked is None and in_file:
-        chosen = [account for account in known if account.account_id in in_file]
-        if not chosen:
+    column = export.columns.get("account_id")
+    if asked is not None:
+        if ids and asked not in ids:
+            of_file = ", ".join(sorted(ids))
+            raise AdsManagerFileError(f"column {column!r} says {of_file}, but --account is {asked}")
+        return Accounts(tuple(known))
+    if ids:
+        synced = tuple(account for account in known if account.account_id in ids)
+        missing = tuple(sorted(ids - {account.account_id for account in synced}))
+        if not synced:
             raise AdsManagerFileError(
-                f"column {column!r} says {of_file}, which is not synced here; synced: "
+                f"column {column!r} says {', '.join(missing)}, which is not synced here; synced: "
                 f"{_named(known) or 'none yet'}"
             )
-    elif asked is None:
-        titles = {plain_name(row.names.get("account_name", "")) for row in export.rows} - {""}
-        chosen = [account for account in known if plain_name(account.name or "") in titles] or known
-    else:
-        chosen = known
-        if in_file and asked not in in_file:
-            raise AdsManagerFileError(f"column {column!r} says {of_file}, but --account is {asked}")
-    if len(chosen) != 1 or (asked is None and len(in_file) > 1):
-        raise AdsManagerFileError(
-            f"which account is the file of? Give --account, one of {_named(chosen) or 'none yet'}"
+        return Accounts(synced, missing)
+    titles = {plain_name(_account_name(row)): _account_name(row) for row in export.rows}
+    titles.pop("", None)
+    by_title = {plain_name(account.name or ""): account for account in known}
+    if len(by_title) == len(known) and by_title.keys() & titles.keys():
+        return Accounts(
+            tuple(by_title[title] for title in sorted(titles) if title in by_title),
+            tuple(sorted(name for title, name in titles.items() if title not in by_title)),
         )
-    return chosen[0]
+    if len(known) == 1 and len(titles) <= 1:
+        return Accounts(tuple(known))
+    raise AdsManagerFileError(
+        f"which account is the file of? Give --account, one of {_named(known) or 'none yet'}"
+    )
+
+
+def _lines_of(export: Export, account: Account) -> tuple[ExportRow, ...]:
+    """The lines of an account: by its id, else by its name where several are named."""
+    titles = {plain_name(_account_name(row)) for row in export.rows} - {""}
+    own = plain_name(account.name or "")
+
+    def is_own(row: ExportRow) -> bool:
+        if account_id := _account_id(row):
+            return account_id == account.account_id
+        return len(titles) < 2 or plain_name(_account_name(row)) in ("", own)
+
+    return tuple(row for row in export.rows if is_own(row))
 
 
 def compare(
@@ -143,9 +176,13 @@ def compare(
     Raises ``AdsManagerFileError`` when the file is in another currency or nothing in it tells
     objects apart, and ``DatabaseError`` when there are no marts yet.
     """
+    rows = _lines_of(export, account)
+    lines_of_others = len(export.rows) - len(rows)
+    export = with_known_names(database, replace(export, rows=rows), account.account_id)
+    rows = export.rows
     _check_currency(export, account)
-    rows = [row for row in export.rows if _account_id(row) in ("", account.account_id)]
     matched = match(database, export, rows, account.account_id)
+    measures = matched.measures
     cells = [
         cell
         for cell in {**matched.file, **matched.marts}
@@ -153,13 +190,15 @@ def compare(
     ]
     differences = [
         difference
-        for cell in sorted(cells, key=lambda cell: (cell[1], cell[0]))
-        for difference in _differences(matched, cell, export.measures, tolerance)
+        for cell in sorted(
+            cells, key=lambda cell: (cell[1].start, cell[1].end, cell[1].hour or 0, cell[0])
+        )
+        for difference in _differences(matched, cell, measures, tolerance)
     ]
-    compared = len(cells) * len(export.measures)
+    compared = len(cells) * len(measures)
     only_in_file = _only(matched.file, matched.marts, matched)
     only_in_marts = _only(matched.marts, matched.file, matched)
-    notes = [*matched.notes, *_notes_on_file(export, account, rows)]
+    notes = [*matched.notes, *_notes_on_file(export, account, lines_of_others)]
     if only_in_file and only_in_marts and any(name.endswith("_name") for name in matched.fields):
         notes.append("matched by name: export with the id column if something was renamed since")
     return Verification(
@@ -167,14 +206,16 @@ def compare(
         currency=account.currency,
         level=export.level,
         by_day=matched.by_day,
+        by_hour=matched.by_hour,
         matched_by=matched.fields,
         start=matched.start,
         end=matched.end,
         tolerance=tolerance,
-        measures=export.measures,
+        measures=measures,
+        lines_summed=matched.repeated,
         compared=compared,
         equal=compared - len(differences),
-        totals={measure: _total(matched, measure) for measure in export.measures},
+        totals={measure: _total(matched, measure) for measure in measures},
         differences=tuple(differences),
         only_in_file=only_in_file,
         only_in_marts=only_in_marts,
@@ -197,8 +238,9 @@ def _differences(
         yield Difference(
             object_id=object_id,
             object_name=object_name,
-            start=cell[1][0],
-            end=cell[1][1],
+            start=cell[1].start,
+            end=cell[1].end,
+            hour=cell[1].hour,
             measure=measure,
             file_value=file_value,
             our_value=our_value,
@@ -237,13 +279,19 @@ def described(object_id: str | None, object_name: str | None) -> str:
 
 
 def _check_currency(export: Export, account: Account) -> None:
-    if export.currency not in (None, account.currency):
+    named = {row.currency for row in export.rows if row.currency is not None}
+    currencies = ", ".join(sorted(named - {account.currency}))
+    if currencies:
         heading = export.columns.get("spend") or export.columns.get("revenue") or "currency"
         raise AdsManagerFileError(
-            f"column {heading!r}: the file is in {export.currency}, account {account.account_id} "
-            f"is in {account.currency}. Nothing is converted: export that account in its own "
-            "currency, or name the right one with --account"
+            f"column {heading!r}: the file is in {currencies}, account "
+            f"{account.account_id} is in {account.currency}. Nothing is converted: export that "
+            "account in its own currency, or name the right one with --account"
         )
+
+
+def _account_name(row: ExportRow) -> str:
+    return row.names.get("account_name", "")
 
 
 def _account_id(row: ExportRow) -> str:
@@ -254,14 +302,15 @@ def _named(accounts: Sequence[Account]) -> str:
     return ", ".join(described(account.account_id, account.name) for account in accounts)
 
 
-def _notes_on_file(export: Export, account: Account, rows: Sequence[ExportRow]) -> Iterator[str]:
-    if export.currency is None and AMOUNTS & set(export.measures):
+def _notes_on_file(export: Export, account: Account, lines_of_others: int) -> Iterator[str]:
+    yield from export.notes
+    if AMOUNTS & set(export.measures) and any(row.currency is None for row in export.rows):
         yield f"the file names no currency: taken to be in {account.currency}"
-    titles = {row.names.get("account_name", "") for row in rows} - {""}
+    titles = {_account_name(row) for row in export.rows} - {""}
     if account.name and titles and plain_name(account.name) not in map(plain_name, titles):
         yield f"the file is of {', '.join(sorted(titles))}; the account is now {account.name}"
-    if len(rows) < len(export.rows):
-        yield f"{len(export.rows) - len(rows)} lines of other accounts left out"
+    if lines_of_others:
+        yield f"{lines_of_others} lines of other accounts left out"
     if "results" in export.columns:
         yield (
             f"{export.columns['results']!r} is not compared: it counts something else per ad set; "
@@ -269,7 +318,7 @@ def _notes_on_file(export: Export, account: Account, rows: Sequence[ExportRow]) 
         )
     if export.not_compared:
         yield f"columns not compared: {', '.join(export.not_compared)}"
-    if export.totals is not None and not export.bad_lines and len(rows) == len(export.rows):
+    if export.totals is not None and not export.bad_lines and not lines_of_others:
         yield from _notes_on_totals(export)
 
 
@@ -278,12 +327,11 @@ def _notes_on_totals(export: Export) -> Iterator[str]:
     for measure, total in (export.totals or {}).items():
         if total is None:
             continue
-        summed = sum((row.values[measure] or Decimal(0) for row in export.rows), Decimal(0))
-        rounding = CENT * len(export.rows) if measure in AMOUNTS else Decimal(0)
-        if abs(total - summed) > rounding:
+        lines = summed(export.rows, [measure])[measure]
+        if abs(total - (lines or 0)) > rounding(measure, len(export.rows)):
             yield (
                 f"the file's own total of {export.columns[measure]!r} is {total}, its lines sum to "
-                f"{summed}: it was filtered or cut"
+                f"{lines}: it was filtered or cut"
             )
 
 

@@ -17,6 +17,8 @@ from meta_ads_pipeline.verify.formats import (
     NumberFormat,
     detect_date_format,
     detect_number_format,
+    parse_hour,
+    says_total,
 )
 from meta_ads_pipeline.verify.headings import (
     AMOUNTS,
@@ -26,8 +28,9 @@ from meta_ads_pipeline.verify.headings import (
     headings_of,
     identify,
     language_of,
-    says_total,
+    languages,
 )
+from meta_ads_pipeline.verify.totals import split_totals
 
 LEVELS = ("account", "campaign", "adset", "ad")
 """From the whole to its parts."""
@@ -54,8 +57,9 @@ class BadLine:
 class ExportRow:
     """One object in one period, both dates included, account-local.
 
-    ``names`` has ``campaign_id``, ``campaign_name`` and so on, as far as the file has them.
-    ``values`` has every measure of the file; None where the cell is empty.
+    ``names`` has ``campaign_id``, ``campaign_name`` and so on, as far as the file has them;
+    ``others`` the texts of columns that mean nothing here, by heading. ``values`` has every measure
+    of the file; None where the cell is empty. ``hour`` is None in a file that is not by hour.
     """
 
     line: int
@@ -63,20 +67,23 @@ class ExportRow:
     start: date
     end: date
     values: Mapping[str, Decimal | None]
+    hour: int | None = None
+    currency: str | None = None
+    others: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Export:
-    """An export as read. Amounts are exact, in major units of ``currency`` (None: not named)."""
+    """An export as read. Amounts are exact, in major units of each row's currency."""
 
     level: str
     columns: Mapping[str, str]
     measures: tuple[str, ...]
-    currency: str | None
     rows: tuple[ExportRow, ...]
     bad_lines: tuple[BadLine, ...]
     totals: Mapping[str, Decimal | None] | None
     not_compared: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -149,6 +156,8 @@ class _RowReader:
             for kind in ("id", "name")
             if f"{level}_{kind}" in table.position
         )
+        self.currency_of_headings = _currency_of_headings(table)
+        self.others = _texts(table, self.numbers)
 
     def export(self) -> Export:
         rows: list[ExportRow] = []
@@ -162,16 +171,25 @@ class _RowReader:
                 rows.append(self._row(line, cells))
             except _CellError as error:
                 bad.append(BadLine(line, error.column, str(error)))
+        rows, totals, unclear = split_totals(rows, self.measures)
+        bad += [
+            BadLine(
+                row.line,
+                None,
+                f"names nothing in {headings} and is more than the lines that do: the total of a "
+                "filtered export, or a part without a name? It is left out",
+            )
+            for row, headings in unclear
+        ]
         if not rows:
             raise AdsManagerFileError(_nothing_read(bad))
         return Export(
             level=self.level,
             columns={name: self.table.heading(name) for name in self.table.position},
             measures=self.measures,
-            currency=self._currency(),
             rows=tuple(rows),
             bad_lines=tuple(sorted(bad, key=lambda bad_line: bad_line.line)),
-            totals=self._totals(summaries),
+            totals=self._totals(summaries) or totals,
             not_compared=tuple(
                 column.heading
                 for column in self.table.columns
@@ -180,7 +198,11 @@ class _RowReader:
         )
 
     def _is_summary(self, cells: Sequence[str]) -> bool:
-        """Totals and subtotals name no object of the file's level, or no day of a file by day."""
+        """Totals and subtotals name no object of the file's level, no day of a file by day, or no
+        hour of a file by hour.
+        """
+        if "hour" in self.table.position and says_total(self.table.cell(cells, "hour")):
+            return True
         undated = all(says_total(self.table.cell(cells, name)) for name in self.dates)
         if not self._has(self.level):
             return undated
@@ -201,7 +223,24 @@ class _RowReader:
             start=days[0],
             end=days[-1],
             values={name: self._number(cells, name) for name in self.measures},
+            hour=self._hour(cells),
+            currency=self.currency_of_headings or self._currency(cells),
+            others={
+                self.table.columns[index].heading: cells[index].strip() for index in self.others
+            },
         )
+
+    def _hour(self, cells: Sequence[str]) -> int | None:
+        if "hour" not in self.table.position:
+            return None
+        try:
+            return parse_hour(self.table.cell(cells, "hour"))
+        except ValueError as error:
+            raise _CellError(self.table.heading("hour"), str(error)) from error
+
+    def _currency(self, cells: Sequence[str]) -> str | None:
+        cell = self.table.cell(cells, "currency").upper()
+        return None if says_total(cell) else cell
 
     def _date(self, cells: Sequence[str], name: str) -> date:
         try:
@@ -240,28 +279,43 @@ class _RowReader:
     def _has(self, level: str) -> bool:
         return any(f"{level}_{kind}" in self.table.position for kind in ("id", "name"))
 
-    def _currency(self) -> str | None:
-        """The one currency of the amounts' headings, else of the currency column."""
-        named = {
-            column.currency: column.heading
-            for column in self.table.columns
-            if column.field in AMOUNTS and column.currency is not None
-        }
-        if not named:
-            cells = (cell.upper() for cell in self.table.cells("currency"))
-            heading = self.table.heading("currency") if "currency" in self.table.position else ""
-            named = {cell: f"{heading}: {cell}" for cell in cells if not says_total(cell)}
-        if len(named) > 1:
-            raise AdsManagerFileError(
-                f"more than one currency: {', '.join(named.values())}. Export one account at a time"
-            )
-        return next(iter(named), None)
-
 
 class _CellError(ValueError):
     def __init__(self, column: str, reason: str) -> None:
         self.column = column
         super().__init__(reason)
+
+
+def _currency_of_headings(table: _Table) -> str | None:
+    """The one currency that the headings of amounts name, if they do."""
+    named = {
+        column.currency: column.heading
+        for column in table.columns
+        if column.field in AMOUNTS and column.currency is not None
+    }
+    if len(named) > 1:
+        raise AdsManagerFileError(
+            f"more than one currency: {', '.join(named.values())}. Export one account at a time"
+        )
+    return next(iter(named), None)
+
+
+def _texts(table: _Table, numbers: NumberFormat) -> tuple[int, ...]:
+    """The unknown columns in which some cell is a text: what else the lines are split by."""
+
+    def is_text(cell: str) -> bool:
+        try:
+            return not says_total(cell) and numbers.parse(cell.rstrip("%")) is None
+        except ValueError:
+            return True
+
+    return tuple(
+        index
+        for index, column in enumerate(table.columns)
+        if column.field is None
+        and column.heading
+        and any(is_text(cells[index]) for _, cells in table.records)
+    )
 
 
 def _nothing_read(bad: Sequence[BadLine]) -> str:
@@ -316,8 +370,7 @@ def _table(text: str) -> _Table:
         expected = ", ".join(headings_of("en")[name] for name in ("campaign_name", "day", "spend"))
         raise AdsManagerFileError(
             f"no line with headings of Ads Manager in the first {_HEADER_WITHIN}: expected names "
-            f"such as {expected}, in English, German, French, Spanish, Italian, Portuguese, Dutch, "
-            "Polish, Czech or Japanese"
+            f"such as {expected}, in one of the languages {', '.join(languages())}"
         )
     bad: list[BadLine] = []
     records = list(_records(text, separator, bad))

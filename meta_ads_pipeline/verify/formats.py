@@ -1,7 +1,8 @@
 """Numbers and dates as people's Ads Manager and spreadsheets write them.
 
 A cell alone can be ambiguous (``1.234``, ``03/04/2026``), a file hardly ever: the format is settled
-once per file, from the cells that leave no doubt, then every cell is read strictly.
+once per file, from the cells that leave no doubt, then every cell is read strictly. What differs by
+language is data: ``data/formats.toml``.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
+from functools import cache
+
+from meta_ads_pipeline.verify.headings import fold, read_data
 
 _EMPTY = frozenset({"", "-", "--", "–", "—", "n/a", "null", "none"})
 _SPACES = " \u00a0\u202f\u2009\u2007"
 _APOSTROPHES = "'’"
 _MONEY_SIGNS = re.compile(r"^(?:[A-Z]{3}|\w{0,2}\$|[^\w\s.,'’+\-−()%]|zł|Kč|kr\.?|R\$|円)$")
-_COMMA_LANGUAGES = frozenset({"de", "fr", "es", "it", "pt", "nl", "pl", "cs"})
 _GROUPED = re.compile(r"\d{1,3}([.,])\d{3}$")
 
 
@@ -88,7 +91,7 @@ def detect_number_format(
     points, commas = proofs.count("."), proofs.count(",")
     if points != commas:
         return NumberFormat("." if points > commas else ",")
-    return NumberFormat("," if language in _COMMA_LANGUAGES else ".")
+    return NumberFormat("," if language in read_data("formats.toml")["decimal_comma"] else ".")
 
 
 def _proof(cell: str, *, whole: bool) -> str | None:
@@ -106,19 +109,33 @@ def _proof(cell: str, *, whole: bool) -> str | None:
     return signs[0]
 
 
-_ISO = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})\.?$")
-_KANJI = re.compile(r"(\d{4})年\s*(\d{1,2})月\s*(\d{1,2})日$")
+_ISO = re.compile(r"(\d{4})[-/.]\s*(\d{1,2})[-/.]\s*(\d{1,2})\.?$")
+_EAST_ASIAN = re.compile(r"(\d{4})\s*[年년]\s*(\d{1,2})\s*[月월]\s*(\d{1,2})\s*[日일]$")
 _NUMERIC = re.compile(r"(\d{1,2})(?:([/.-])\s*)(\d{1,2})\2\s*(\d{4}|\d{2})\.?$")
 _TIME = re.compile(r"[T\s]+\d{1,2}:\d{2}(:\d{2})?(\.\d+)?Z?$")
-_DAY_NAMED_MONTH = re.compile(r"(\d{1,2})\.?\s*(?:de\s+)?([^\W\d]+)\.?,?\s*(?:de\s+)?(\d{4})$")
-_NAMED_MONTH_DAY = re.compile(r"([^\W\d]+)\.?\s+(\d{1,2}),?\s+(\d{4})$")
-_MONTH_NAMES = (
-    *(("jan ene gen sty led", 1), ("feb fev lut uno", 2), ("mar mrt maa brez bre", 3)),
-    *(("apr avr abr kwi dub", 4), ("may mai mag mei maj kve", 5), ("jun giu cze juin", 6)),
-    *(("jul lug lip juil", 7), ("aug aou ago sie srp", 8), ("sep set wrz zar", 9)),
-    *(("oct okt ott out paz rij", 10), ("nov lis", 11), ("dec dez dic gru pro", 12)),
+_WEEKDAY = re.compile(r"^[^\W\d]+\.?,?\s+(?=\d|[^\W\d]+\.?\s+\d)|\s*\([^()\d]+\)$")
+_BETWEEN = r"[\s.,/-]*(?:de\s+)?"
+_DAY_NAMED_MONTH = re.compile(
+    rf"(\d{{1,2}}){_BETWEEN}([^\W\d][^\d,/-]*?){_BETWEEN}(\d{{4}}|\d{{2}})\.?$"
 )
-_MONTHS = {prefix: month for prefixes, month in _MONTH_NAMES for prefix in prefixes.split()}
+_NAMED_MONTH_DAY = re.compile(rf"([^\W\d][^\d,/-]*?){_BETWEEN}(\d{{1,2}}){_BETWEEN}(\d{{4}})$")
+_SERIAL = re.compile(r"[34]\d{4}$|5[0-4]\d{3}$")
+_SERIAL_ZERO = date(1899, 12, 30)  # spreadsheets count from here
+_BUDDHIST_ERA = 543
+_HOUR = re.compile(
+    r"(\d{1,2})(?:[:.h時时시]\s*\d{0,2}(?::\d{2})?)?\s*([ap])?\.?(?:m\.?)?(?!\w)", re.I
+)
+
+
+@cache
+def _months() -> dict[str, int]:
+    """Months by the folded beginnings of their names, the longest first."""
+    found = {
+        fold(start): int(number)
+        for number, starts in read_data("formats.toml")["months"].items()
+        for start in starts
+    }
+    return dict(sorted(found.items(), key=lambda item: -len(item[0])))
 
 
 @dataclass(frozen=True)
@@ -128,15 +145,18 @@ class DateFormat:
     day_first: bool
 
     def parse(self, text: str) -> date:
-        """The date; ISO, numeric, Japanese, or with the month's name.
+        """The date: ISO, numeric, Chinese, Japanese, Korean, with the month's name, or the day
+        number that spreadsheets show for a date.
 
         Raises ``ValueError`` saying what was expected.
         """
         cell = _TIME.sub("", unicodedata.normalize("NFKC", text).strip())
-        try:
-            found = _unambiguous(cell) or self._numeric(cell)
-        except ValueError:
-            found = None
+        found = None
+        for candidate in (cell, _WEEKDAY.sub("", cell)):
+            try:
+                found = found or _unambiguous(candidate) or self._numeric(candidate)
+            except ValueError:
+                continue
         if found is None:
             example = "20/11/2026" if self.day_first else "11/20/2026"
             raise ValueError(
@@ -149,37 +169,73 @@ class DateFormat:
         if match is None:
             return None
         first, second = int(match.group(1)), int(match.group(3))
-        year = int(match.group(4)) + (2000 if len(match.group(4)) == 2 else 0)
-        # Dots and hyphens always name the day first; only slashes are written both ways.
-        if self.day_first or match.group(2) != "/":
+        year = _year(match.group(4))
+        # Dots and hyphens name the day first unless that is no date; slashes are written both ways.
+        day_first = self.day_first if match.group(2) == "/" else second <= 12
+        if day_first:
             return date(year, second, first)
         return date(year, first, second)
 
 
 def _unambiguous(cell: str) -> date | None:
-    for pattern in (_ISO, _KANJI):
+    for pattern in (_ISO, _EAST_ASIAN):
         if match := pattern.fullmatch(cell):
-            return date(*(int(part) for part in match.groups()))
+            year, month, day = match.groups()
+            return date(_year(year), int(month), int(day))
     if match := _DAY_NAMED_MONTH.fullmatch(cell):
         return _named(match.group(3), match.group(2), match.group(1))
     if match := _NAMED_MONTH_DAY.fullmatch(cell):
         return _named(match.group(3), match.group(1), match.group(2))
+    if _SERIAL.fullmatch(cell):
+        return _SERIAL_ZERO + timedelta(days=int(cell))
     return None
 
 
 def _named(year: str, name: str, day: str) -> date | None:
-    folded = "".join(
-        character
-        for character in unicodedata.normalize("NFKD", name.casefold())
-        if not unicodedata.combining(character)
-    )
-    if folded.startswith(("cervenec", "cervence", "cvc")):
-        month: int | None = 7
-    elif folded.startswith(("cerv", "cvn")):
-        month = 6
-    else:
-        month = _MONTHS.get(folded[:4]) or _MONTHS.get(folded[:3])
-    return date(int(year), month, int(day)) if month else None
+    folded = fold(name)
+    month = next((number for start, number in _months().items() if folded.startswith(start)), None)
+    return date(_year(year), month, int(day)) if month else None
+
+
+def _year(text: str) -> int:
+    """A year of our era: two digits are of this century, Thai years are Buddhist ones."""
+    year = int(text) + (2000 if len(text) == 2 else 0)
+    return year - _BUDDHIST_ERA if year > 2400 else year
+
+
+def parse_hour(text: str) -> int:
+    """The hour, 0 to 23, at which a span such as ``14:00:00 - 14:59:59`` or ``2 PM`` begins.
+
+    Raises ``ValueError`` saying what was expected.
+    """
+    match = _HOUR.match(unicodedata.normalize("NFKC", text).strip())
+    hour = int(match.group(1)) if match else 24
+    half = (match.group(2) or "").casefold() if match else ""
+    if half and 1 <= hour <= 12:
+        hour = hour % 12 + (12 if half == "p" else 0)
+    if hour > 23:
+        raise ValueError(f"{text.strip()!r} is no hour: expected one like 14:00:00 - 14:59:59")
+    return hour
+
+
+def says_total(cell: str) -> bool:
+    """Whether the cell of a name or a date says that its row is a total or subtotal, or nothing."""
+    text = cell.strip()
+    return text in _NOTHING or fold(text) in _totals() or bool(_total_phrase().match(text))
+
+
+_NOTHING = frozenset({"", "-", "--", "–", "—"})
+
+
+@cache
+def _totals() -> frozenset[str]:
+    return frozenset(map(fold, read_data("formats.toml")["totals"]))
+
+
+@cache
+def _total_phrase() -> re.Pattern[str]:
+    phrases = "|".join(read_data("formats.toml")["total_phrases"])
+    return re.compile(rf"({phrases})\b.*\d", re.IGNORECASE)
 
 
 def detect_date_format(cells: Sequence[str], *, language: str) -> DateFormat:
@@ -188,7 +244,8 @@ def detect_date_format(cells: Sequence[str], *, language: str) -> DateFormat:
     An export covers some weeks, whereas swapped days and months scatter over the year. A single
     date that reads both ways is taken in the order of ``language`` (English: month first).
     """
-    by_language = DateFormat(day_first=language != "en")
+    month_first = language in read_data("formats.toml")["month_first"]
+    by_language = DateFormat(day_first=not month_first)
     other = DateFormat(day_first=not by_language.day_first)
     ours, theirs = list(_readable(by_language, cells)), list(_readable(other, cells))
     if len(ours) != len(theirs):

@@ -28,6 +28,10 @@ create table marts.adset_daily (provider text not null, account_id text not null
 create table marts.ad_daily (provider text not null, account_id text not null, campaign_id text,
     adset_id text, ad_id text not null, event_date date not null, currency text not null,
     {_MEASURES});
+drop table marts.metric_facts;
+create table marts.metric_facts (provider text not null, account_id text not null,
+    campaign_id text, adset_id text, ad_id text not null, grain text not null,
+    event_date date not null, event_hour smallint, {_MEASURES});
 create table marts.dim_campaigns (campaign_id text primary key, account_id text, name text);
 create table marts.dim_adsets (adset_id text primary key, account_id text, name text);
 create table marts.dim_ads (ad_id text primary key, account_id text, name text);
@@ -121,6 +125,38 @@ class Marts:
                         ).encode(),
                         list(named.values()),
                     )
+
+    def hours(self, level: str) -> list[dict[str, Any]]:
+        """The rows of one level by hour: a third of each day at 9:00, the rest at 20:00."""
+        hours = []
+        for row in self.rows(level):
+            for hour, share in ((9, 1), (20, 2)):
+                values = {name: row[name] * share / 3 for name in ("spend",)}
+                for name in ("impressions", "clicks", "link_clicks"):
+                    third = row[name] // 3
+                    values[name] = third if hour == 9 else row[name] - third
+                hours.append(
+                    {
+                        **row,
+                        **{"purchases": None, "revenue": None, "leads": None},
+                        **values,
+                        "spend": Decimal(values["spend"]).quantize(Decimal("0.01")),
+                        "hour": f"{hour:02}:00:00 - {hour:02}:59:59",
+                        "event_hour": hour,
+                    }
+                )
+        return hours
+
+    def build_hours(self) -> None:
+        """Fill the facts by hour, from the ads."""
+        named = ("campaign_id", "adset_id", "ad_id", "event_date", "event_hour")
+        named += ("spend", "impressions", "clicks", "link_clicks")
+        with self.database.connect() as connection:
+            connection.cursor().executemany(
+                f"insert into marts.metric_facts (provider, account_id, grain, {', '.join(named)})"
+                f" values ('meta', '77', 'hour', {', '.join(['%s'] * len(named))})".encode(),
+                [[row[name] for name in named] for row in self.hours("ad")],
+            )
 
     def rows(self, level: str) -> list[dict[str, Any]]:
         """The rows of one level with ids and names, summed over the ads, by date and object."""

@@ -10,7 +10,7 @@ import pytest
 
 from meta_ads_pipeline.control.accounts import Account, UnknownAccountError, save_accounts
 from meta_ads_pipeline.control.database import Database, DatabaseError
-from meta_ads_pipeline.verify.compare import Verification, choose_account, compare
+from meta_ads_pipeline.verify.compare import Accounts, Verification, accounts_of, compare
 from meta_ads_pipeline.verify.export_file import AdsManagerFileError, Export, read_export
 from meta_ads_pipeline.verify.headings import MEASURES, languages
 from tests.verify.export_marts import ACCOUNT, FIRST, Marts, export
@@ -29,9 +29,8 @@ def marts(database: Database) -> Marts:
 def verify(marts: Marts, tmp_path: Path) -> Callable[..., Verification]:
     def verify(content: str | bytes, tolerance: Decimal = FIVE_PERCENT) -> Verification:
         found = read(content, tmp_path)
-        return compare(
-            marts.database, found, choose_account(marts.database, found, None), tolerance
-        )
+        (account,) = accounts_of(marts.database, found, None).synced
+        return compare(marts.database, found, account, tolerance)
 
     return verify
 
@@ -56,6 +55,15 @@ LOCALES = {
     "pl": (";", ",", "\u00a0", "%d.%m.%Y"),
     "cs": (";", ",", "\u00a0", "%d. %m. %Y"),
     "ja": (",", ".", ",", "%Y/%m/%d"),
+    "tr": (";", ",", ".", "%d.%m.%Y"),
+    "ko": (",", ".", ",", "%Y. %m. %d."),
+    "zh-CN": (",", ".", ",", "%Y/%m/%d"),
+    "zh-TW": (",", ".", ",", "%Y/%m/%d"),
+    "th": (",", ".", ",", "%d/%m/%Y"),
+    "sv": (";", ",", "\u00a0", "%Y-%m-%d"),
+    "ru": (";", ",", "\u00a0", "%d.%m.%Y"),
+    "id": (";", ",", ".", "%d/%m/%Y"),
+    "vi": (";", ",", ".", "%d/%m/%Y"),
 }
 
 
@@ -340,37 +348,39 @@ def test_which_account_the_file_is_of(marts: Marts, tmp_path: Path) -> None:
     marts.build()
     rows = marts.rows("account")
     plain = read(export(rows, ("day", "spend")), tmp_path)
-    assert choose_account(marts.database, plain, None) == ACCOUNT
+    assert accounts_of(marts.database, plain, None) == Accounts((ACCOUNT,))
     other = Account("78", "Europe/Berlin", "EUR", "Other")
     with marts.database.connect() as connection:
         save_accounts(connection, [other])
     with pytest.raises(AdsManagerFileError, match=r"--account, one of Acme Schuhe \(77\), Other"):
-        choose_account(marts.database, plain, None)
-    assert choose_account(marts.database, plain, "78") == other
+        accounts_of(marts.database, plain, None)
+    assert accounts_of(marts.database, plain, "78") == Accounts((other,))
     with pytest.raises(UnknownAccountError):
-        choose_account(marts.database, plain, "79")
+        accounts_of(marts.database, plain, "79")
 
     named = read(export(rows, ("account_name", "day", "spend")), tmp_path)
-    assert choose_account(marts.database, named, None) == ACCOUNT
+    assert accounts_of(marts.database, named, None) == Accounts((ACCOUNT,))
 
     with_id = [{**row, "account_id": "78"} for row in rows]
     by_id = read(export(with_id, ("account_id", "day", "spend")), tmp_path)
-    assert choose_account(marts.database, by_id, None) == other
+    assert accounts_of(marts.database, by_id, None) == Accounts((other,))
     with pytest.raises(AdsManagerFileError, match="'Account ID' says 78, but --account is 77"):
-        choose_account(marts.database, by_id, "77")
+        accounts_of(marts.database, by_id, "77")
     strange = [replace(row, names={"account_id": "5"}) for row in by_id.rows]
     with pytest.raises(AdsManagerFileError, match="says 5, which is not synced here"):
-        choose_account(marts.database, replace(by_id, rows=tuple(strange)), None)
+        accounts_of(marts.database, replace(by_id, rows=tuple(strange)), None)
 
 
-def test_of_several_accounts_in_a_file_one_is_compared(marts: Marts, tmp_path: Path) -> None:
+def test_every_account_in_a_file_is_told_apart(marts: Marts, tmp_path: Path) -> None:
     marts.build()
+    other = Account("78", "Europe/Berlin", "EUR", "Other")
     with marts.database.connect() as connection:
-        save_accounts(connection, [Account("78", "Europe/Berlin", "EUR", "Other")])
-    rows = [{**row, "account_id": number} for row in marts.rows("account") for number in (77, 78)]
-    both = read(export(rows, ("account_id", "day", "spend")), tmp_path)
-    with pytest.raises(AdsManagerFileError, match="Give --account"):
-        choose_account(marts.database, both, None)
-    found = compare(marts.database, both, ACCOUNT, FIVE_PERCENT)
+        save_accounts(connection, [other])
+    numbers = (77, 78, 79)
+    rows = [{**row, "account_id": number} for row in marts.rows("account") for number in numbers]
+    export_of_all = read(export(rows, ("account_id", "day", "spend")), tmp_path)
+    assert accounts_of(marts.database, export_of_all, None) == Accounts((ACCOUNT, other), ("79",))
+    found = compare(marts.database, export_of_all, ACCOUNT, FIVE_PERCENT)
     assert found.aligned
-    assert any("3 lines of other accounts left out" in note for note in found.notes)
+    assert any("6 lines of other accounts left out" in note for note in found.notes)
+    assert not compare(marts.database, export_of_all, other, FIVE_PERCENT).aligned
