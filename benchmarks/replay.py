@@ -13,7 +13,7 @@ from meta_ads_pipeline.automation.windows import recent_window
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
-from meta_ads_pipeline.meta_api.insights import InsightsPart
+from meta_ads_pipeline.meta_api.insights_query import InsightsPart
 from meta_ads_pipeline.raw.context import (
     REFRESH_RECENT,
     REFRESH_TODAY,

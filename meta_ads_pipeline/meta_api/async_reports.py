@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -30,8 +30,9 @@ from meta_ads_pipeline.meta_api.error_rules import (
 from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
 from meta_ads_pipeline.meta_api.field_groups import FieldGroups
 from meta_ads_pipeline.meta_api.fields import Grain, Level
-from meta_ads_pipeline.meta_api.insights import InsightsPart, InsightsQuery, InsightsReader
-from meta_ads_pipeline.meta_api.priority import calls_about, carried
+from meta_ads_pipeline.meta_api.insights import InsightsReader
+from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery
+from meta_ads_pipeline.meta_api.priority import calls_about
 from meta_ads_pipeline.meta_api.report_memory import (
     ReportPace,
     ReportStore,
@@ -40,6 +41,7 @@ from meta_ads_pipeline.meta_api.report_memory import (
 )
 from meta_ads_pipeline.meta_api.request_planner import Window
 from meta_ads_pipeline.meta_api.usage import UseCase
+from meta_ads_pipeline.meta_api.waiting import carried, waiting_for_threads
 
 STATUS_FIELDS = (
     "id",
@@ -68,11 +70,6 @@ class RunningReport:
     replaces: bool = False
     state: tuple[str, int] = ("", -1)
 
-    @property
-    def key(self) -> str:
-        """What it is stored under."""
-        return report_key(self.query)
-
 
 Outcome = list[InsightsPart] | RunningReport
 
@@ -99,6 +96,8 @@ class InsightsRun:
     _running: list[RunningReport] = field(default_factory=list)
     # The query of a report's task; None for a synchronous read, which splits by itself.
     _tasks: dict[Future[Outcome], InsightsQuery | None] = field(default_factory=dict)
+    _remade: set[InsightsQuery] = field(default_factory=set)
+    _stored_under: dict[InsightsQuery, str] = field(default_factory=dict)
     _failure: MetaApiError | None = None
 
     def __post_init__(self) -> None:
@@ -142,11 +141,30 @@ class InsightsRun:
             raise self._failure
 
     def _fail(self, error: MetaApiError) -> None:
-        """Raise now, or after the other windows are done where they may still succeed."""
-        lasting = error.kind not in {ErrorKind.TRANSIENT, ErrorKind.TOO_MUCH_DATA}
-        if lasting:
+        """Raise when the others are done; those not yet started, where they would fail alike, go.
+
+        What the token or the budget is refused for is raised at once: it is so for every call.
+        """
+        if error.kind in {ErrorKind.AUTH, ErrorKind.RATE_LIMIT}:
             raise error
+        if not error.may_pass:
+            self._queue.clear()
         self._failure = self._failure or error
+
+    def _make_anew(self, query: InsightsQuery, error: MetaApiError) -> None:
+        """Once more as another report, then by halves: we made it, so Meta lost it.
+
+        The rows of other reports are kept.
+        """
+        self._forget(query)
+        if query not in self._remade:
+            self._remade.add(query)
+            self._queue.appendleft((query, True, True))
+        elif query.days > 1:
+            pieces = query.date_halves()
+            self._queue.extendleft((piece, True, False) for piece in reversed(pieces))
+        else:
+            self._fail(replace(error, rule=REPORT_FAILED))
 
     def _start(self) -> None:
         while self._queue and len(self._tasks) + len(self._running) < self.limits.in_flight:
@@ -178,24 +196,31 @@ class InsightsRun:
     def _create(self, query: InsightsQuery, replaces: bool) -> Outcome:
         """Start a report, or adopt the one that an earlier process started."""
         query = self.reader.without_refused(query)
-        stored = None if replaces or self.store is None else self.store.find(report_key(query))
-        if stored is not None:
-            age = datetime.now(UTC) - stored.created_at
-            if age > timedelta(seconds=self.limits.adopt_within):
-                stored = None
+        stored = None
+        if self.store is not None and not replaces:
+            stored = self.store.find(self._key(query))
+            if stored is not None:
+                age = datetime.now(UTC) - stored.created_at
+                stored = None if age > timedelta(seconds=self.limits.adopt_within) else stored
         if stored is None:
             run_id, query = self._post(query)
             stored = StoredReport(run_id, datetime.now(UTC))
             if self.store is not None:
-                self.store.save(report_key(query), stored)
+                self.store.save(self._key(query), stored)
+        self._stored_under[query] = self._key(query)
         now = self.clock()
         return RunningReport(
             query, stored, now, now, now + self.pace.expected(self.limits), now, replaces
         )
 
+    def _key(self, query: InsightsQuery) -> str:
+        """What a report is stored under: everything that its rows depend on."""
+        return report_key(query, self.reader.params(query), self.reader.api_version)
+
     def _forget(self, query: InsightsQuery) -> None:
-        if self.store is not None:
-            self.store.remove(report_key(query))
+        key = self._stored_under.pop(query, None)
+        if key is not None and self.store is not None:
+            self.store.remove(key)
 
     def _post(self, query: InsightsQuery) -> tuple[str, InsightsQuery]:
         """The run's id, and the query that Meta accepted."""
@@ -212,7 +237,7 @@ class InsightsRun:
             try:
                 document = self.reader.caller.call(call, self.counter).document
             except MetaApiError as error:
-                if self.reader.refused(query, error, call.params):
+                if self.reader.refused(query, error, call.params, self.counter):
                     continue
                 raise
             run_id = document.get("report_run_id") if isinstance(document, dict) else None
@@ -226,10 +251,10 @@ class InsightsRun:
             return str(run_id), query
 
     def _read_report(self, report: RunningReport) -> Outcome:
-        rows = self.reader.read_report(report.query, report.stored.run_id, self.counter)
+        rows, left_out = self.reader.read_report(report.query, report.stored.run_id, self.counter)
         self._forget(report.query)
         query = self.reader.without_refused(report.query)
-        return [InsightsPart(query, rows, report.stored.created_at, "async")]
+        return [InsightsPart(query, rows, report.stored.created_at, "async", left_out)]
 
     def _collect(self) -> Iterator[InsightsPart]:
         """Take what the executor has finished; wait no longer than until the next poll."""
@@ -239,7 +264,8 @@ class InsightsRun:
             if pause:
                 self.sleep(pause)
             return
-        done, _ = wait(self._tasks, timeout=pause, return_when=FIRST_COMPLETED)
+        with waiting_for_threads():
+            done, _ = wait(self._tasks, timeout=pause, return_when=FIRST_COMPLETED)
         for task in done:
             query = self._tasks.pop(task)
             try:
@@ -247,6 +273,8 @@ class InsightsRun:
             except MetaApiError as error:
                 if query is None:
                     self._fail(error)
+                elif error.action is Action.MARK_UNREACHABLE and query in self._stored_under:
+                    self._make_anew(query, error)
                 else:
                     self._ask_smaller(query, error)
                 continue
@@ -307,10 +335,11 @@ class InsightsRun:
                 self._judge(report, statuses[report.stored.run_id])
             elif error.action is Action.MARK_UNREACHABLE:
                 self._replace(report, error)
-            elif error.action is Action.RETRY:
+            elif error.action in {Action.RETRY, Action.WAIT}:
                 self._judge(report, {})
             else:
-                raise error
+                self._running.remove(report)
+                self._fail(error)
 
     def _statuses(
         self, run_ids: list[str], query: InsightsQuery
@@ -338,7 +367,7 @@ class InsightsRun:
     def _judge(self, report: RunningReport, status: dict[str, Any]) -> None:
         """Read it, replace it, or go on waiting."""
         words = str(status.get("async_status", ""))
-        percent = int(status.get("async_percent_completion") or 0)
+        percent = _percent(status.get("async_percent_completion"))
         now = self.clock()
         if words == DONE and percent >= 100:
             self._running.remove(report)
@@ -369,14 +398,14 @@ class InsightsRun:
         self._running.remove(report)
         self._forget(report.query)
         sent = self.reader.params(report.query)
-        if error.kind is ErrorKind.TOO_MUCH_DATA:
+        if error.suggests_smaller:
             self._ask_smaller(report.query, error)
-        elif not report.replaces and self.reader.refused(report.query, error, sent):
+        elif not report.replaces and self.reader.refused(report.query, error, sent, self.counter):
             self._queue.appendleft((report.query, True, True))
-        elif error.kind is not ErrorKind.TRANSIENT and (
-            error.action is not Action.MARK_UNREACHABLE
-        ):
-            raise error
+        elif error.action is Action.MARK_UNREACHABLE:
+            self._make_anew(report.query, error)
+        elif error.kind is not ErrorKind.TRANSIENT:
+            self._fail(error)
         elif not report.replaces:
             self._queue.appendleft((report.query, True, True))
         elif report.query.days > 1:
@@ -384,6 +413,14 @@ class InsightsRun:
             self._queue.extendleft((piece, True, False) for piece in reversed(pieces))
         else:
             self._fail(error)
+
+
+def _percent(value: object) -> int:
+    """Completion as a number; anything that is none says nothing."""
+    try:
+        return int(float(str(value)))
+    except (ValueError, OverflowError):
+        return 0
 
 
 def _report_error(report: RunningReport, status: dict[str, Any], words: str) -> MetaApiError:

@@ -25,13 +25,15 @@ from meta_ads_pipeline.meta_api.fields import (
     Level,
     Period,
 )
-from meta_ads_pipeline.meta_api.insights import InsightsPart, InsightsQuery, InsightsReader
-from meta_ads_pipeline.meta_api.paging import PageSizes, Row
+from meta_ads_pipeline.meta_api.insights import InsightsReader
+from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery
+from meta_ads_pipeline.meta_api.paging import Listing, PageSizes, Row
 from meta_ads_pipeline.meta_api.rate_limiter import RateLimiter
 from meta_ads_pipeline.meta_api.report_memory import ReportPace, ReportStore
 from meta_ads_pipeline.meta_api.request_planner import InsightsRequestPlanner, Plan
 from meta_ads_pipeline.meta_api.session import GraphTransport
 from meta_ads_pipeline.meta_api.tokens import NewToken, TokenInfo, TokenService
+from meta_ads_pipeline.meta_api.waiting import pause
 from meta_ads_pipeline.windows import local_today
 
 
@@ -61,7 +63,7 @@ class MetaAdsClient:
         report_store: ReportStore | None = None,
         on_call: Callable[[CallRecord], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = pause,
         **options: Any,
     ) -> None:
         """``options`` are fields of ``ClientConfig``, in place of or over those of ``config``.
@@ -80,7 +82,9 @@ class MetaAdsClient:
         sizes = PageSizes()
         self._dropped = DroppedFields()
         self._planner = InsightsRequestPlanner(limits)
-        self._entities = EntityReader(caller, sizes, self._dropped, self._config.entity_page_size)
+        self._entities = EntityReader(
+            caller, sizes, self._dropped, self._config.entity_page_size, self._config.list_limits
+        )
         self._insights = InsightsReader(
             caller,
             sizes,
@@ -88,6 +92,7 @@ class MetaAdsClient:
             self._planner,
             limits.page_size,
             self._config.attribution_windows,
+            self._config.list_limits,
         )
         self._tokens = TokenService(caller, self._config)
         self._reports = report_store
@@ -122,7 +127,7 @@ class MetaAdsClient:
         """Fields left out because Meta refused them: kind of request -> field -> reason."""
         return self._dropped.snapshot()
 
-    def get_accounts(self) -> list[Row]:
+    def get_accounts(self) -> Listing:
         """Every ad account the token reads, as raw documents."""
         return self._entities.accounts()
 
@@ -134,39 +139,36 @@ class MetaAdsClient:
         self,
         account_id: str,
         *,
-        include_deleted: bool = False,
         counter: CallCounter | None = None,
-    ) -> list[Row]:
+    ) -> Listing:
         """All campaigns, archived ones included."""
-        return self._list(account_id, "campaign", include_deleted, counter)
+        return self._list(account_id, "campaign", counter)
 
     def get_adsets(
         self,
         account_id: str,
         *,
-        include_deleted: bool = False,
         counter: CallCounter | None = None,
-    ) -> list[Row]:
+    ) -> Listing:
         """All ad sets, archived ones included."""
-        return self._list(account_id, "adset", include_deleted, counter)
+        return self._list(account_id, "adset", counter)
 
     def get_ads(
         self,
         account_id: str,
         *,
-        include_deleted: bool = False,
         counter: CallCounter | None = None,
-    ) -> list[Row]:
+    ) -> Listing:
         """All ads, archived ones included."""
-        return self._list(account_id, "ad", include_deleted, counter)
+        return self._list(account_id, "ad", counter)
 
-    def get_creatives(self, account_id: str, *, counter: CallCounter | None = None) -> list[Row]:
+    def get_creatives(self, account_id: str, *, counter: CallCounter | None = None) -> Listing:
         """All creatives; Meta pages through 50,000 at most."""
-        return self._list(account_id, "creative", False, counter)
+        return self._list(account_id, "creative", counter)
 
     def get_custom_conversions(
         self, account_id: str, *, counter: CallCounter | None = None
-    ) -> list[Row]:
+    ) -> Listing:
         """All custom conversions: names and rules of ``offsite_conversion.custom.<id>``."""
         return self._entities.custom_conversions(plain_account_id(account_id), counter)
 
@@ -177,7 +179,7 @@ class MetaAdsClient:
         *,
         account_id: str | None = None,
         counter: CallCounter | None = None,
-    ) -> tuple[list[Row], dict[str, MetaApiError]]:
+    ) -> tuple[Listing, dict[str, MetaApiError]]:
         """Objects by id, deleted ones included, and an error for each that cannot be read.
 
         Give ``account_id`` where it is known: then a hundred ids cost one call, else one call each.
@@ -271,13 +273,10 @@ class MetaAdsClient:
         """A long-lived token in exchange; see TokenService.exchange."""
         return self._tokens.exchange(token, sixty_days=sixty_days)
 
-    def _list(
-        self, account_id: str, kind: Kind, include_deleted: bool, counter: CallCounter | None
-    ) -> list[Row]:
+    def _list(self, account_id: str, kind: Kind, counter: CallCounter | None) -> Listing:
         return self._entities.listing(
             plain_account_id(account_id),
             kind,
-            include_deleted=include_deleted,
             counter=counter,
         )
 

@@ -59,10 +59,20 @@ class ReportLimits:
 
 
 @dataclass(frozen=True)
+class ListLimits:
+    """Where a list is left that Meta does not end; ``empty_pages`` are those in a row."""
+
+    empty_pages: int = 20
+    pages: int = 20_000
+    seconds: float = 7200.0
+
+
+@dataclass(frozen=True)
 class ClientConfig:
     """How one connection's client calls the Graph API.
 
-    ``timeout`` is seconds to connect and seconds without a byte. ``ca_bundle`` is the path of a PEM
+    ``timeout`` is seconds to connect and seconds without a byte, ``longest_exchange`` seconds for a
+    response as a whole. ``ca_bundle`` is the path of a PEM
     file that the server's certificate is verified with. ``attribution_windows`` are requested with
     a day's actions (see ``attribution``), by default none. ``max_concurrency`` is how many reports
     and pages of one client are read at once. Raises ``ValueError``, without the token, on values
@@ -75,11 +85,13 @@ class ClientConfig:
     graph_url: str = "https://graph.facebook.com"
     api_version: str = "v26.0"
     timeout: tuple[float, float] = (10, 120)
+    longest_exchange: float = 600.0
     ca_bundle: str | None = None
     retry_policy: RetryPolicy = RetryPolicy()
     attribution_windows: tuple[str, ...] = ()
     plan_limits: PlanLimits = PlanLimits()
     report_limits: ReportLimits = ReportLimits()
+    list_limits: ListLimits = ListLimits()
     entity_page_size: int = 500
     max_concurrency: int = 12
 

@@ -3,40 +3,73 @@
 Documents are passed on raw: ids and budgets are strings, unset fields are absent. Archived
 objects are in the lists; deleted ones are not (Meta's "Manage your ad object's status" page says
 the filter refuses them) and are read by id.
+
+What Meta refuses is isolated: a field, a status in the filter, the filter, an object. Everything
+else comes, and ``Listing.left_out`` says what did not.
 """
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import logging
 import re
+=======
+>>>>>>> 324a8cb (Client: what Meta refuses is isolated, by class of error)
 import threading
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from meta_ads_pipeline.meta_api.batch import read_nodes
 from meta_ads_pipeline.meta_api.calls import Call, CallCounter, Caller
+from meta_ads_pipeline.meta_api.config import ListLimits
 from meta_ads_pipeline.meta_api.error_rules import Action, ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import (
-    ACCOUNT_FIELDS,
-    CUSTOM_CONVERSION_FIELDS,
     DELETED,
     EDGES,
     EFFECTIVE_STATUSES,
-    ENTITY_FIELDS,
+    FIELDS,
     IDS_PER_FILTER,
+    KEPT_FIELDS,
+    SUSPECT_FIELDS,
     DroppedFields,
     Kind,
 )
-from meta_ads_pipeline.meta_api.paging import ListReader, PageSizes, Repair, Row
+from meta_ads_pipeline.meta_api.paging import (
+    LeftOut,
+    Listing,
+    ListReader,
+    PageRead,
+    PageSizes,
+    Repair,
+    Row,
+    page_rows,
+)
+from meta_ads_pipeline.meta_api.refusals import (
+    Refusal,
+    fields_of,
+    refused_fields,
+    refused_values,
+    with_fields,
+)
 
+<<<<<<< HEAD
 logger = logging.getLogger(__name__)
 
 STORY_FIELD = "object_story_spec"
 STORY_SUBCODES = (2446211, 1443048)
+=======
+>>>>>>> 324a8cb (Client: what Meta refuses is isolated, by class of error)
 # Reading by id costs one call for each; below this many a filtered list costs no less.
 FEW_IDS = 2
-_CUSTOM_CONVERSION = "custom_conversion"
+ISOLATED_AT = 50
+"""Objects on a page that are read one by one to find out which of them is refused."""
+ALL_ALIKE = 3
+"""Objects that are all refused in the same way: then it is not the objects."""
+MOST_DIAGNOSES = 12
+"""Objects whose refusal is looked into, of those that are read by id together."""
 
 
 @dataclass
@@ -47,9 +80,12 @@ class EntityReader:
     sizes: PageSizes
     dropped: DroppedFields
     page_size: int = 500
-    _no_deleted: set[str] = field(default_factory=set)
+    limits: ListLimits = field(default_factory=ListLimits)
+    _refused_statuses: dict[str, set[str]] = field(default_factory=dict)
+    _no_id_filter: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+<<<<<<< HEAD
     def accounts(self, counter: CallCounter | None = None) -> list[Row]:
         """Every ad account assigned to the token's user or system user.
 
@@ -64,53 +100,50 @@ class EntityReader:
                 "%d items of %s are no ad accounts", len(found) - len(accounts), call.path
             )
         return accounts
+=======
+    def accounts(self, counter: CallCounter | None = None) -> Listing:
+        """Every ad account assigned to the token's user or system user."""
+        call = Call("GET", "me/adaccounts", {"fields": self._fields("account", None)}, "adaccounts")
+        return self._reader("account", call.edge, None, counter).read(call, counter)
+>>>>>>> 324a8cb (Client: what Meta refuses is isolated, by class of error)
 
     def account(self, account_id: str, counter: CallCounter | None = None) -> Row:
-        """One ad account's document."""
-        while True:
-            fields = self.dropped.keep("account", ACCOUNT_FIELDS)
-            call = Call(
-                "GET",
-                f"act_{account_id}",
-                {"fields": ",".join(fields)},
-                "account",
-                account_id,
-            )
-            try:
-                document = self.caller.call(call, counter).document
-            except MetaApiError as error:
-                if self.dropped.drop("account", fields, error):
-                    continue
+        """One ad account's document, without the fields that Meta refuses."""
+        call = Call(
+            "GET",
+            f"act_{account_id}",
+            {"fields": self._fields("account", account_id)},
+            "account",
+            account_id,
+        )
+        try:
+            return dict(self.caller.call(call, counter).document)
+        except MetaApiError as error:
+            if not error.may_blame_a_part or error.action is Action.MARK_UNREACHABLE:
                 raise
-            return dict(document)
+            refusal = self._refusal("account", call, error, counter)
+            if refusal is None:
+                raise
+            self.dropped.record(_place("account", account_id, error), refusal.fields, error)
+            return dict(refusal.document)
 
     def listing(
-        self,
-        account_id: str,
-        kind: Kind,
-        *,
-        include_deleted: bool = False,
-        counter: CallCounter | None = None,
-    ) -> list[Row]:
-        """All objects of a kind, archived ones included.
+        self, account_id: str, kind: Kind, *, counter: CallCounter | None = None
+    ) -> Listing:
+        """All objects of a kind, archived ones included."""
+        call = self._list_call(account_id, kind)
+        return self._reader(kind, call.edge, account_id, counter).read(call, counter)
 
-        With ``include_deleted`` deleted ones are asked for too; where Meta refuses that, the list
-        comes without them, and so do later ones without asking.
-        """
-        call = self._list_call(account_id, kind, include_deleted)
-        return self._reader(kind, call.edge, account_id).read(call, counter)
-
-    def custom_conversions(self, account_id: str, counter: CallCounter | None = None) -> list[Row]:
+    def custom_conversions(self, account_id: str, counter: CallCounter | None = None) -> Listing:
         """All custom conversions of an account, archived ones included."""
-        fields = self.dropped.keep(_CUSTOM_CONVERSION, CUSTOM_CONVERSION_FIELDS)
         call = Call(
             "GET",
             f"act_{account_id}/customconversions",
-            {"fields": ",".join(fields)},
+            {"fields": self._fields("custom_conversion", account_id)},
             "customconversions",
             account_id,
         )
-        return self._reader(_CUSTOM_CONVERSION, call.edge, account_id).read(call, counter)
+        return self._reader("custom_conversion", call.edge, account_id, counter).read(call, counter)
 
     def by_id(
         self,
@@ -119,7 +152,7 @@ class EntityReader:
         *,
         account_id: str | None = None,
         counter: CallCounter | None = None,
-    ) -> tuple[list[Row], dict[str, MetaApiError]]:
+    ) -> tuple[Listing, dict[str, MetaApiError]]:
         """Objects by id, deleted ones included, and the error of each that cannot be read.
 
         Meta counts every member of a batch, so where the account is known one filtered list (one
@@ -127,31 +160,35 @@ class EntityReader:
         """
         wanted = list(dict.fromkeys(ids))
         found: dict[str, Row] = {}
+        left_out: list[LeftOut] = []
         if account_id is not None and kind != "creative" and len(wanted) > FEW_IDS:
             for start in range(0, len(wanted), IDS_PER_FILTER):
                 part = wanted[start : start + IDS_PER_FILTER]
-                found.update(self._filtered(account_id, kind, part, counter))
+                rows = self._filtered(account_id, kind, part, counter)
+                found.update({str(row["id"]): row for row in rows if str(row.get("id")) in part})
+                left_out += [each for each in rows.left_out if each.object_id is not None]
         missing = [each for each in wanted if each not in found]
-        documents, errors = self._one_by_one(missing, kind, account_id, counter)
+        documents, incomplete, errors = self._one_by_one(missing, kind, account_id, counter)
         found.update(documents)
-        return [found[each] for each in wanted if each in found], errors
+        rows = Listing([found[each] for each in wanted if each in found], left_out + incomplete)
+        return rows, errors
 
     def _filtered(
         self, account_id: str, kind: Kind, ids: list[str], counter: CallCounter | None
-    ) -> dict[str, Row]:
+    ) -> Listing:
         """What an edge gives for an id filter; nothing where Meta refuses the filter."""
         with self._lock:
-            if f"{kind}.id" in self._no_deleted:
-                return {}
+            if kind in self._no_id_filter:
+                return Listing()
         condition = {"field": f"{kind}.id", "operator": "IN", "value": ids}
-        call = self._list_call(account_id, kind, include_deleted=True)
-        call = call.with_params(filtering=[condition])
+        call = self._list_call(account_id, kind, deleted=True).with_params(filtering=[condition])
         try:
-            rows = self._reader(kind, call.edge, account_id).read(call, counter)
+            return self._reader(kind, call.edge, account_id, counter).read(call, counter)
         except MetaApiError as error:
-            if error.kind is not ErrorKind.INVALID:
+            if not error.may_blame_a_part:
                 raise
             with self._lock:
+<<<<<<< HEAD
                 self._no_deleted.add(f"{kind}.id")
             return {}
         asked = set(ids)
@@ -160,87 +197,260 @@ class EntityReader:
             for row in rows
             if isinstance(row, dict) and str(row.get("id")) in asked
         }
+=======
+                self._no_id_filter.add(kind)
+            return Listing()
+>>>>>>> 324a8cb (Client: what Meta refuses is isolated, by class of error)
 
     def _one_by_one(
-        self, ids: list[str], kind: Kind, account_id: str | None, counter: CallCounter | None
-    ) -> tuple[dict[str, Row], dict[str, MetaApiError]]:
-        found: dict[str, Row] = {}
+        self, ids: Sequence[str], kind: str, account_id: str | None, counter: CallCounter | None
+    ) -> tuple[dict[str, Row], list[LeftOut], dict[str, MetaApiError]]:
+        """Objects read each by itself; where that is refused, without the fields at fault.
+
+        What one object is refused for is tried with the others, too, so that many broken ones cost
+        little more than one.
+        """
+        left_out: list[LeftOut] = []
         errors: dict[str, MetaApiError] = {}
-        without_story = False
+        hopeless: Counter[object] = Counter()
+        whole = tuple(self._fields(kind, account_id).split(","))
+        found, failed = self._read_nodes(ids, whole, kind, account_id, counter)
+        for _ in range(MOST_DIAGNOSES):
+            waiting = {}
+            for node_id, error in failed.items():
+                # An object that does not exist does not exist with fewer fields either.
+                gone = error.action is Action.MARK_UNREACHABLE and kind != "creative"
+                if gone or not _blames_a_part(error) or hopeless[error.signature] >= ALL_ALIKE:
+                    errors[node_id] = error
+                else:
+                    waiting[node_id] = error
+            failed = waiting
+            if not failed:
+                break
+            node_id, error = next(iter(failed.items()))
+            call = Call("GET", node_id, {"fields": ",".join(whole)}, kind, account_id)
+            refusal = self._refusal(kind, call, error, counter)
+            if refusal is None:
+                hopeless[error.signature] += 1
+                errors[node_id] = failed.pop(node_id)
+                continue
+            fewer = tuple(name for name in whole if name not in refusal.fields)
+            reasons = failed
+            documents, failed = self._read_nodes(list(reasons), fewer, kind, account_id, counter)
+            found.update(documents)
+            left_out += [LeftOut(str(reasons[each]), each, refusal.fields) for each in documents]
+        return found, left_out, errors | failed
+
+    def _read_nodes(
+        self,
+        ids: Sequence[str],
+        fields: tuple[str, ...],
+        kind: str,
+        account_id: str | None,
+        counter: CallCounter | None,
+    ) -> tuple[dict[str, Row], dict[str, MetaApiError]]:
+        """Read nodes; a field that Meta says it does not have goes for all of them."""
+        found: dict[str, Row] = {}
+        failed: dict[str, MetaApiError] = {}
         while ids:
-            fields = self.dropped.keep(kind, ENTITY_FIELDS[kind])
-            if without_story:
-                fields = tuple(name for name in fields if name != STORY_FIELD)
-            documents, failed = read_nodes(
-                self.caller,
-                ids,
-                fields,
-                edge=kind,
-                account_id=account_id,
-                counter=counter,
+            kept = self.dropped.keep(kind, fields)
+            documents, errors = read_nodes(
+                self.caller, ids, kept, edge=kind, account_id=account_id, counter=counter
             )
             found.update(documents)
-            ids = []
-            for node_id, error in failed.items():
-                story = _story_error(error) and STORY_FIELD in fields
-                if story:
-                    without_story = True
-                    self.dropped.record(f"{kind}/{node_id}", (STORY_FIELD,), error)
-                if story or self.dropped.drop(kind, fields, error):
-                    ids.append(node_id)
-                else:
-                    errors[node_id] = error
-        return found, errors
-
-    def _list_call(self, account_id: str, kind: Kind, include_deleted: bool) -> Call:
-        params: dict[str, object] = {
-            "fields": ",".join(self.dropped.keep(kind, ENTITY_FIELDS[kind]))
-        }
-        if kind in EFFECTIVE_STATUSES:
-            with self._lock:
-                deleted = include_deleted and kind not in self._no_deleted
-            params["effective_status"] = [
-                *EFFECTIVE_STATUSES[kind],
-                *((DELETED,) if deleted else ()),
+            ids = [
+                each
+                for each, error in errors.items()
+                if error.action is Action.DROP_FIELD and self.dropped.drop(kind, kept, error)
             ]
+            failed |= {each: error for each, error in errors.items() if each not in ids}
+        return found, failed
+
+    def _fields(self, kind: str, account_id: str | None) -> str:
+        kept = self.dropped.keep(kind, FIELDS[kind])
+        if account_id is not None:
+            kept = self.dropped.keep(f"{kind}/act_{account_id}", kept)
+        return ",".join(kept)
+
+    def _list_call(self, account_id: str, kind: Kind, *, deleted: bool = False) -> Call:
+        params: dict[str, object] = {"fields": self._fields(kind, account_id)}
+        statuses = (*EFFECTIVE_STATUSES.get(kind, ()), *((DELETED,) if deleted else ()))
+        with self._lock:
+            refused = self._refused_statuses.get(kind, set())
+            kept = [each for each in statuses if each not in refused]
+        if kind in EFFECTIVE_STATUSES and kept:
+            params["effective_status"] = kept
         return Call("GET", f"act_{account_id}/{EDGES[kind]}", params, EDGES[kind], account_id)
 
-    def _reader(self, key: str, edge: str, account_id: str | None) -> ListReader:
+    def _reader(
+        self, kind: str, edge: str, account_id: str | None, counter: CallCounter | None
+    ) -> ListReader:
         return ListReader(
             self.caller,
             self.sizes,
             f"{account_id}/{edge}",
             self.page_size,
-            repair=lambda error, call: self._repair(key, error, call),
+            self.limits,
+            smallest=1,
+            keeps_what_came=True,
+            repair=lambda error, call: self._repair(kind, error, call, counter),
         )
 
-    def _repair(self, key: str, error: MetaApiError, call: Call) -> Repair | None:
-        """Ask without the field, or without DELETED, that Meta refused."""
-        fields = tuple(str(call.params["fields"]).split(","))
-        if _story_error(error) and STORY_FIELD in fields:
-            # Only this page: the other creatives keep their story.
-            self.dropped.record(f"{key}/act_{call.account_id}", (STORY_FIELD,), error)
-            return Repair(_without(call, fields, (STORY_FIELD,)), lasting=False)
+    def _refusal(
+        self, kind: str, call: Call, error: MetaApiError, counter: CallCounter | None
+    ) -> Refusal | None:
+        """The fields that a call is refused for, if it is refused for fields."""
+        if not _blames_a_part(error):
+            return None
+        return refused_fields(
+            lambda tried: self.caller.call(tried, counter).document,
+            call,
+            error,
+            keep=KEPT_FIELDS[kind],
+            suspects=SUSPECT_FIELDS[kind],
+        )
+
+    def _repair(
+        self, kind: str, error: MetaApiError, call: Call, counter: CallCounter | None
+    ) -> Repair | PageRead | None:
+        """What to do about a page that Meta refuses: without a field, a status, or an object."""
+        if not _blames_a_part(error):
+            return None
+        fields, limit = fields_of(call), int(call.params["limit"])
+        gone = error.action is Action.DROP_FIELD and self.dropped.drop(kind, fields, error)
+        if gone:
+            return Repair(with_fields(call, [name for name in fields if name not in gone]))
         statuses = call.params.get("effective_status")
-        if (
-            error.kind is ErrorKind.INVALID
-            and error.action is Action.FIX_REQUEST
-            and isinstance(statuses, list)
-            and DELETED in statuses
-            and re.search("(?i)status|deleted|filter", f"{error.message} {error.blamed}")
-        ):
-            with self._lock:
-                self._no_deleted.add(key)
-            return Repair(
-                call.with_params(effective_status=[each for each in statuses if each != DELETED])
+        if isinstance(statuses, list) and error.kind is ErrorKind.INVALID:
+            kept = self._statuses_without(kind, statuses, error)
+            if kept is not None:
+                return Repair(call.with_params(effective_status=kept or None))
+        if "filtering" in call.params and error.kind is ErrorKind.INVALID:
+            return None  # read by id instead
+        refusal = self._refusal(kind, call, error, counter)
+        if refusal is None:
+            bare = error.kind is ErrorKind.INVALID and self._without_filter(kind, call, counter)
+            return bare or self._by_ids(kind, call, counter)
+        if error.suggests_smaller:  # already alone on its page
+            return _page_without(refusal, error)
+        if limit > ISOLATED_AT:
+            return Repair(call, lasting=False, limit=ISOLATED_AT)
+        return self._isolated(kind, call, refusal, error, counter)
+
+    def _statuses_without(
+        self, kind: str, statuses: list[str], error: MetaApiError
+    ) -> list[str] | None:
+        """The filter's statuses without those that Meta refuses: named ones, else ``DELETED``."""
+        text = f"{error.message} {' '.join(error.blamed)}".lower()
+        if not any(word in text for word in ("status", "filter")):
+            return None
+        refused = refused_values(error, statuses, DELETED)
+        with self._lock:
+            self._refused_statuses.setdefault(kind, set()).update(refused)
+        return [each for each in statuses if each not in refused]
+
+    def _without_filter(self, kind: str, call: Call, counter: CallCounter | None) -> Repair | None:
+        """The list without its filter on statuses, where that is what Meta refuses unsaid."""
+        statuses = call.params.get("effective_status")
+        if not statuses:
+            return None
+        bare = call.with_params(effective_status=None)
+        if not self._succeeds(bare.with_params(limit=1), counter):
+            return None
+        with self._lock:
+            self._refused_statuses.setdefault(kind, set()).update(statuses)
+        return Repair(bare)
+
+    def _by_ids(
+        self, kind: str, call: Call, counter: CallCounter | None
+    ) -> Repair | PageRead | None:
+        """A page that gives nothing but ids, read object by object; None where not even those."""
+        limit = int(call.params["limit"])
+        outline = call.with_params(fields="id")
+        if not self._succeeds(outline.with_params(limit=1), counter):
+            return None
+        if limit > ISOLATED_AT:
+            return Repair(call, lasting=False, limit=ISOLATED_AT)
+        try:
+            document = self.caller.call(outline, counter).document
+        except MetaApiError as error:
+            if not _blames_a_part(error):
+                raise
+            # Smaller pages come up to the object that cannot even be named.
+            return Repair(call, lasting=False, limit=max(1, limit // 4))
+        rows, _ = page_rows(document, call)
+        ids = [str(row["id"]) for row in rows if row.get("id")]
+        found, left_out, errors = self._one_by_one(ids, kind, call.account_id, counter)
+        passing = next((error for error in errors.values() if error.may_pass), None)
+        if passing is not None:
+            raise passing
+        left_out += [LeftOut(str(error), node_id) for node_id, error in errors.items()]
+        return PageRead({**document, "data": list(found.values())}, tuple(left_out))
+
+    def _succeeds(self, call: Call, counter: CallCounter | None) -> bool:
+        try:
+            self.caller.call(call, counter)
+        except MetaApiError as error:
+            if not _blames_a_part(error):
+                raise
+            return False
+        return True
+
+    def _isolated(
+        self,
+        kind: str,
+        call: Call,
+        refusal: Refusal,
+        error: MetaApiError,
+        counter: CallCounter | None,
+    ) -> Repair | PageRead:
+        """A page whose fields are refused for some of its objects, or for the account as a whole.
+
+        Each object is asked for these fields by itself: those that have them keep them. Where all
+        have them, or none has, the account's lists go without.
+        """
+        rows, _ = page_rows(refusal.document, call)
+        ids = [str(row["id"]) for row in rows if row.get("id")]
+        documents: Mapping[str, Row] = {}
+        failed: Mapping[str, MetaApiError] = {}
+        if ids:
+            documents, failed = read_nodes(
+                self.caller,
+                ids,
+                ("id", *refusal.fields),
+                edge=kind,
+                account_id=call.account_id,
+                counter=counter,
             )
-        gone = self.dropped.drop(key, fields, error)
-        return Repair(_without(call, fields, gone)) if gone else None
+        if not failed or (not documents and len(failed) >= ALL_ALIKE):
+            self.dropped.record(_place(kind, call.account_id, error), refusal.fields, error)
+            kept = [name for name in fields_of(call) if name not in refusal.fields]
+            return Repair(with_fields(call, kept))
+        whole = [{**row, **documents.get(str(row.get("id")), {})} for row in rows]
+        data = [each for each in refusal.document["data"] if not isinstance(each, dict)]
+        return PageRead(
+            {**refusal.document, "data": [*whole, *data]},
+            tuple(
+                LeftOut(str(reason), node_id, refusal.fields) for node_id, reason in failed.items()
+            ),
+        )
 
 
-def _without(call: Call, fields: tuple[str, ...], gone: tuple[str, ...]) -> Call:
-    return call.with_params(fields=",".join(name for name in fields if name not in gone))
+def _blames_a_part(error: MetaApiError) -> bool:
+    return error.may_blame_a_part or error.suggests_smaller
 
 
-def _story_error(error: MetaApiError) -> bool:
-    return error.subcode in STORY_SUBCODES
+def _place(kind: str, account_id: str | None, error: MetaApiError) -> str:
+    """What refused fields are remembered under: of every account where Meta has them no more."""
+    if error.action is Action.DROP_FIELD or account_id is None:
+        return kind
+    return f"{kind}/act_{account_id}"
+
+
+def _page_without(refusal: Refusal, error: MetaApiError) -> PageRead:
+    """A page of one object that comes only without some of its fields."""
+    rows: list[Any] = [each for each in refusal.document.get("data", []) if isinstance(each, dict)]
+    return PageRead(
+        refusal.document,
+        tuple(LeftOut(str(error), str(row.get("id")), refusal.fields) for row in rows),
+    )

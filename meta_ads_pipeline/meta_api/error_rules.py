@@ -20,8 +20,13 @@ _AGAIN = "The client tries again with growing pauses; if it lasts, see metastatu
 
 FIELD_PATTERNS = (
     re.compile(r"nonexisting field \((\w+)\)"),
-    re.compile(r"\(#100\) (\w+) is not valid for fields param"),
+    re.compile(
+        r"(?:\(#\d+\) )?(\w+(?:(?:,| and|, and) \w+)*) (?:is|are) not valid for fields param"
+    ),
 )
+"""Texts about fields that Meta does not have; the group holds the names."""
+
+_NOT_ADS = r"(?i)nonexisting field \(\w+\) on node type \((page|business|application|user|group)\)"
 
 ERROR_RULES: tuple[ErrorRule, ...] = (
     ErrorRule(
@@ -31,6 +36,42 @@ ERROR_RULES: tuple[ErrorRule, ...] = (
         "this version of the Marketing API has been switched off",
         "Set META_API_VERSION to a current version.",
         codes=(2635,),
+    ),
+    ErrorRule(
+        "two_factor",
+        ErrorKind.PERMISSION,
+        Action.SKIP_ACCOUNT,
+        "the business that owns this demands two-factor authentication, which the token's person "
+        "has not passed",
+        "The person passes it once at business.facebook.com and connects again, or a system "
+        "user's token takes the place of theirs: `meta-ads connect`.",
+        codes=(415,),
+    ),
+    ErrorRule(
+        "two_factor_subcode",
+        ErrorKind.PERMISSION,
+        Action.SKIP_ACCOUNT,
+        "the business that owns this demands two-factor authentication, which the token's person "
+        "has not passed",
+        "The person passes it once at business.facebook.com and connects again, or a system "
+        "user's token takes the place of theirs: `meta-ads connect`.",
+        subcodes=(1404120, 2859009),
+    ),
+    ErrorRule(
+        "token_of_no_person",
+        ErrorKind.AUTH,
+        Action.STOP_CONNECTION,
+        "this is a Page's token (or an app's or a business's): it reads no ad accounts",
+        "Connect with the token of a person or a system user: `meta-ads connect`.",
+        pattern=re.compile(r"(?i)nonexisting field \((adaccounts|permissions)\)"),
+    ),
+    ErrorRule(
+        "id_of_another_kind",
+        ErrorKind.PERMISSION,
+        Action.SKIP_ACCOUNT,
+        "this id is not an ad account's but a business's, a Page's or a person's",
+        "Give the ad account's own id (Ads Manager > account menu) in META_AD_ACCOUNT_IDS.",
+        pattern=re.compile(_NOT_ADS),
     ),
     ErrorRule(
         "bad_cursor",
@@ -159,15 +200,6 @@ ERROR_RULES: tuple[ErrorRule, ...] = (
         subcodes=(3191001,),
     ),
     ErrorRule(
-        "missing_permission_text",
-        ErrorKind.PERMISSION,
-        Action.SKIP_ACCOUNT,
-        "the token may not read this",
-        _ASK_ACCESS,
-        codes=(100,),
-        pattern=re.compile(r"(?i)missing permissions?\.?$|\(#100\) missing permission"),
-    ),
-    ErrorRule(
         "rate_limit",
         ErrorKind.RATE_LIMIT,
         Action.WAIT,
@@ -190,27 +222,19 @@ ERROR_RULES: tuple[ErrorRule, ...] = (
             ErrorKind.INVALID,
             Action.DROP_FIELD,
             "Meta does not have this field (any more)",
-            "The client reads the rest without it; remove it from meta_api/fields.py.",
+            "The rest is read without it. Nothing is lost but the column.",
             codes=(100,),
             pattern=pattern,
         )
         for number, pattern in enumerate(FIELD_PATTERNS, 1)
     ),
     ErrorRule(
-        "creative_story",
-        ErrorKind.INVALID,
-        Action.DROP_FIELD,
-        "a creative's post cannot be read",
-        "The client reads these creatives without object_story_spec.",
-        codes=(100,),
-        subcodes=(2446211, 1443048),
-    ),
-    ErrorRule(
         "not_found",
         ErrorKind.PERMISSION,
         Action.MARK_UNREACHABLE,
         "it does not exist, or the token may not see it",
-        "Check the id; if it is right, give the token's user access in Business settings.",
+        "Check the id (an ad account's, not a business's); if it is right, give the token's user "
+        "access in Business settings.",
         codes=(100,),
         subcodes=(33,),
     ),
@@ -222,6 +246,19 @@ ERROR_RULES: tuple[ErrorRule, ...] = (
         "Check the id; if it is right, give the token's user access in Business settings.",
         codes=(100,),
         pattern=re.compile(r"(?i)^(\(#100\) )?unsupported get request"),
+    ),
+    ErrorRule(
+        "missing_permission_text",
+        ErrorKind.PERMISSION,
+        Action.SKIP_ACCOUNT,
+        "the token may not read this",
+        _ASK_ACCESS,
+        codes=(100,),
+        pattern=re.compile(
+            r"(?i)missing perm|(insufficient|without|lacks?) (the )?permission"
+            r"|(not|n't) have (the |sufficient |enough )*(permission|access|rights)"
+            r"|not authori[sz]ed|permission denied"
+        ),
     ),
     ErrorRule(
         "alias_not_found",
@@ -327,6 +364,29 @@ NETWORK = ErrorRule(
     Action.RETRY,
     "no response from the Graph API",
     "Check the network and META_GRAPH_URL.",
+)
+UNTRUSTED = ErrorRule(
+    "certificate_untrusted",
+    ErrorKind.INVALID,
+    Action.FIX_REQUEST,
+    "the host's TLS certificate is not trusted here",
+    "Behind a proxy that inspects TLS, name the company's CA file (PEM): "
+    "META_CA_BUNDLE=/path/to/ca.pem, or SSL_CERT_FILE.",
+)
+BAD_CA_BUNDLE = ErrorRule(
+    "ca_bundle_missing",
+    ErrorKind.INVALID,
+    Action.FIX_REQUEST,
+    "the CA file cannot be read",
+    "META_CA_BUNDLE, REQUESTS_CA_BUNDLE or SSL_CERT_FILE must name a PEM file.",
+)
+ENDLESS_LIST = ErrorRule(
+    "endless_list",
+    ErrorKind.INVALID,
+    Action.FIX_REQUEST,
+    "Meta's list does not end",
+    "What came is kept and nothing is taken for missing. If it lasts, report it to Meta with the "
+    "account and the edge.",
 )
 REDIRECT = ErrorRule(
     "redirect",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,6 +79,42 @@ class MetaApiError(MetaAdsError):
     def action(self) -> Action:
         """What to do about it."""
         return self.rule.action
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same request may succeed later without anybody's doing."""
+        return self.kind in {ErrorKind.TRANSIENT, ErrorKind.RATE_LIMIT, ErrorKind.TOO_MUCH_DATA}
+
+    @property
+    def suggests_smaller(self) -> bool:
+        """Whether a smaller request may succeed where this one, tried again, did not.
+
+        Meta words "too much data" in many ways, and often does not say it at all: code 1 and
+        HTTP 500, 502 and 504 that repeat are taken for it.
+        """
+        if self.kind is ErrorKind.TOO_MUCH_DATA:
+            return True
+        return self.kind is ErrorKind.TRANSIENT and (
+            self.code == 1 or self.http_status in {500, 502, 504}
+        )
+
+    @property
+    def may_blame_a_part(self) -> bool:
+        """Whether a part of the request may be what is refused: a field, a filter, an object.
+
+        Decided by class: Meta refuses by many codes, and what it does not name is found by trying.
+        """
+        return (
+            self.code is not None
+            and self.action
+            in {
+                Action.SKIP_ACCOUNT,
+                Action.MARK_UNREACHABLE,
+                Action.DROP_FIELD,
+                Action.FIX_REQUEST,
+            }
+            and self.rule.name not in {"two_factor", "two_factor_subcode", "history_limit"}
+        )
 
     @property
     def explanation(self) -> str:
@@ -184,8 +221,23 @@ def _number(value: object) -> int | None:
 def _blamed(error: Mapping[str, Any], message: str) -> tuple[str, ...]:
     """Names of the fields or parameters that Meta blames, from its data or its text."""
     data = error.get("error_data")
+    if isinstance(data, str):  # seen: the object as JSON text
+        try:
+            data = json.loads(data)
+        except (ValueError, RecursionError):
+            data = None
     specs = data.get("blame_field_specs") if isinstance(data, Mapping) else None
-    names = [str(name) for path in specs or [] for name in (path if isinstance(path, list) else [])]
+    names = list(_texts(specs))
     for pattern in FIELD_PATTERNS:
-        names += pattern.findall(message)
+        for found in pattern.findall(message):
+            names += re.split(r",\s*(?:and\s+)?|\s+and\s+", found)
     return tuple(dict.fromkeys(names))
+
+
+def _texts(value: object, depth: int = 4) -> Iterator[str]:
+    """Every text in nested lists; blame fields come as a list of paths, or as one path."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list) and depth:
+        for each in value:
+            yield from _texts(each, depth - 1)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from meta_ads_pipeline.meta_api.error_kinds import ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import (
     ACTION_FIELDS,
@@ -127,8 +128,9 @@ class FieldGroups:
             raise error
         whole = self._whole.pop(_place(query))
         self._open[whole].discard(_place(query))
-        if not self._open[whole] and whole not in self._parts:
-            raise error  # it was the last one, and none could be had
+        passing = error.kind is ErrorKind.TRANSIENT
+        if whole not in self._parts and (passing or not self._open[whole]):
+            raise error  # none could be had so far: it is not this one
         for name in measures:  # none where it was left out while this was under way
             self._memory.hole(query, name, error)
         return []
@@ -156,6 +158,7 @@ class FieldGroups:
                     query=replace(whole, attribution_windows=_windows(groups)),
                     rows=merge_rows([group.rows for group in groups], whole.level),
                     pulled_at=min(group.pulled_at for group in groups),
+                    left_out=tuple(each for group in groups for each in group.left_out),
                 )
             )
         return parts

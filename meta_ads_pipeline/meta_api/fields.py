@@ -6,6 +6,7 @@ is_prepay_account, owner) are left out: one refused field would fail the whole r
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ from typing import Literal
 from meta_ads_pipeline.attribution import AD_SET_SETTING
 from meta_ads_pipeline.meta_api.error_rules import Action
 from meta_ads_pipeline.meta_api.errors import MetaApiError
+
+logger = logging.getLogger(__name__)
 
 Kind = Literal["campaign", "adset", "ad", "creative"]
 Level = Literal["account", "campaign", "adset", "ad"]
@@ -149,6 +152,45 @@ CUSTOM_CONVERSION_FIELDS = (
     "first_fired_time",
     "last_fired_time",
 )
+
+FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        **{str(kind): fields for kind, fields in ENTITY_FIELDS.items()},
+        "account": ACCOUNT_FIELDS,
+        "custom_conversion": CUSTOM_CONVERSION_FIELDS,
+    }
+)
+"""The fields asked for, by kind of object."""
+
+KEPT_FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "account": ("id", "account_id", "name", "currency", "timezone_name"),
+        "campaign": ("id", "account_id"),
+        "adset": ("id", "account_id", "campaign_id"),
+        "ad": ("id", "account_id", "campaign_id", "adset_id"),
+        "creative": ("id", "account_id"),
+        "custom_conversion": ("id",),
+    }
+)
+"""What an object is worth nothing without: never left out to get the rest."""
+
+SUSPECT_FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "account": ("business", "balance", "spend_cap", "amount_spent", "disable_reason"),
+        "campaign": ("issues_info",),
+        "adset": ("targeting", "promoted_object", "issues_info"),
+        "ad": ("tracking_specs", "ad_review_feedback", "issues_info"),
+        "creative": (
+            "object_story_spec",
+            "asset_feed_spec",
+            "object_story_id",
+            "effective_object_story_id",
+            "instagram_permalink_url",
+        ),
+        "custom_conversion": ("rule", "pixel"),
+    }
+)
+"""Fields that are heavy, need more than ads_read, or live on a post that may be gone."""
 
 EDGES: Mapping[Kind, str] = MappingProxyType(
     {"campaign": "campaigns", "adset": "adsets", "ad": "ads", "creative": "adcreatives"}
@@ -299,10 +341,14 @@ class DroppedFields:
         return gone
 
     def record(self, key: str, names: tuple[str, ...], error: MetaApiError) -> None:
-        """Remember that these were left out, and Meta's reason."""
+        """Remember that these were left out, and Meta's reason; logged once."""
         with self._lock:
+            known = self._dropped.setdefault(key, {})
+            new = [name for name in names if name not in known]
             for name in names:
-                self._dropped.setdefault(key, {})[name] = error.message or error.explanation
+                known[name] = error.message or error.explanation
+        if new:
+            logger.warning("%s is read without %s: %s", key, ", ".join(new), error)
 
     def snapshot(self, key: str | None = None) -> dict[str, dict[str, str]]:
         """What was left out so far: key -> field -> reason."""

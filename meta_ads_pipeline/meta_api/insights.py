@@ -7,6 +7,7 @@ fewer rows a page, fewer days (or periods), fewer campaigns, ad sets and ads, th
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections.abc import Mapping
@@ -16,14 +17,17 @@ from typing import Any
 
 from meta_ads_pipeline.attribution import AD_SET_SETTING
 from meta_ads_pipeline.meta_api.calls import Call, CallCounter, Caller
+from meta_ads_pipeline.meta_api.config import ListLimits
 from meta_ads_pipeline.meta_api.error_rules import UNEXPECTED_ROWS, Action, ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.meta_api.field_groups import FieldGroups, FieldMemory
+from meta_ads_pipeline.meta_api.field_groups import FieldGroups, FieldMemory, account_key
 from meta_ads_pipeline.meta_api.fields import (
     DELETED,
     EFFECTIVE_STATUSES,
+    ESSENTIAL_FIELDS,
     HOURLY_BREAKDOWN,
     IDS_PER_FILTER,
+    LEVEL_IDS,
     TIME_INCREMENTS,
     WINDOWS_PARAMETER,
     DroppedFields,
@@ -31,15 +35,28 @@ from meta_ads_pipeline.meta_api.fields import (
     Level,
     refused_windows,
 )
-from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery, check_rows
-from meta_ads_pipeline.meta_api.paging import SMALLEST_PAGE, ListReader, PageSizes, Repair, Row
+from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery, checked_rows
+from meta_ads_pipeline.meta_api.paging import (
+    SMALLEST_PAGE,
+    LeftOut,
+    Listing,
+    ListReader,
+    PageSizes,
+    Repair,
+    Row,
+)
+from meta_ads_pipeline.meta_api.refusals import refused_fields, refused_values
 from meta_ads_pipeline.meta_api.request_planner import InsightsRequestPlanner
 from meta_ads_pipeline.meta_api.usage import UseCase
 
-__all__ = ["InsightsPart", "InsightsQuery", "InsightsReader", "check_rows"]
+logger = logging.getLogger(__name__)
 
 # From coarse to fine: what a single day's query can be narrowed by.
 _NARROWING: tuple[Level, ...] = ("campaign", "adset", "ad")
+MOST_PROBES = 60
+"""Requests to find the objects for which Meta refuses a whole level."""
+PAUSES_FOR_LOST = (2.0, 5.0)
+"""Seconds before a finished report that Meta says it does not know is asked for again."""
 
 
 @dataclass
@@ -52,12 +69,19 @@ class InsightsReader:
     planner: InsightsRequestPlanner
     page_size: int = 1000
     attribution_windows: tuple[str, ...] = ()
-    _unfiltered: set[tuple[str, Level]] = field(default_factory=set)
+    limits: ListLimits = field(default_factory=ListLimits)
+    _refused_statuses: dict[tuple[str, Level], set[str]] = field(default_factory=dict)
+    _excluded: dict[str, dict[Level, dict[str, str]]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         """Start without knowledge of what fields are too much."""
         self.fields = FieldMemory(self.dropped, self.planner)
+
+    @property
+    def api_version(self) -> str:
+        """The version of the Marketing API that is asked."""
+        return self.caller.transport.api_version
 
     def with_windows(self, query: InsightsQuery) -> InsightsQuery:
         """The query with attribution windows, where it is about a day's actions.
@@ -93,16 +117,21 @@ class InsightsReader:
         if windows:
             params[WINDOWS_PARAMETER] = [AD_SET_SETTING, *windows]
         filters: list[dict[str, Any]] = []
-        with self._lock:
-            filtered = (query.account_id, query.level) not in self._unfiltered
-        if filtered and query.level in EFFECTIVE_STATUSES:
+        statuses = self._statuses(query)
+        if query.level in EFFECTIVE_STATUSES and statuses:
             filters.append(
                 {
                     "field": f"{query.level}.effective_status",
                     "operator": "IN",
-                    "value": [*EFFECTIVE_STATUSES[query.level], DELETED],
+                    "value": statuses,
                 }
             )
+        with self._lock:
+            for level, objects in self._excluded.get(query.account_id, {}).items():
+                if _is_within(query.level, level):
+                    filters.append(
+                        {"field": f"{level}.id", "operator": "NOT_IN", "value": sorted(objects)}
+                    )
         if query.only_level is not None:
             filters.append(
                 {
@@ -115,29 +144,136 @@ class InsightsReader:
             params["filtering"] = filters
         return params
 
-    def refused(self, query: InsightsQuery, error: MetaApiError, sent: Mapping[str, Any]) -> bool:
+    def refused(
+        self,
+        query: InsightsQuery,
+        error: MetaApiError,
+        sent: Mapping[str, Any],
+        counter: CallCounter | None = None,
+    ) -> bool:
         """Whether the query, sent as these parameters, changes after this error.
 
-        An attribution window, a field or the status filter goes.
+        An attribution window goes, a field, a status of the filter, the filter, or an object that
+        the token may not see. What the error does not name is found by small requests.
         """
         windows = refused_windows(sent.get(WINDOWS_PARAMETER, ()), error)
         if windows:
             self.dropped.record(query.key, windows, error)
             return True
-        if self.dropped.drop(query.key, query.fields, error):
+        if error.action is Action.DROP_FIELD and self.dropped.drop(query.key, query.fields, error):
             return True
-        place = (query.account_id, query.level)
+        if not error.may_blame_a_part:
+            return False
+        if self._statuses_refused(query, error, said=True):
+            return True
+        probe = self._probe(query)
+        refusal = refused_fields(
+            lambda tried: self.caller.call(tried, counter).document,
+            probe,
+            error,
+            keep=(*LEVEL_IDS[query.level], *ESSENTIAL_FIELDS),
+            reproduce=True,
+        )
+        if refusal is not None:
+            self.dropped.record(account_key(query), refusal.fields, error)
+            return True
+        bare = probe.with_params(filtering=None)
+        filtered = "filtering" in probe.params and query.only_level is None
+        if filtered and not self._succeeds(probe, counter) and self._succeeds(bare, counter):
+            return self._statuses_refused(query, error, said=False)
+        return self._objects_refused(query, error, counter)
+
+    def _statuses_refused(self, query: InsightsQuery, error: MetaApiError, *, said: bool) -> bool:
+        """Leave statuses out of the filter, or the filter.
+
+        ``said``: only if the error's text is about the filter or the statuses.
+        """
+        if query.level not in EFFECTIVE_STATUSES:
+            return False
         text = f"{error.message} {' '.join(error.blamed)}".lower()
-        if (
-            error.kind is ErrorKind.INVALID
-            and error.action is Action.FIX_REQUEST
-            and ("filter" in text or "effective_status" in text)
-        ):
-            with self._lock:
-                known = place in self._unfiltered
-                self._unfiltered.add(place)
-            return not known and query.level in EFFECTIVE_STATUSES
-        return False
+        if said and not any(word in text for word in ("filter", "status")):
+            return False
+        asked = self._statuses(query)
+        refused = refused_values(error, asked, DELETED) if said else {*asked}
+        with self._lock:
+            place = query.account_id, query.level
+            self._refused_statuses.setdefault(place, set()).update(refused)
+        return bool(asked)
+
+    def _statuses(self, query: InsightsQuery) -> list[str]:
+        """The statuses to filter for, without those that Meta has refused so far."""
+        with self._lock:
+            refused = self._refused_statuses.get((query.account_id, query.level), set())
+            every = (*EFFECTIVE_STATUSES.get(query.level, ()), DELETED)
+            return [each for each in every if each not in refused]
+
+    def _objects_refused(
+        self, query: InsightsQuery, error: MetaApiError, counter: CallCounter | None
+    ) -> bool:
+        """Leave out the objects for which Meta refuses every row of their level.
+
+        One ad that the token may not see fails a whole request by ad. It is looked for among the
+        campaigns, then ad sets, then ads, where the account's own total can be read.
+        """
+        if query.level == "account" or query.only_level is not None:
+            return False
+        total = replace(query, level="account", measures=(), attribution_windows=())
+        if not self._succeeds(self._probe(total), counter):
+            return False
+        found: list[InsightsQuery] = []
+        waiting = self._narrowed(query, counter)
+        for _ in range(MOST_PROBES):
+            if not waiting:
+                break
+            piece = waiting.pop()
+            if self._succeeds(self._probe(piece), counter):
+                continue
+            smaller = self._narrowed(piece, counter)
+            if smaller:
+                waiting += smaller
+            elif len(piece.only_ids) == 1:
+                found.append(piece)
+        if waiting or not found:
+            return False
+        with self._lock:
+            for piece in found:
+                excluded = self._excluded.setdefault(query.account_id, {})
+                known = excluded.setdefault(piece.only_level or query.level, {})
+                known[piece.only_ids[0]] = str(error)
+        logger.warning(
+            "act_%s: insights are read without %s, which Meta refuses: %s",
+            query.account_id,
+            ", ".join(f"{piece.only_level} {piece.only_ids[0]}" for piece in found),
+            error,
+        )
+        return True
+
+    def left_out(self, query: InsightsQuery) -> tuple[LeftOut, ...]:
+        """The objects that a query's rows lack because Meta refuses them."""
+        with self._lock:
+            excluded = self._excluded.get(query.account_id, {})
+            return tuple(
+                LeftOut(reason, object_id)
+                for level, objects in excluded.items()
+                if _is_within(query.level, level)
+                for object_id, reason in objects.items()
+            )
+
+    def _probe(self, query: InsightsQuery) -> Call:
+        """The query in its smallest form: one row of its newest day or period."""
+        newest = query.spans_apart()[0]
+        params = {**_get_params(self.params(newest)), "limit": 1}
+        path = f"act_{query.account_id}/insights"
+        return Call("GET", path, params, "insights", query.account_id, UseCase.INSIGHTS)
+
+    def _succeeds(self, call: Call, counter: CallCounter | None) -> bool:
+        try:
+            self.caller.call(call, counter)
+        except MetaApiError as error:
+            if not error.may_blame_a_part:
+                raise
+            return False
+        return True
 
     def read(self, query: InsightsQuery, counter: CallCounter | None = None) -> list[InsightsPart]:
         """Read synchronously, in as many pieces as it takes; parts cover the query exactly."""
@@ -149,21 +285,22 @@ class InsightsReader:
             todo = rest + todo
             asked_at = datetime.now(UTC)
             try:
-                rows = self._read_whole(piece, counter)
-                check_rows(piece, rows)
+                rows, left_out = checked_rows(piece, self._read_whole(piece, counter))
             except MetaApiError as error:
                 todo = self.smaller(piece, error, groups, counter) + todo
             else:
                 self.learn(piece, len(rows))
-                part = InsightsPart(self.without_refused(piece), rows, asked_at, "sync")
+                left_out += self.left_out(piece)
+                query_read = self.without_refused(piece)
+                part = InsightsPart(query_read, rows, asked_at, "sync", left_out)
                 parts += groups.add(part)
             parts += groups.finished()
         return parts
 
     def read_report(
         self, query: InsightsQuery, run_id: str, counter: CallCounter | None
-    ) -> list[Row]:
-        """The rows of a finished report. An explicit limit, else Meta sends 25 rows a page."""
+    ) -> tuple[list[Row], tuple[LeftOut, ...]]:
+        """The rows of a finished report, and what it could not give."""
         call = Call(
             "GET",
             f"{run_id}/insights",
@@ -172,10 +309,10 @@ class InsightsReader:
             query.account_id,
             UseCase.INSIGHTS,
         )
-        rows = self._list_reader(query, whole=False, fixed=True).read(call, counter)
-        check_rows(query, rows)
+        listing = self._whole(self._report_reader(query).read(call, counter))
+        rows, left_out = checked_rows(query, listing)
         self.learn(query, len(rows))
-        return rows
+        return rows, (*left_out, *self.left_out(query))
 
     def smaller(
         self,
@@ -195,8 +332,24 @@ class InsightsReader:
             longest = max((stop - start).days + 1 for start, stop in spans)
             self.planner.too_large(query.account_id, query.level, query.grain, 2 * longest)
             return query.spans_apart()
-        if error.kind is not ErrorKind.TOO_MUCH_DATA:
+        if not error.suggests_smaller:
             raise error
+        try:
+            return self._split(query, error, groups, counter)
+        except MetaApiError:
+            if error.kind is ErrorKind.TRANSIENT:
+                # No size helped: it was no matter of size.
+                self.planner.fits_after_all(query.account_id, query.level, query.grain)
+                self.sizes.forget(_size_key(query))
+            raise
+
+    def _split(
+        self,
+        query: InsightsQuery,
+        error: MetaApiError,
+        groups: FieldGroups,
+        counter: CallCounter | None,
+    ) -> list[InsightsQuery]:
         if groups.holds(query):
             pieces = groups.split(query, error)
             if not pieces:  # a field was too much, so it was not the page
@@ -204,7 +357,7 @@ class InsightsReader:
             return pieces
         if query.only_level is None:
             self.planner.too_large(query.account_id, query.level, query.grain, query.days)
-        if len(spans) > 1:
+        if len(query.spans) > 1:
             # A smaller page did not help, so the page was not what is too large.
             self.sizes.forget(_size_key(query))
         pieces = query.date_halves() or self._narrowed(query, counter)
@@ -229,7 +382,7 @@ class InsightsReader:
         if query.only_level is None:
             self.planner.observe(query.account_id, query.level, query.grain, query.days, rows)
 
-    def _read_whole(self, query: InsightsQuery, counter: CallCounter | None) -> list[Row]:
+    def _read_whole(self, query: InsightsQuery, counter: CallCounter | None) -> Listing:
         call = Call(
             "GET",
             f"act_{query.account_id}/insights",
@@ -238,17 +391,27 @@ class InsightsReader:
             query.account_id,
             UseCase.INSIGHTS,
         )
-        return self._list_reader(query, whole=len(query.spans) > 1).read(call, counter)
+        reader = self._list_reader(query, counter, whole=len(query.spans) > 1)
+        return self._whole(reader.read(call, counter))
 
-    def _list_reader(self, query: InsightsQuery, *, whole: bool, fixed: bool = False) -> ListReader:
+    @staticmethod
+    def _whole(listing: Listing) -> Listing:
+        """The rows of a list that came to its end; raises where it did not."""
+        if listing.ended_early is not None:
+            raise listing.ended_early
+        return listing
+
+    def _list_reader(
+        self, query: InsightsQuery, counter: CallCounter | None, *, whole: bool
+    ) -> ListReader:
         """A reader whose page shrinks: briefly where days can be halved instead, else fully.
 
-        Only the "reduce the amount of data" response is about the page; the others are about the
-        report, and a smaller page of the same report fails the same way.
+        Only the "reduce the amount of data" response is about the page, or one that may stand for
+        it; the others are about the report, and a smaller page of it fails the same way.
         """
 
         def repair(error: MetaApiError, call: Call) -> Repair | None:
-            if not self.refused(query, error, call.params):
+            if not self.refused(query, error, call.params, counter):
                 return None
             unset = {"filtering": None, WINDOWS_PARAMETER: None}
             return Repair(call.with_params(**{**unset, **_get_params(self.params(query))}))
@@ -258,9 +421,34 @@ class InsightsReader:
             self.sizes,
             _size_key(query),
             self.page_size,
+            self.limits,
             smallest=max(SMALLEST_PAGE, self.page_size // 2) if whole else SMALLEST_PAGE,
-            shrinks=lambda error: error.rule.name == "reduce_data",
-            repair=None if fixed else repair,
+            shrinks=_is_about_the_page,
+            repair=repair,
+        )
+
+    def _report_reader(self, query: InsightsQuery) -> ListReader:
+        """A reader of a report's rows. One that Meta does not know yet, or for a moment, is asked
+        for again: its servers do not hear of a report at the same time.
+        """
+        looks = 0
+
+        def repair(error: MetaApiError, call: Call) -> Repair | None:
+            nonlocal looks
+            if error.action is not Action.MARK_UNREACHABLE or looks == len(PAUSES_FOR_LOST):
+                return None
+            self.caller.sleep(PAUSES_FOR_LOST[looks])
+            looks += 1
+            return Repair(call, lasting=False)
+
+        return ListReader(
+            self.caller,
+            self.sizes,
+            _size_key(query),
+            self.page_size,
+            self.limits,
+            shrinks=_is_about_the_page,
+            repair=repair,
         )
 
     def _narrowed(self, query: InsightsQuery, counter: CallCounter | None) -> list[InsightsQuery]:
@@ -302,6 +490,15 @@ class InsightsReader:
 
 def _size_key(query: InsightsQuery) -> str:
     return f"{query.account_id}/{query.key}"
+
+
+def _is_about_the_page(error: MetaApiError) -> bool:
+    return error.rule.name == "reduce_data" or error.kind is ErrorKind.TRANSIENT
+
+
+def _is_within(level: Level, of: Level) -> bool:
+    """Whether rows of a level are about parts of another level's objects, or those themselves."""
+    return level != "account" and _NARROWING.index(of) <= _NARROWING.index(level)
 
 
 def _get_params(params: dict[str, Any]) -> dict[str, Any]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from datetime import date, timedelta
 from enum import Enum
-from typing import TypeVar
 
 from meta_ads_pipeline.windows import SETTLED_AFTER_DAYS
-
-Result = TypeVar("Result")
 
 
 class Priority(Enum):
@@ -50,7 +47,7 @@ def current_priority() -> Priority:
 
 @contextmanager
 def calls_of_priority(priority: Priority) -> Iterator[None]:
-    """Calls made inside the block have this priority; threads take it along by ``carried``."""
+    """Calls made inside the block have this priority; ``waiting.carried`` takes it to threads."""
     token = _current.set(priority)
     try:
         yield
@@ -78,9 +75,3 @@ def days_by_priority(start: date, end: date, today: date) -> list[tuple[date, da
     lasts = [end, *bounds]
     firsts = [day + timedelta(days=1) for day in bounds] + [start]
     return list(zip(firsts, lasts, strict=True))
-
-
-def carried(work: Callable[[], Result]) -> Callable[[], Result]:
-    """The work, to be done in another thread with this one's priority."""
-    context = copy_context()
-    return lambda: context.run(work)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from meta_ads_pipeline.meta_api.config import ReportLimits
-from meta_ads_pipeline.meta_api.insights import InsightsQuery
+from meta_ads_pipeline.meta_api.insights_query import InsightsQuery
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,12 @@ class ReportPace:
         return min(max(seconds, limits.first_poll), limits.longest_poll)
 
 
-def report_key(query: InsightsQuery) -> str:
-    """The same for the same query, short, and without anything secret."""
-    narrowed = f"/{query.only_level}:{_digest(query.only_ids)}" if query.only_level else ""
-    windows = "".join(f"/{name}" for name in query.attribution_windows)
-    measures = f"/fields:{_digest(query.measures)}" if query.measures else ""
+def report_key(query: InsightsQuery, params: Mapping[str, Any], api_version: str) -> str:
+    """The same for the same report: of one account, fields, filters, windows, dates and version.
+
+    Holds nothing secret.
+    """
+    told = json.dumps([params, api_version], sort_keys=True, default=str)
+    digest = hashlib.sha256(told.encode()).hexdigest()[:24]
     days = f"{query.since}/{query.until}"
-    return f"{query.account_id}/{query.level}/{query.grain}/{days}{narrowed}{measures}{windows}"
-
-
-def _digest(names: tuple[str, ...]) -> str:
-    return hashlib.sha256(",".join(names).encode()).hexdigest()[:12]
+    return f"{query.account_id}/{query.level}/{query.grain}/{days}/{digest}"

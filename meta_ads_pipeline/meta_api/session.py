@@ -11,8 +11,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+<<<<<<< HEAD
+=======
+import os
+>>>>>>> 324a8cb (Client: what Meta refuses is isolated, by class of error)
 import re
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -23,18 +28,26 @@ from facebook_business.api import FacebookAdsApi
 from facebook_business.session import FacebookSession
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from meta_ads_pipeline.meta_api.config import ClientConfig
 from meta_ads_pipeline.meta_api.error_rules import (
+    BAD_CA_BUNDLE,
     BAD_RESPONSE,
     NETWORK,
     REDIRECT,
+    UNTRUSTED,
     ErrorRule,
     rule_for,
 )
 from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
 from meta_ads_pipeline.meta_api.redaction import protect_url_loggers, redact, remember_secrets
 from meta_ads_pipeline.meta_api.usage import Usage, UseCase, parse_usage
+from meta_ads_pipeline.meta_api.waiting import remember_connection
+
+LOCALE = "en_US"
+"""The language of Meta's error texts, which otherwise is that of the token's person."""
 
 JSON_HEADERS = {"Accept": "application/json", **FacebookAdsApi.HTTP_DEFAULT_HEADERS}
 
@@ -138,6 +151,11 @@ class GraphTransport:
         remember_secrets(*self.secrets)
 
     @property
+    def api_version(self) -> str:
+        """The version that is part of every path."""
+        return self._config.api_version
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """Values that must never be written down."""
         token, app_secret = self._config.access_token, self._config.app_secret
@@ -162,12 +180,13 @@ class GraphTransport:
         neither token nor proof is added (the parameters bring their own).
         """
         session = self._session()
-        sent: dict[str, Any] = encode_params(params)
+        sent: dict[str, Any] = {"locale": LOCALE, **encode_params(params)}
         bare: dict[str, Any] = {} if own_token else {"appsecret_proof": None}
         in_query = method == "GET"
         response: requests.Response | None = None
         content = b""
-        trouble: str | None = None
+        rule, trouble = NETWORK, ""
+        deadline = time.monotonic() + self._config.longest_exchange
         try:
             response = session.requests.request(
                 method,
@@ -178,16 +197,17 @@ class GraphTransport:
                 auth=None if own_token else _anonymous,
                 timeout=session.timeout,
                 allow_redirects=False,
+                stream=True,
             )
-            content = response.content
+            content = _read(response, deadline)
         except (requests.RequestException, OSError, ValueError) as error:
-            trouble = describe_network_error(error, self._config.timeout)
+            rule, trouble = describe_network_error(error, self._config.timeout)
         what = f"{method} {path or 'batch'}"
         # Raised here and not above, so that the library's exception, whose text holds the URL,
         # does not stay attached as context.
-        if response is None or trouble is not None:
+        if response is None or trouble:
             raise MetaApiError(
-                NETWORK,
+                rule,
                 f"{trouble}; host {self._config.graph_url}",
                 what=what,
                 account_id=account_id,
@@ -260,29 +280,92 @@ class GraphTransport:
                 config.app_id, config.app_secret, config.access_token, timeout=config.timeout
             )
             session.GRAPH = config.graph_url
-            if config.ca_bundle:
-                session.requests.verify = config.ca_bundle
+            # In place of the SDK's own bundle, which knows no company's authority.
+            bundle = config.ca_bundle or _bundle_of_environment()
+            if bundle:
+                session.requests.verify = bundle
             # The SDK puts the token into the query string of every call.
             session.requests.params.pop("access_token")
             session.requests.auth = _Bearer(config.access_token)
-            adapter = HTTPAdapter(pool_connections=2, pool_maxsize=2, max_retries=0)
+            adapter = _Adapter(pool_connections=2, pool_maxsize=2, max_retries=0)
             session.requests.mount("https://", adapter)
             session.requests.mount("http://", adapter)
             self._local.session = session
         return session
 
 
-def describe_network_error(error: BaseException, timeout: tuple[float, float]) -> str:
-    """What went wrong on the network, in words that hold no URL."""
+def _read(response: requests.Response, deadline: float) -> bytes:
+    """The whole body. A host that sends a byte now and then is not waited for without end."""
+    with response:
+        chunks = []
+        for chunk in response.iter_content(1 << 16):
+            chunks.append(chunk)
+            if time.monotonic() > deadline:
+                raise requests.exceptions.ReadTimeout("the response takes too long")
+        return b"".join(chunks)
+
+
+def _bundle_of_environment() -> str | None:
+    """The CA file or folder that the environment names, by the variables that others read, too."""
+    names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+    return next((os.environ[name] for name in names if os.environ.get(name)), None)
+
+
+class _RememberedHTTP(HTTPConnection):
+    """Can be ended from another thread."""
+
+    def connect(self) -> None:
+        remember_connection(self)
+        super().connect()
+
+
+class _RememberedHTTPS(HTTPSConnection):
+    """Can be ended from another thread."""
+
+    def connect(self) -> None:
+        remember_connection(self)
+        super().connect()
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _RememberedHTTP
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _RememberedHTTPS
+
+
+class _Adapter(HTTPAdapter):
+    """The usual adapter with connections that an interruption ends."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        return manager
+
+
+def describe_network_error(
+    error: BaseException, timeout: tuple[float, float]
+) -> tuple[ErrorRule, str]:
+    """What went wrong on the network: its rule, and words that hold no URL."""
     if isinstance(error, requests.exceptions.ConnectTimeout):
-        return f"no connection within {timeout[0]:g} s"
+        return NETWORK, f"no connection within {timeout[0]:g} s"
     if isinstance(error, requests.exceptions.Timeout):
-        return f"no response within {timeout[1]:g} s"
+        return NETWORK, f"no response within {timeout[1]:g} s"
     if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy refused the connection"
+        return NETWORK, "the proxy refused the connection"
     if isinstance(error, requests.exceptions.SSLError):
-        return "the TLS certificate could not be verified or the TLS handshake failed"
+        found = re.search(r"certificate verify failed: ([\w\s,'.*-]+)", str(error))
+        if found is not None:
+            return UNTRUSTED, found[1].strip()
+        return NETWORK, "the TLS handshake failed"
     text = str(error).lower()
+    if "ca certificate bundle" in text or "no certificate or crl found" in text:
+        return BAD_CA_BUNDLE, "no certificates where the setting points"
     for sign, words in (
         ("refused", "connection refused"),
         ("name resolution", "the host name cannot be resolved"),
@@ -294,5 +377,5 @@ def describe_network_error(error: BaseException, timeout: tuple[float, float]) -
         ("aborted", "connection closed without a response"),
     ):
         if sign in text:
-            return words
-    return f"network failure ({type(error).__name__})"
+            return NETWORK, words
+    return NETWORK, f"network failure ({type(error).__name__})"

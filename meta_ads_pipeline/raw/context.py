@@ -14,7 +14,7 @@ from meta_ads_pipeline.meta_api.calls import CallCounter
 from meta_ads_pipeline.meta_api.client import AccountRef
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import Grain, Kind, Level
-from meta_ads_pipeline.meta_api.insights import InsightsPart
+from meta_ads_pipeline.meta_api.insights_query import InsightsPart
 from meta_ads_pipeline.meta_api.priority import Priority, calls_of_priority
 from meta_ads_pipeline.windows import local_today
 

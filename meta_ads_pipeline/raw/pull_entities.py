@@ -15,6 +15,7 @@ from meta_ads_pipeline.meta_api.calls import CallCounter
 from meta_ads_pipeline.meta_api.error_rules import Action, ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import Kind
+from meta_ads_pipeline.meta_api.paging import LeftOut, Listing
 from meta_ads_pipeline.raw.context import (
     REFRESH_TODAY,
     AdsReader,
@@ -105,11 +106,8 @@ def _pull(
     is_complete = ctx.refresh != REFRESH_TODAY or not database.run(
         lambda connection: is_landed(connection, table, account_id)
     )
-    listed, bad = (
-        normalize_entities(_list(client, account_id, kind, counter), table, account_id)
-        if is_complete
-        else ([], [])
-    )
+    listing = Listing.of(_list(client, account_id, kind, counter)) if is_complete else Listing()
+    listed, bad = normalize_entities(listing, table, account_id)
     listed_ids = [row.id for row in listed]
     wanted = database.run(
         lambda connection: (
@@ -124,6 +122,13 @@ def _pull(
     )
     by_id, bad_by_id = normalize_entities(documents, table, account_id)
     gone, letters, failure = _sort_errors(wanted, errors, table, account_id)
+    letters += [_letter_of_left_out(each, table, account_id) for each in listing.left_out]
+    letters += [
+        _letter_of_left_out(each, table, account_id) for each in Listing.of(documents).left_out
+    ]
+    # A list that was left early says nothing of what it does not show.
+    is_complete = is_complete and listing.ended_early is None
+    failure = failure or listing.ended_early
     letters += [_letter_of(each, table, account_id) for each in (*bad, *bad_by_id)]
     letters = [replace(letter, partition_date=todo[-1]) for letter in letters]
     pull = EntityPull(listed, by_id, gone, pulled_at, is_complete)
@@ -195,6 +200,18 @@ def _sort_errors(
             )
         )
     return gone, letters, failure
+
+
+def _letter_of_left_out(left: LeftOut, table: EntityTable, account_id: str) -> DeadLetter:
+    return dead_letter(
+        account_id=account_id,
+        asset=table.asset,
+        reason=left.reason,
+        document=left.document if left.object_id is None else {"id": left.object_id},
+        object_id=left.object_id,
+        field=", ".join(left.fields) or "id",
+        source_call=f"act_{account_id}/{table.asset}",
+    )
 
 
 def _letter_of(bad: BadEntity, table: EntityTable, account_id: str) -> DeadLetter:

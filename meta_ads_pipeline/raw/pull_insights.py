@@ -17,7 +17,7 @@ from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES, InsightsTable
 from meta_ads_pipeline.meta_api.calls import CallCounter
 from meta_ads_pipeline.meta_api.error_rules import ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.meta_api.insights import InsightsPart
+from meta_ads_pipeline.meta_api.insights_query import InsightsPart
 from meta_ads_pipeline.raw.context import AdsReader, PullContext, SliceReport, account_ref
 from meta_ads_pipeline.raw.expected_rows import expected_rows_per_day
 from meta_ads_pipeline.raw.failures import mark_failed

@@ -23,8 +23,9 @@ from meta_ads_pipeline.insights_tables import REACH_TABLE
 from meta_ads_pipeline.meta_api.calls import CallCounter
 from meta_ads_pipeline.meta_api.client import AccountRef
 from meta_ads_pipeline.meta_api.fields import Level, Period
-from meta_ads_pipeline.meta_api.insights import InsightsPart
-from meta_ads_pipeline.meta_api.priority import calls_of_priority, carried
+from meta_ads_pipeline.meta_api.insights_query import InsightsPart
+from meta_ads_pipeline.meta_api.priority import calls_of_priority
+from meta_ads_pipeline.meta_api.waiting import carried
 from meta_ads_pipeline.raw.context import Document, PullContext, SliceReport, account_ref
 from meta_ads_pipeline.raw.failures import mark_failed
 from meta_ads_pipeline.raw.load import PulledRows, load_insights

@@ -80,9 +80,7 @@ def test_different_failures_are_counted_apart_up_to_a_total(
     ("failure", "kind"),
     [
         (error(190, "expired", 400, error_subcode=463), ErrorKind.AUTH),
-        (error(200, "no", 403), ErrorKind.PERMISSION),
         (error(100, "Unsupported get request.", error_subcode=33), ErrorKind.PERMISSION),
-        (error(100, "(#100) param x must be y"), ErrorKind.INVALID),
         (error(2635, "old"), ErrorKind.INVALID),
         (Reply({}, 301, {"Location": "https://x/"}), ErrorKind.INVALID),
         (Reply({"message": "bad"}, 400), ErrorKind.INVALID),
@@ -101,6 +99,28 @@ def test_permanent_errors_cost_one_call(
     assert caught.value.kind is kind
     assert len(graph.requests) == 1
     assert clock.sleeps == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        (error(200, "no", 403), ErrorKind.PERMISSION),
+        (error(10, "nicht erlaubt"), ErrorKind.PERMISSION),
+        (error(100, "(#100) param x must be y"), ErrorKind.INVALID),
+        (error(987654, "never heard of"), ErrorKind.INVALID),
+    ],
+)
+def test_what_may_be_a_field_s_refusal_is_asked_once_more_with_the_least(
+    failure: Reply, kind: ErrorKind, graph: ScriptedGraph, client: MetaAdsClient
+) -> None:
+    graph.reply(failure, failure, OK)
+    with pytest.raises(MetaApiError) as caught:
+        client.get_account("1")
+    assert caught.value.kind is kind
+    assert set(graph.requests[1].params["fields"].split(",")) == {
+        *("id", "account_id", "name", "currency", "timezone_name")
+    }
+    assert len(graph.requests) == 2
 
 
 def test_backoff_is_full_jitter_on_a_growing_bound(

@@ -12,7 +12,7 @@ from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
 from meta_ads_pipeline.meta_api.config import PlanLimits
 from meta_ads_pipeline.meta_api.errors import ErrorKind, MetaApiError
 from meta_ads_pipeline.meta_api.fields import HOURLY_BREAKDOWN
-from meta_ads_pipeline.meta_api.insights import InsightsQuery, check_rows
+from meta_ads_pipeline.meta_api.insights_query import InsightsQuery, check_rows
 from tests.insights_reading import read_insights
 from tests.meta_api.insights_graph import InsightsGraph
 from tests.meta_api.scripted_graph import Reply, Request, ScriptedGraph, error, page
@@ -200,7 +200,7 @@ def test_a_refused_status_filter_is_left_out_for_that_account(
     for _ in range(2):
         result = read_insights(client, account, DAY, DAY, level="ad", grain="day")
         assert len(result.rows) == 2
-    assert ["filtering" in each.params for each in insights.requests] == [True, False, False]
+    assert ["filtering" in each.params for each in insights.requests] == [True, True, False, False]
 
 
 def test_a_refused_field_goes_alone_and_is_recorded(

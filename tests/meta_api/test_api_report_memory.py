@@ -7,12 +7,10 @@ import pytest
 
 from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.meta_api.insights import InsightsQuery
 from meta_ads_pipeline.meta_api.report_memory import (
     ReportLimits,
     ReportPace,
     StoredReport,
-    report_key,
 )
 from tests.insights_reading import InsightsRead, read_insights
 from tests.meta_api.insights_graph import (
@@ -49,8 +47,13 @@ def test_an_old_report_is_not_adopted(
     insights: InsightsGraph, read: Callable[..., InsightsRead]
 ) -> None:
     store = MemoryReportStore()
-    query = InsightsQuery("1", "ad", "hour", START, DAY)
-    store.save(report_key(query), StoredReport("8000", datetime.now(UTC) - timedelta(hours=2)))
+    insights.status = lambda run, looks: error(190, "token died", error_subcode=463)
+    with pytest.raises(MetaApiError):
+        read(report_store=store)
+    (key,) = store
+    store.save(key, StoredReport("8000", datetime.now(UTC) - timedelta(hours=2)))
+    insights.status = lambda run, looks: done(run)
+    insights.requests.clear()
     read(report_store=store)
     assert len(posts(insights)) == 1
     assert "8000" not in insights.looks

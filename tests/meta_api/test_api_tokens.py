@@ -69,7 +69,11 @@ def test_the_app_asks_where_its_secret_is_known(
     graph.reply(Reply({"data": ALIVE}), Reply({"data": ALIVE}))
     client.inspect_token("EAAother")
     (request,) = graph.requests
-    assert request.params == {"input_token": "EAAother", "access_token": f"77|{SECRET}"}
+    assert request.params == {
+        "locale": "en_US",
+        "input_token": "EAAother",
+        "access_token": f"77|{SECRET}",
+    }
     assert "authorization" not in request.headers
 
 
@@ -93,6 +97,7 @@ def test_exchange(graph: ScriptedGraph, make_client: Callable[..., MetaAdsClient
     (request,) = graph.requests
     assert request.path == "/v26.0/oauth/access_token"
     assert request.params == {
+        "locale": "en_US",
         "grant_type": "fb_exchange_token",
         "client_id": "77",
         "client_secret": SECRET,

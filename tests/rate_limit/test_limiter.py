@@ -13,10 +13,10 @@ from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.meta_api.priority import (
     Priority,
     calls_of_priority,
-    carried,
     current_priority,
 )
 from meta_ads_pipeline.meta_api.usage import Usage, UseCaseUsage, parse_usage
+from meta_ads_pipeline.meta_api.waiting import carried
 from meta_ads_pipeline.rate_limit.limits import BudgetRules
 from meta_ads_pipeline.rate_limit.store import BudgetKey
 from tests.rate_limit.limiters import (

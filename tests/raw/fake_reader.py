@@ -9,7 +9,7 @@ from typing import Any
 from meta_ads_pipeline.meta_api.calls import CallCounter
 from meta_ads_pipeline.meta_api.client import AccountRef
 from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
-from meta_ads_pipeline.meta_api.insights import InsightsPart, InsightsQuery
+from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery
 
 NOT_FOUND = {
     "message": "Unsupported get request. Object with ID '5' does not exist",

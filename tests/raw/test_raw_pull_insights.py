@@ -15,7 +15,7 @@ from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.slices import Attempt, SliceKey
 from meta_ads_pipeline.control.syncs import open_sync
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.meta_api.insights import InsightsPart, InsightsQuery
+from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery
 from meta_ads_pipeline.raw import load
 from meta_ads_pipeline.raw.pull import (
     PullContext,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from meta_ads_pipeline.control.accounts import Account, save_accounts
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.meta_api.insights import InsightsPart, InsightsQuery
+from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery
 from meta_ads_pipeline.rate_limit.limits import BudgetRules
 from meta_ads_pipeline.raw.cost_estimate import plan_accounts
 from meta_ads_pipeline.raw.periods import UNIQUE_NOT_KEPT, Span, chains, months_before, spans_ending

@@ -13,7 +13,7 @@ from meta_ads_pipeline.attribution import LIVE_WINDOWS
 from meta_ads_pipeline.control.slices import Attempt
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
-from meta_ads_pipeline.meta_api.insights import InsightsPart, InsightsQuery
+from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
 from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts, pull_insights
 from meta_graph_simulator.config import DEFAULT_TOKEN
