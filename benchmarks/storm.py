@@ -49,17 +49,10 @@ FAILING_CALLS: tuple[dict[str, Any], ...] = (
 )
 """Together a fifth of all calls."""
 OTHER_TROUBLE: tuple[dict[str, Any], ...] = (
-<<<<<<< HEAD
     {"kind": "report_stuck", "percent": 40, "times": 1},
     {"kind": "report_failed", "probability": 0.1},
     {"kind": "report_skipped", "times": 1},
     {"kind": "report_hundred_running", "times": 1},
-=======
-    {"kind": "job_stuck", "percent": 40, "times": 1},
-    {"kind": "job_failed", "probability": 0.1},
-    {"kind": "job_skipped", "times": 1},
-    {"kind": "job_hundred_running", "times": 1},
->>>>>>> 324a8cb (Client: what Meta refuses is isolated, by class of error)
     {"kind": "reduce_data", "times": 3},
     {"kind": "short_page", "rows": 40, "probability": 0.05},
     {"kind": "empty_page", "probability": 0.05},

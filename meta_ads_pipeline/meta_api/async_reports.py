@@ -251,10 +251,9 @@ class InsightsRun:
             return str(run_id), query
 
     def _read_report(self, report: RunningReport) -> Outcome:
-        rows, left_out = self.reader.read_report(report.query, report.stored.run_id, self.counter)
+        rows = self.reader.read_report(report.query, report.stored.run_id, self.counter)
         self._forget(report.query)
-        query = self.reader.without_refused(report.query)
-        return [InsightsPart(query, rows, report.stored.created_at, "async", left_out)]
+        return [self.reader.part(report.query, rows, report.stored.created_at, "async")]
 
     def _collect(self) -> Iterator[InsightsPart]:
         """Take what the executor has finished; wait no longer than until the next poll."""

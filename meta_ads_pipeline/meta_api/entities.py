@@ -10,16 +10,11 @@ else comes, and ``Listing.left_out`` says what did not.
 
 from __future__ import annotations
 
-<<<<<<< HEAD
 import logging
-import re
-=======
->>>>>>> 324a8cb (Client: what Meta refuses is isolated, by class of error)
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from meta_ads_pipeline.meta_api.batch import read_nodes
 from meta_ads_pipeline.meta_api.calls import Call, CallCounter, Caller
@@ -45,6 +40,7 @@ from meta_ads_pipeline.meta_api.paging import (
     PageSizes,
     Repair,
     Row,
+    objects_of,
     page_rows,
 )
 from meta_ads_pipeline.meta_api.refusals import (
@@ -55,13 +51,8 @@ from meta_ads_pipeline.meta_api.refusals import (
     with_fields,
 )
 
-<<<<<<< HEAD
 logger = logging.getLogger(__name__)
 
-STORY_FIELD = "object_story_spec"
-STORY_SUBCODES = (2446211, 1443048)
-=======
->>>>>>> 324a8cb (Client: what Meta refuses is isolated, by class of error)
 # Reading by id costs one call for each; below this many a filtered list costs no less.
 FEW_IDS = 2
 ISOLATED_AT = 50
@@ -85,27 +76,19 @@ class EntityReader:
     _no_id_filter: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-<<<<<<< HEAD
-    def accounts(self, counter: CallCounter | None = None) -> list[Row]:
+    def accounts(self, counter: CallCounter | None = None) -> Listing:
         """Every ad account assigned to the token's user or system user.
 
         What is no object in the list is left out: there is no account to name.
         """
-        fields = self.dropped.keep("account", ACCOUNT_FIELDS)
-        call = Call("GET", "me/adaccounts", {"fields": ",".join(fields)}, "adaccounts")
-        found = self._reader("account", call.edge, None).read(call, counter)
+        call = Call("GET", "me/adaccounts", {"fields": self._fields("account", None)}, "adaccounts")
+        found = self._reader("account", call.edge, None, counter).read(call, counter)
         accounts = [row for row in found if isinstance(row, dict)]
         if len(accounts) < len(found):
             logger.warning(
                 "%d items of %s are no ad accounts", len(found) - len(accounts), call.path
             )
-        return accounts
-=======
-    def accounts(self, counter: CallCounter | None = None) -> Listing:
-        """Every ad account assigned to the token's user or system user."""
-        call = Call("GET", "me/adaccounts", {"fields": self._fields("account", None)}, "adaccounts")
-        return self._reader("account", call.edge, None, counter).read(call, counter)
->>>>>>> 324a8cb (Client: what Meta refuses is isolated, by class of error)
+        return Listing(accounts, found.left_out, found.ended_early)
 
     def account(self, account_id: str, counter: CallCounter | None = None) -> Row:
         """One ad account's document, without the fields that Meta refuses."""
@@ -165,8 +148,10 @@ class EntityReader:
             for start in range(0, len(wanted), IDS_PER_FILTER):
                 part = wanted[start : start + IDS_PER_FILTER]
                 rows = self._filtered(account_id, kind, part, counter)
-                found.update({str(row["id"]): row for row in rows if str(row.get("id")) in part})
-                left_out += [each for each in rows.left_out if each.object_id is not None]
+                found.update(
+                    {str(row["id"]): row for row in objects_of(rows) if str(row["id"]) in part}
+                )
+                left_out += rows.left_out
         missing = [each for each in wanted if each not in found]
         documents, incomplete, errors = self._one_by_one(missing, kind, account_id, counter)
         found.update(documents)
@@ -188,19 +173,8 @@ class EntityReader:
             if not error.may_blame_a_part:
                 raise
             with self._lock:
-<<<<<<< HEAD
-                self._no_deleted.add(f"{kind}.id")
-            return {}
-        asked = set(ids)
-        return {
-            str(row["id"]): row
-            for row in rows
-            if isinstance(row, dict) and str(row.get("id")) in asked
-        }
-=======
                 self._no_id_filter.add(kind)
             return Listing()
->>>>>>> 324a8cb (Client: what Meta refuses is isolated, by class of error)
 
     def _one_by_one(
         self, ids: Sequence[str], kind: str, account_id: str | None, counter: CallCounter | None
@@ -378,8 +352,7 @@ class EntityReader:
                 raise
             # Smaller pages come up to the object that cannot even be named.
             return Repair(call, lasting=False, limit=max(1, limit // 4))
-        rows, _ = page_rows(document, call)
-        ids = [str(row["id"]) for row in rows if row.get("id")]
+        ids = [str(row["id"]) for row in objects_of(page_rows(document, call))]
         found, left_out, errors = self._one_by_one(ids, kind, call.account_id, counter)
         passing = next((error for error in errors.values() if error.may_pass), None)
         if passing is not None:
@@ -409,8 +382,8 @@ class EntityReader:
         Each object is asked for these fields by itself: those that have them keep them. Where all
         have them, or none has, the account's lists go without.
         """
-        rows, _ = page_rows(refusal.document, call)
-        ids = [str(row["id"]) for row in rows if row.get("id")]
+        rows = page_rows(refusal.document, call)
+        ids = [str(row["id"]) for row in objects_of(rows)]
         documents: Mapping[str, Row] = {}
         failed: Mapping[str, MetaApiError] = {}
         if ids:
@@ -426,10 +399,12 @@ class EntityReader:
             self.dropped.record(_place(kind, call.account_id, error), refusal.fields, error)
             kept = [name for name in fields_of(call) if name not in refusal.fields]
             return Repair(with_fields(call, kept))
-        whole = [{**row, **documents.get(str(row.get("id")), {})} for row in rows]
-        data = [each for each in refusal.document["data"] if not isinstance(each, dict)]
+        whole = [
+            {**row, **documents.get(str(row.get("id")), {})} if isinstance(row, dict) else row
+            for row in rows
+        ]
         return PageRead(
-            {**refusal.document, "data": [*whole, *data]},
+            {**refusal.document, "data": whole},
             tuple(
                 LeftOut(str(reason), node_id, refusal.fields) for node_id, reason in failed.items()
             ),
@@ -449,8 +424,8 @@ def _place(kind: str, account_id: str | None, error: MetaApiError) -> str:
 
 def _page_without(refusal: Refusal, error: MetaApiError) -> PageRead:
     """A page of one object that comes only without some of its fields."""
-    rows: list[Any] = [each for each in refusal.document.get("data", []) if isinstance(each, dict)]
+    rows = objects_of(refusal.document.get("data", []))
     return PageRead(
         refusal.document,
-        tuple(LeftOut(str(error), str(row.get("id")), refusal.fields) for row in rows),
+        tuple(LeftOut(str(error), str(row["id"]), refusal.fields) for row in rows),
     )

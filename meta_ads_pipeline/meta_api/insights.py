@@ -35,7 +35,7 @@ from meta_ads_pipeline.meta_api.fields import (
     Level,
     refused_windows,
 )
-from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery, checked_rows
+from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery, check_rows
 from meta_ads_pipeline.meta_api.paging import (
     SMALLEST_PAGE,
     LeftOut,
@@ -46,7 +46,7 @@ from meta_ads_pipeline.meta_api.paging import (
     Row,
 )
 from meta_ads_pipeline.meta_api.refusals import refused_fields, refused_values
-from meta_ads_pipeline.meta_api.request_planner import InsightsRequestPlanner
+from meta_ads_pipeline.meta_api.request_planner import InsightsRequestPlanner, Mode
 from meta_ads_pipeline.meta_api.usage import UseCase
 
 logger = logging.getLogger(__name__)
@@ -285,22 +285,21 @@ class InsightsReader:
             todo = rest + todo
             asked_at = datetime.now(UTC)
             try:
-                rows, left_out = checked_rows(piece, self._read_whole(piece, counter))
+                rows = self._read_whole(piece, counter)
+                check_rows(piece, rows)
             except MetaApiError as error:
                 todo = self.smaller(piece, error, groups, counter) + todo
             else:
                 self.learn(piece, len(rows))
-                left_out += self.left_out(piece)
-                query_read = self.without_refused(piece)
-                part = InsightsPart(query_read, rows, asked_at, "sync", left_out)
+                part = self.part(piece, rows, asked_at, "sync")
                 parts += groups.add(part)
             parts += groups.finished()
         return parts
 
     def read_report(
         self, query: InsightsQuery, run_id: str, counter: CallCounter | None
-    ) -> tuple[list[Row], tuple[LeftOut, ...]]:
-        """The rows of a finished report, and what it could not give."""
+    ) -> list[Row]:
+        """The rows of a finished report. An explicit limit, else Meta sends 25 rows a page."""
         call = Call(
             "GET",
             f"{run_id}/insights",
@@ -309,10 +308,17 @@ class InsightsReader:
             query.account_id,
             UseCase.INSIGHTS,
         )
-        listing = self._whole(self._report_reader(query).read(call, counter))
-        rows, left_out = checked_rows(query, listing)
+        rows = self._whole(self._report_reader(query).read(call, counter))
+        check_rows(query, rows)
         self.learn(query, len(rows))
-        return rows, (*left_out, *self.left_out(query))
+        return rows
+
+    def part(
+        self, query: InsightsQuery, rows: list[Row], asked_at: datetime, mode: Mode
+    ) -> InsightsPart:
+        """The finished piece of these rows, without what was refused."""
+        read = self.without_refused(query)
+        return InsightsPart(read, rows, asked_at, mode, self.left_out(query))
 
     def smaller(
         self,

@@ -16,7 +16,7 @@ from meta_ads_pipeline.meta_api.fields import (
     Grain,
     Level,
 )
-from meta_ads_pipeline.meta_api.paging import LeftOut, Listing, Row
+from meta_ads_pipeline.meta_api.paging import LeftOut, Row
 from meta_ads_pipeline.meta_api.request_planner import Mode
 
 
@@ -89,8 +89,8 @@ class InsightsPart:
     """A finished piece of a response. The rows are complete for every day of the query.
 
     ``pulled_at`` is when Meta was asked (UTC): numbers are at least as new as that. Attribution
-    windows that Meta refused are no longer in the query. ``left_out`` are rows that are none, and
-    objects that Meta refuses.
+    windows that Meta refused are no longer in the query. ``left_out`` are objects whose rows Meta
+    refuses.
     """
 
     query: InsightsQuery
@@ -98,35 +98,6 @@ class InsightsPart:
     pulled_at: datetime
     mode: Mode
     left_out: tuple[LeftOut, ...] = ()
-
-
-def checked_rows(query: InsightsQuery, listing: Listing) -> tuple[list[Row], tuple[LeftOut, ...]]:
-    """The rows that say which day they are of, and the items that do not.
-
-    Raises ``MetaApiError`` unless each row is one day (or period) of the window, with an hour label
-    when asked: then the response as a whole is another than was asked for.
-    """
-    rows: list[Row] = []
-    left_out = list(listing.left_out)
-    for row in listing:
-        if _is_dated(row):
-            rows.append(row)
-        else:
-            reason = f"date_start, date_stop: expected dates, got {row.get('date_start')!r}"
-            object_id = row.get(f"{query.level}_id")
-            left_out.append(LeftOut(reason, str(object_id) if object_id else None, document=row))
-    # Where none says its day, the response is another than was asked for.
-    check_rows(query, rows or listing)
-    return rows, tuple(left_out)
-
-
-def _is_dated(row: Row) -> bool:
-    try:
-        date.fromisoformat(str(row.get("date_start")))
-        date.fromisoformat(str(row.get("date_stop")))
-    except ValueError:
-        return False
-    return True
 
 
 def check_rows(query: InsightsQuery, rows: Sequence[Row]) -> None:

@@ -32,22 +32,19 @@ MOST_PAGES_BEFORE_GROWTH = 64
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What a list could not give: an object, fields of one, or an item that is no object.
-
-    ``fields`` empty: the whole of it. ``document`` is what came instead, where something did.
-    """
+    """An object that Meta refuses, or fields of one; ``fields`` empty: the whole object."""
 
     reason: str
-    object_id: str | None = None
+    object_id: str
     fields: tuple[str, ...] = ()
-    document: Any = None
 
 
 class Listing(list[Row]):
-    """The rows of a list, and what is missing from them.
+    """The items of a list, and what is missing from them.
 
-    ``left_out`` are items that could not be had; ``ended_early`` says why the list was left before
-    its end: then objects that are not in it may exist all the same.
+    Items are as they came; what is no object is one, too. ``left_out`` could not be had;
+    ``ended_early`` says why the list was left before its end: then objects that are not in it may
+    exist all the same.
     """
 
     def __init__(
@@ -180,9 +177,9 @@ class ListReader:
                     raise
                 found.ended_early = error
                 return found
-            rows, unusable = page_rows(page.document, call)
+            rows = page_rows(page.document, call)
             found.extend(rows)
-            found.left_out += [*unusable, *page.left_out]
+            found.left_out += page.left_out
             after = next_cursor(page.document)
             if after is None:
                 return found
@@ -194,7 +191,7 @@ class ListReader:
                     account_id=call.account_id,
                 )
             used.add(after)
-            pages, empty = pages + 1, 0 if rows or unusable else empty + 1
+            pages, empty = pages + 1, 0 if rows else empty + 1
             found.ended_early = self._endless(call, pages, empty, started, len(found))
             if found.ended_early is not None:
                 logger.warning("%s", found.ended_early)
@@ -253,45 +250,25 @@ class ListReader:
             return PageRead(document), call, bound
 
 
-<<<<<<< HEAD
 def page_rows(document: Any, call: Call) -> list[Row]:
-    """The ``data`` of a page; raises MetaApiError where there is none.
+    """The ``data`` of a page; raises ``MetaApiError`` where there is none.
 
     Items may be of any shape: a null stands for an object that Meta could not load.
     """
     data = document.get("data") if isinstance(document, dict) else None
     if not isinstance(data, list):
-=======
-def page_rows(document: Any, call: Call) -> tuple[list[Row], list[LeftOut]]:
-    """The objects in the ``data`` of a page, and what stands there and is none.
-
-    Raises ``MetaApiError`` where there is no list.
-    """
-    data = document.get("data") if isinstance(document, dict) else None
-    if not isinstance(data, list) or (data and not any(_may_be_item(each) for each in data)):
->>>>>>> 324a8cb (Client: what Meta refuses is isolated, by class of error)
         raise MetaApiError(
             BAD_RESPONSE,
             "a page without a list in `data`",
             what=f"{call.method} {call.path}",
             account_id=call.account_id,
         )
-    rows = [each for each in data if isinstance(each, dict)]
-    unusable = [
-        LeftOut(f"an object was expected, Meta sent {_shape(each)}", document=each)
-        for each in data
-        if not isinstance(each, dict)
-    ]
-    return rows, unusable
+    return data
 
 
-def _may_be_item(item: Any) -> bool:
-    return item is None or isinstance(item, dict)
-
-
-def _shape(item: Any) -> str:
-    names = {type(None): "null", list: "a list", str: "a text", bool: "a truth value"}
-    return names.get(type(item), "a number")
+def objects_of(rows: Iterable[Any]) -> list[Row]:
+    """Those items that are objects with an id."""
+    return [row for row in rows if isinstance(row, dict) and row.get("id")]
 
 
 def next_cursor(document: Row) -> str | None:

@@ -11,10 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-<<<<<<< HEAD
-=======
 import os
->>>>>>> 324a8cb (Client: what Meta refuses is isolated, by class of error)
 import re
 import threading
 import time

@@ -207,7 +207,7 @@ def _letter_of_left_out(left: LeftOut, table: EntityTable, account_id: str) -> D
         account_id=account_id,
         asset=table.asset,
         reason=left.reason,
-        document=left.document if left.object_id is None else {"id": left.object_id},
+        document={"id": left.object_id},
         object_id=left.object_id,
         field=", ".join(left.fields) or "id",
         source_call=f"act_{account_id}/{table.asset}",

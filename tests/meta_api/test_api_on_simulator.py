@@ -258,13 +258,9 @@ def test_a_single_day_above_the_limit_is_asked_by_objects(
     assert totals(rows) == truth(simulator, account, day, day)
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize(
     "fault", ["report_failed", "report_skipped", "report_stuck", "report_hundred_running"]
 )
-=======
-@pytest.mark.parametrize("fault", ["job_failed", "job_skipped", "job_stuck", "job_hundred_running"])
->>>>>>> 324a8cb (Client: what Meta refuses is isolated, by class of error)
 def test_a_job_that_goes_wrong_is_replaced(
     fault: str, simulator: SimulatorServer, connect: Callable[..., MetaAdsClient]
 ) -> None:

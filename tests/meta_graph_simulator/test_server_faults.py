@@ -164,19 +164,11 @@ def test_one_inaccessible_ad_fails_the_whole_level(graph: Any, account: str) -> 
 @pytest.mark.parametrize(
     ("kind", "params", "status", "percent"),
     [
-<<<<<<< HEAD
         ("report_failed", {"percent": 42, "error_code": 2}, "Job Failed", 42),
         ("report_skipped", {}, "Job Skipped", 0),
         ("report_stuck", {"percent": 30}, "Job Running", 30),
         ("report_stuck", {}, "Job Not Started", 0),
         ("report_hundred_running", {}, "Job Running", 100),
-=======
-        ("job_failed", {"percent": 42, "error_code": 2}, "Job Failed", 42),
-        ("job_skipped", {}, "Job Skipped", 0),
-        ("job_stuck", {"percent": 30}, "Job Running", 30),
-        ("job_stuck", {}, "Job Not Started", 0),
-        ("job_hundred_running", {}, "Job Running", 100),
->>>>>>> 324a8cb (Client: what Meta refuses is isolated, by class of error)
     ],
 )
 def test_jobs_that_never_complete(
@@ -187,7 +179,7 @@ def test_jobs_that_never_complete(
     graph.control.advance_clock(7200)
     run = graph.ok(graph.get(job))
     assert (run["async_status"], run["async_percent_completion"]) == (status, percent)
-    assert ("error_code" in run) == (kind == "job_failed")
+    assert ("error_code" in run) == (kind == "report_failed")
     assert graph.error(graph.get(f"{job}/insights"))["code"] == 2601
     healthy = graph.run_job(account, level="ad")
     assert graph.ok(graph.get(healthy))["async_status"] == "Job Completed"
