@@ -214,7 +214,7 @@ def test_mixed_failures_end_in_the_right_numbers(
         ("truncate", {"fraction": 0.5}),
         ("reset", {"fraction": 0.5}),
         ("rate_limit", {"code": 17, "subcode": 2446079}),
-        ("job_failed", {}),
+        ("report_failed", {}),
     ):
         control.add_fault(kind, probability=0.03, **params)
     control.add_fault("invalid_cursor", times=2)

@@ -82,7 +82,11 @@ def test_another_token_without_app_secret_is_asked_about_itself(
 ) -> None:
     graph.reply(Reply({"data": ALIVE}))
     client.inspect_token("EAAother")
-    assert graph.requests[0].params == {"input_token": "EAAother", "access_token": "EAAother"}
+    assert graph.requests[0].params == {
+        "locale": "en_US",
+        "input_token": "EAAother",
+        "access_token": "EAAother",
+    }
     assert "authorization" not in graph.requests[0].headers
 
 
