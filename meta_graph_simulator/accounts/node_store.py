@@ -99,6 +99,9 @@ class NodeStore:
             found = source.entities().find(object_id)
             if found is not None:
                 return Node(found[0], object_id, found[1], source, account_id)
+            for document in source.custom_conversions:
+                if document["id"] == object_id:
+                    return Node("customconversion", object_id, document, source, account_id)
         return None
 
     def children(self, node: Node, kind: Kind) -> list[Document]:

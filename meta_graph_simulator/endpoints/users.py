@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from meta_graph_simulator.accounts.leads import leads_of
 from meta_graph_simulator.accounts.node_store import EMPTY_EDGES, Node
 from meta_graph_simulator.config import TokenSpec
+from meta_graph_simulator.endpoints.lists import page_of
 from meta_graph_simulator.endpoints.nodes import NodeReader
 from meta_graph_simulator.endpoints.state import Simulator
 from meta_graph_simulator.graph import errors
 from meta_graph_simulator.graph.call import Answer, GraphCall
 from meta_graph_simulator.graph.fields import NODE_TYPES, parse_fields
-from meta_graph_simulator.graph.paging import PageRequest, encode_cursor, paging_links
+from meta_graph_simulator.graph.filtering import compare, parse_filtering
 
 _TASKS = ("ANALYZE", "ADVERTISE")
 _ACCOUNT_EDGES = frozenset({"adaccounts", "assigned_ad_accounts", "owned_ad_accounts"})
@@ -93,30 +95,13 @@ class Users:
         config = self._simulator.config
         specs = parse_fields(call.params.get("fields"))
         self._reader.check(call, "account", specs, accounts[0].document if accounts else {})
-        request = PageRequest.from_params(call.params, config.default_limit, config.max_limit)
-        places = {account.id: index for index, account in enumerate(accounts)}
-        positions = [
-            None if key is None else places.get(key, -2) for key in (request.after, request.before)
-        ]
-        if -2 in positions:
-            raise errors.bad_cursor()
-        start, stop = request.window(*positions)
-        page = accounts[start:stop]
-        call.rows += len(page)
-        answer: dict[str, Any] = {"data": [self._reader.project(call, a, specs) for a in page]}
-        if page:
-            answer["paging"] = paging_links(
-                call.base_url,
-                call.versioned_path,
-                call.params,
-                call.token,
-                limit=request.limit,
-                first=encode_cursor(page[0].id),
-                last=encode_cursor(page[-1].id),
-                has_next=stop < len(accounts),
-                has_previous=start > 0,
-            )
-        return Answer.json(answer)
+        return page_of(
+            call,
+            config,
+            accounts,
+            lambda account: account.id,
+            lambda account: self._reader.project(call, account, specs),
+        )
 
     def _app(self, call: GraphCall, edge: str | None) -> Answer:
         config = self._simulator.config
@@ -155,16 +140,37 @@ class Users:
                 return Answer.json({"data": []})
         if call.method != "GET":
             raise errors.unsupported_get(node.id, call.method.lower())
+        if node.kind == "ad" and edge == "leads":
+            return self._leads(call, node)
         raise errors.nonexisting_field(edge, NODE_TYPES[node.kind])
 
     def _custom_conversions(self, call: GraphCall, node: Node) -> Answer:
-        found = node.source.custom_conversions
+        return self._documents(call, "customconversion", list(node.source.custom_conversions))
+
+    def _leads(self, call: GraphCall, node: Node) -> Answer:
+        leads = leads_of(node.source, dict(node.document))
+        for condition in parse_filtering(call.params.get("filtering")):
+            if condition.field == "time_created":
+                leads = [
+                    lead
+                    for lead in leads
+                    if compare(lead["created_time"], condition.operator, condition.value)
+                ]
+        return self._documents(call, "lead", leads)
+
+    def _documents(self, call: GraphCall, kind: str, found: list[dict[str, Any]]) -> Answer:
         specs = parse_fields(call.params.get("fields"))
-        self._reader.check(call, "customconversion", specs, found[0] if found else {})
-        names = {s.name for s in specs} | {"id"}
-        data = [{k: v for k, v in item.items() if k in names} for item in found]
-        call.rows += len(data)
-        return Answer.json({"data": data})
+        self._reader.check(call, kind, specs, {})
+        names = {"id", *(spec.name for spec in specs)}
+        if kind == "lead" and not specs:
+            names |= {"created_time", "field_data"}
+        return page_of(
+            call,
+            self._simulator.config,
+            found,
+            lambda item: str(item["id"]),
+            lambda item: {name: item[name] for name in item if name in names},
+        )
 
     def _subscribe(self, call: GraphCall, object_id: str) -> Answer:
         kept = self._subscriptions.setdefault(object_id, [])

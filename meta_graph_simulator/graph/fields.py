@@ -7,6 +7,7 @@ nested forms.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -21,6 +22,7 @@ from facebook_business.adobjects.adsinsights import AdsInsights
 from facebook_business.adobjects.business import Business
 from facebook_business.adobjects.campaign import Campaign
 from facebook_business.adobjects.customconversion import CustomConversion
+from facebook_business.adobjects.lead import Lead
 from facebook_business.adobjects.user import User
 
 from meta_graph_simulator.graph.errors import GraphError, invalid_parameter
@@ -32,6 +34,7 @@ NODE_TYPES = {
     "ad": "Ad",
     "creative": "AdCreative",
     "customconversion": "CustomConversion",
+    "lead": "Lead",
     "report_run": "AdReportRun",
     "user": "User",
     "business": "Business",
@@ -43,6 +46,7 @@ _SDK_CLASSES = {
     "ad": Ad,
     "creative": AdCreative,
     "customconversion": CustomConversion,
+    "lead": Lead,
     "report_run": AdReportRun,
     "user": User,
     "business": Business,
@@ -120,14 +124,27 @@ class FieldSpec:
 
 
 def lenient_json(text: str) -> Any:
-    """JSON, or JSON with single quotes, which the Graph API reads too (clients send ``str(list)``).
+    """JSON, also with single quotes or unquoted keys: the Graph API reads ``[{field:'ad.id'}]``.
 
-    Raises ValueError: it is neither.
+    Raises ValueError: it is none of these.
     """
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        return orjson.loads(text.replace("'", '"'))
+        quoted = _TOKENS.sub(_quoted, text)
+        return orjson.loads(quoted)
+
+
+_TOKENS = re.compile(
+    r'"(?:[^"\\]|\\.)*"'  # a text in double quotes stays
+    r"|'(?P<single>(?:[^'\\]|\\.)*)'"
+    r"|(?P<key>[A-Za-z_]\w*)(?=\s*:)"
+)
+
+
+def _quoted(match: re.Match[str]) -> str:
+    text = match["single"] if match["single"] is not None else match["key"]
+    return match.group() if text is None else orjson.dumps(text.replace("\\'", "'")).decode()
 
 
 def parse_fields(text: str | None) -> list[FieldSpec]:

@@ -163,21 +163,26 @@ def _equal(actual: Any, expected: Any) -> bool:
         return len(expected) == 1 and _equal(actual, expected[0])
     if str(actual) == str(expected):
         return True
-    try:
-        return _number(actual) == _number(expected)
-    except (InvalidOperation, ValueError):
-        return False
+    numbers = [_as_number(value) for value in (actual, expected)]
+    return numbers[0] is not None and numbers[0] == numbers[1]
 
 
-def _number(value: Any) -> Decimal:
-    """A comparable number: numbers and numeric texts as they are, timestamps as Unix seconds."""
+def _as_number(value: Any) -> Decimal | None:
+    """Numbers and numeric texts as they are, timestamps as Unix seconds; None for other texts."""
     try:
         return Decimal(str(value))
     except InvalidOperation:
         try:
             return Decimal(int(datetime.fromisoformat(str(value)).timestamp()))
         except ValueError:
-            raise invalid_parameter(f"param value cannot be compared: {value}") from None
+            return None
+
+
+def _number(value: Any) -> Decimal:
+    number = _as_number(value)
+    if number is None:
+        raise invalid_parameter(f"param value cannot be compared: {value}")
+    return number
 
 
 _ORDERED: dict[str, Callable[[Decimal, Decimal], bool]] = {

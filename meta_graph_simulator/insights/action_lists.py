@@ -26,6 +26,8 @@ _COUNTED = ("actions", "conversions")
 _AMOUNTS = ("action_values", "conversion_values")
 _COSTS = {"cost_per_action_type": "actions", "cost_per_conversion": "conversions"}
 _OWN_TYPE = {"outbound_clicks": "outbound_click"}
+# Percent of all reactions; the last one is what is left.
+_REACTIONS = {"love": 14, "haha": 4, "wow": 3, "sorry": 2, "anger": 1, "like": None}
 _SINGLE = ("inline_post_engagement", "cost_per_inline_post_engagement")
 
 
@@ -121,7 +123,11 @@ class ListFields:
                     known = {"action_type": types[column], "value": self._count_text[value]}
                     items[types[column], value] = known
                 item = known
-            _append(made, row, item)
+            if self._columns.reactions and types[column] == "post_reaction":
+                for reacted in _by_reaction(item):
+                    _append(made, row, reacted)
+            else:
+                _append(made, row, item)
         return self._with_zeros(made, field)
 
     def _with_zeros(self, made: list[list[Item] | None], field: str) -> list[list[Item] | None]:
@@ -224,6 +230,23 @@ class ListFields:
             else:
                 made.append(self._count_text[count])
         return made
+
+
+def _by_reaction(item: Item) -> list[Item]:
+    """The item of ``post_reaction``, once for each reaction; their counts sum back."""
+    left = {name: int(text) for name, text in item.items() if name != "action_type"}
+    counts = dict(left)
+    parts: list[Item] = []
+    for reaction, percent in _REACTIONS.items():
+        part = {"action_type": item["action_type"], "action_reaction": reaction}
+        for name, count in counts.items():
+            share = left[name] if percent is None else count * percent // 100
+            left[name] -= share
+            if share or name == "value":
+                part[name] = str(share)
+        if part["value"] != "0":
+            parts.append(part)
+    return parts
 
 
 def _append(made: list[list[Item] | None], row: int, item: Item) -> None:

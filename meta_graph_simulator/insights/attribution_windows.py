@@ -12,6 +12,7 @@ from meta_graph_simulator.accounts.hashing import U64, Floats, key, mix, unit
 from meta_graph_simulator.accounts.source import Document, Ints
 from meta_graph_simulator.insights.validation import LIVE_WINDOWS
 
+_EVENTS = {"VIEW_THROUGH": "view", "CLICK_THROUGH": "click", "ENGAGED_VIDEO_VIEW": "ev"}
 _CLICKS = ("1d_click", "7d_click", "28d_click", "default", "dda")
 _VIEWED = 0.16
 _SAME_DAY = 0.68
@@ -20,16 +21,11 @@ _CAUSED = 0.55
 
 
 def attribution_setting(adset: Document) -> str | None:
-    """An ad set's setting as insights name it (``7d_click_1d_view``); None if it is not known."""
-    names = {
-        "CLICK_THROUGH": "click",
-        "VIEW_THROUGH": "view",
-        "ENGAGED_VIDEO_VIEW": "ev",
+    """An ad set's setting as insights name it (``1d_view_7d_click``); None if it is not known."""
+    windows = {
+        item["event_type"]: item["window_days"] for item in adset.get("attribution_spec", ())
     }
-    parts = [
-        f"{item['window_days']}d_{names[item['event_type']]}"
-        for item in adset.get("attribution_spec", ())
-    ]
+    parts = [f"{windows[event]}d_{name}" for event, name in _EVENTS.items() if event in windows]
     return "_".join(parts) or None
 
 

@@ -41,7 +41,6 @@ _FROM_DOCUMENTS: dict[str, tuple[Level, str]] = {
     "ad_name": ("ad", "name"),
 }
 _RANKINGS = ("quality_ranking", "engagement_rate_ranking", "conversion_rate_ranking")
-_NEW_PEOPLE = 8  # tenths of the other ads' and days' people that were not counted before
 
 
 class RowWriter:
@@ -77,7 +76,7 @@ class RowWriter:
         objects, places = np.nonzero(active)
         groups = objects.tolist()
         metrics = cells.metrics[active]
-        people = _people(cells.people, table.most_people)[active]
+        people = cells.people[active]
         self._lists.load(cells, active, metrics, [table.zeros[group] for group in groups])
         ready: dict[str, Sequence[str]] = {}
         optional: dict[str, Sequence[Any]] = {}
@@ -132,7 +131,7 @@ class RowWriter:
         lineage = self._scope.lineage(ad_ids[0])
         if name == "attribution_setting":
             found = {attribution_setting(self._scope.lineage(ad).adset) for ad in ad_ids}
-            return found.pop() if len(found) == 1 else "mixed"
+            return found.pop() if len(found) == 1 else "multiple"
         owner = _FROM_DOCUMENTS.get(name)
         if owner is not None:
             return _known(getattr(lineage, owner[0]), owner[1])
@@ -171,14 +170,6 @@ class RowWriter:
             ratio_text(top * factor, bottom * divisor) if bottom else None
         )
         return list(map(compute, facts[above], facts[below]))
-
-
-def _people(summed: Ints, most: Ints) -> Ints:
-    """Different people: more than of any one ad and day, fewer than the sum over them.
-
-    Rounded up, so that parts of any size together never have fewer than the whole.
-    """
-    return most - (most - summed) * _NEW_PEOPLE // 10
 
 
 _METRICS = {

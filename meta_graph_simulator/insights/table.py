@@ -63,6 +63,8 @@ SEGMENTS: dict[str, dict[str, int]] = {
     },
     "device_platform": {"mobile_app": 820, "mobile_web": 60, "desktop": 120},
 }
+# Tenths of the other ads' people of a day, and of the other days' people, that are new.
+_NEW_BY_AD, _NEW_BY_DAY = 8, 4
 _UNIQUE_CLICKS = 93  # percent of an ad's clicks of a day
 HOUR_LABELS = tuple(f"{hour:02d}:00:00 - {hour:02d}:59:59" for hour in range(HOURS_PER_DAY))
 
@@ -79,6 +81,7 @@ class Columns:
     hourly: bool
     offsite: bool
     account_types: ActionTypes
+    reactions: bool = False  # the action breakdown by reaction
 
     def type_index(self, name: str) -> int | None:
         """Column of an action type or part; None if the account has none."""
@@ -110,6 +113,7 @@ def columns_for(query: InsightsQuery, types: ActionTypes, countries: Sequence[st
         hourly,
         offsite,
         types,
+        "action_reaction" in query.action_breakdowns,
     )
 
 
@@ -149,7 +153,6 @@ class Table:
     groups: list[str]
     members: list[list[str]]  # ad ids of each row object, first seen first
     cells: Cells
-    most_people: Ints  # of any one ad on any one day: people are not additive
     zeros: list[frozenset[tuple[str, str]]]  # items with the value "0", of each row object
 
 
@@ -276,38 +279,59 @@ def build_table(days: Iterable[DayDelivery], columns: Columns, scope: Scope) -> 
             cells = day_cells(day, columns, scope)
             kept = np.array(rows, np.int64)
             sums.add(cells.map([array[kept] for array in cells.arrays()]), target, len(members))
-    if sums.cells is None or sums.most_people is None:
+    total = sums.total()
+    if total is None:
         return None
     return Table(
         list(positions),
         [list(ids) for ids in members],
-        sums.cells,
-        sums.most_people,
+        total,
         [zeros.get(position, frozenset()) for position in range(len(members))],
     )
 
 
+def different_people(summed: Ints, most: Ints, new_tenths: int) -> Ints:
+    """Different people in several parts: more than in any one, fewer than the sum over them.
+
+    Rounded up, so that parts of any size together never have fewer than the whole.
+    """
+    return most - (most - summed) * new_tenths // 10
+
+
 class _Sums:
-    """Cells summed by row object, day after day."""
+    """Cells summed by row object, day after day; people are counted once."""
 
     def __init__(self) -> None:
-        self.cells: Cells | None = None
-        self.most_people: Ints | None = None
+        self._cells: Cells | None = None
+        self._most_people: Ints | None = None  # of any one day
 
     def add(self, cells: Cells, target: Sequence[int], size: int) -> None:
         """Add each row of ``cells`` to the object that ``target`` names, of ``size`` known."""
-        if self.cells is None or self.most_people is None:
+        if self._cells is None or self._most_people is None:
             if list(target) == list(range(size)):  # one ad each: nothing to sum
-                self.cells, self.most_people = cells, cells.people
+                self._cells, self._most_people = cells, cells.people
                 return
             nothing = [np.zeros((0, *array.shape[1:]), np.int64) for array in cells.arrays()]
-            self.cells, self.most_people = cells.map(nothing), nothing[3]
-        known = [_grown(array, size) for array in self.cells.arrays()]
+            self._cells, self._most_people = cells.map(nothing), nothing[3]
+        known = [_grown(array, size) for array in self._cells.arrays()]
+        summed, most = np.zeros_like(known[3]), np.zeros_like(known[3])
+        np.add.at(summed, target, cells.people)
+        np.maximum.at(most, target, cells.people)
+        of_day = different_people(summed, most, _NEW_BY_AD)
+        people = known[3] + of_day
         for array, more in zip(known, cells.arrays(), strict=True):
             np.add.at(array, target, more)
-        self.cells = self.cells.map(known)
-        self.most_people = _grown(self.most_people, size)
-        np.maximum.at(self.most_people, target, cells.people)
+        known[3] = people
+        self._cells = self._cells.map(known)
+        self._most_people = np.maximum(_grown(self._most_people, size), of_day)
+
+    def total(self) -> Cells | None:
+        """All days together; None where nothing was added."""
+        if self._cells is None or self._most_people is None:
+            return None
+        arrays = self._cells.arrays()
+        arrays[3] = different_people(arrays[3], self._most_people, _NEW_BY_DAY)
+        return self._cells.map(arrays)
 
 
 def _grown(array: Ints, size: int) -> Ints:

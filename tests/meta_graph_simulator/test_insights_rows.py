@@ -157,11 +157,25 @@ def test_windows_only_where_asked_and_not_zero(source: GeneratedAccount) -> None
 
 def test_attribution_setting_of_mixed_ad_sets(source: GeneratedAccount) -> None:
     (row,) = run(source, query(fields=("attribution_setting",)))
-    assert row["attribution_setting"] == "mixed"
+    assert row["attribution_setting"] == "multiple"
     adsets = run(source, query(level="adset", fields=("adset_id", "attribution_setting")))
     for found in adsets:
         spec = source.entities().by_id["adset"][found["adset_id"]]["attribution_spec"]
-        assert found["attribution_setting"].startswith(f"{spec[0]['window_days']}d_click")
+        click = f"{spec[0]['window_days']}d_click"
+        view = "1d_view_" if any(s["event_type"] == "VIEW_THROUGH" for s in spec) else ""
+        engaged = "_1d_ev" if any(s["event_type"] == "ENGAGED_VIDEO_VIEW" for s in spec) else ""
+        assert found["attribution_setting"] == f"{view}{click}{engaged}"
+
+
+def test_reactions_sum_back(source: GeneratedAccount) -> None:
+    (plain,) = run(source, query(fields=("actions",)))
+    (split,) = run(source, query(fields=("actions",), action_breakdowns=("action_reaction",)))
+    whole = next(i for i in plain["actions"] if i["action_type"] == "post_reaction")
+    parts = [i for i in split["actions"] if i["action_type"] == "post_reaction"]
+    assert {"like", "love", "haha"} <= {part["action_reaction"] for part in parts}
+    assert sum(int(part["value"]) for part in parts) == int(whole["value"])
+    others = [i for i in split["actions"] if i["action_type"] != "post_reaction"]
+    assert not any("action_reaction" in item for item in others)
 
 
 def test_video_counts_shrink_along_the_video(source: GeneratedAccount) -> None:

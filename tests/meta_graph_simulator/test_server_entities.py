@@ -282,3 +282,62 @@ def test_ids_and_versions(graph: Any, account: str) -> None:
     upgraded = graph.get(account)
     assert upgraded.headers["facebook-api-version"] == "v25.0"
     assert "X-Ad-Api-Version-Warning" in upgraded.headers
+
+
+def test_equal_compares_texts_and_keys_need_no_quotes(graph: Any, account: str) -> None:
+    ads = graph.data(f"{account}/ads", fields="name,effective_status", limit=100)
+    name = ads[0]["name"]
+    condition = {"field": "ad.name", "operator": "EQUAL", "value": name}
+    found = graph.data(f"{account}/ads", fields="name", filtering=[condition])
+    assert [ad["name"] for ad in found] == [ad["name"] for ad in ads if ad["name"] == name]
+    other = condition | {"operator": "NOT_EQUAL"}
+    assert name not in [
+        ad["name"] for ad in graph.data(f"{account}/ads", fields="name", filtering=[other])
+    ]
+    for text in (
+        f"[{{field:'ad.name',operator:'EQUAL',value:'{name}'}}]",
+        f'[{{field: "ad.name", operator: "EQUAL", value: "{name}"}}]',
+    ):
+        assert graph.data(f"{account}/ads", fields="name", filtering=text) == found
+    rows = graph.data(
+        f"{account}/insights",
+        level="ad",
+        fields="ad_name",
+        filtering="[{field:'campaign.effective_status',operator:'EQUAL',value:'ACTIVE'}]",
+    )
+    assert rows
+
+
+def test_leads_of_an_ad(graph: Any, account: str) -> None:
+    counted = graph.data(
+        f"{account}/insights",
+        level="ad",
+        fields="ad_id,actions",
+        time_range={"since": "2026-11-01", "until": "2026-11-19"},
+        limit=100,
+    )
+    forms = {
+        row["ad_id"]: int(item["value"])
+        for row in counted
+        for item in row.get("actions", [])
+        if item["action_type"] == "onsite_conversion.lead_grouped"
+    }
+    ad, count = max(forms.items(), key=lambda item: item[1])
+    leads = graph.data(f"{ad}/leads", fields="id,created_time,ad_id,form_id,field_data", limit=7)
+    inside = [lead for lead in leads if "2026-11-01" <= lead["created_time"][:10] <= "2026-11-19"]
+    assert len(inside) == count > 0
+    assert len({lead["id"] for lead in leads}) == len(leads)
+    assert {lead["ad_id"] for lead in leads} == {ad}
+    assert {"email", "full_name"} <= {item["name"] for item in leads[0]["field_data"]}
+    newer = {"field": "time_created", "operator": "GREATER_THAN", "value": 1795036000}
+    assert len(graph.data(f"{ad}/leads", filtering=[newer])) < len(leads)
+    assert graph.get(f"{ad}/leads", fields="nonsense").status_code == 400
+
+
+def test_a_custom_conversion_is_read_by_id_and_by_page(graph: Any, account: str) -> None:
+    first = graph.ok(graph.get(f"{account}/customconversions", fields="name", limit=1))
+    assert len(first["data"]) == 1
+    assert "next" in first["paging"]
+    one = graph.ok(graph.get(first["data"][0]["id"], fields="name,rule"))
+    assert one["name"] == first["data"][0]["name"]
+    assert graph.get(one["id"], fields="nonsense").status_code == 400
