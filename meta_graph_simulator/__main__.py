@@ -1,26 +1,19 @@
-"""``python -m meta_graph_simulator``: serve a configuration read as JSON from stdin.
-
-The base URL is the first line of stdout. ``SimulatorProcess`` uses it; people use the command line
-of the package.
-"""
+"""``python -m meta_graph_simulator``."""
 
 from __future__ import annotations
 
-import sys
+import typer
 
-from meta_graph_simulator.config import SimulatorConfig
-from meta_graph_simulator.http.server import run_simulator
+from meta_graph_simulator.cli import serve
 
 
 def main() -> None:
     """Serve until interrupted."""
-    config = SimulatorConfig.model_validate_json(sys.stdin.read() or "{}")
-
-    def announce(url: str) -> None:
-        sys.stdout.write(url + "\n")
-        sys.stdout.flush()
-
-    run_simulator(config, on_start=announce)
+    app = typer.Typer(
+        add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
+    )
+    app.command(name="meta_graph_simulator")(serve)
+    app(prog_name="python -m meta_graph_simulator")
 
 
 if __name__ == "__main__":

@@ -45,6 +45,10 @@ class SimulatorConfig(BaseModel):
     # Where it listens
     host: str = Field(default="127.0.0.1", description="Address to listen on")
     port: int = Field(default=8765, description="Port to listen on; 0 takes a free one")
+    tls_certificate: Path | None = Field(
+        default=None, description="PEM certificate to serve https with, as a company's proxy does"
+    )
+    tls_key: Path | None = Field(default=None, description="PEM key of the certificate")
     log_level: Literal["critical", "error", "warning", "info"] = "warning"
 
     # What it serves

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -15,12 +16,13 @@ class ControlError(RuntimeError):
 
 
 class ControlClient:
-    """Calls ``/_simulator`` of a running simulator."""
+    """Calls ``/_simulator`` of a running simulator; ``ca`` is who signed its certificate."""
 
-    def __init__(self, url: str, timeout: float = 60.0) -> None:
+    def __init__(self, url: str, timeout: float = 60.0, *, ca: Path | None = None) -> None:
         self._url = f"{url.rstrip('/')}/_simulator"
         self._timeout = timeout
         self._session = requests.Session()
+        self._session.verify = True if ca is None else str(ca)
         self._session.trust_env = False  # a proxy of the environment is not for loopback
 
     def close(self) -> None:

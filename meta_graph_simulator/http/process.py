@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from types import TracebackType
@@ -37,7 +38,7 @@ class SimulatorProcess:
         Raises RuntimeError: the process ended before it listened; its stderr says why.
         """
         process = subprocess.Popen(
-            [sys.executable, "-m", "meta_graph_simulator"],
+            [sys.executable, "-m", "meta_graph_simulator", "--config", "-"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -47,12 +48,13 @@ class SimulatorProcess:
             raise RuntimeError("the simulator process has no pipes")
         process.stdin.write(self.config.model_dump_json())
         process.stdin.close()
-        self.url = process.stdout.readline().strip()
-        if not self.url:
+        announced = re.search(r"https?://\S+", process.stdout.readline())
+        if announced is None:
             raise RuntimeError(f"the simulator did not start: exit code {process.wait()}")
+        self.url = announced.group()
         self.config.port = int(self.url.rpartition(":")[2])
         self.control.close()
-        self.control = ControlClient(self.url)
+        self.control = ControlClient(self.url, ca=self.config.tls_certificate)
         self.control.wait_until_up()
         return self
 

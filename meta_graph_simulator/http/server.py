@@ -62,6 +62,8 @@ def _uvicorn_config(app: SimulatorApp, config: SimulatorConfig) -> uvicorn.Confi
         app,
         host=config.host,
         port=config.port,
+        ssl_certfile=config.tls_certificate,
+        ssl_keyfile=None if config.tls_key is None else str(config.tls_key),
         http=ResettableProtocol,
         ws="none",
         loop="auto",
@@ -92,16 +94,17 @@ def run_simulator(
     listener = _listening_socket(config.host, config.port)
     try:
         if on_start is not None:
-            on_start(base_url(listener, config.host))
+            on_start(base_url(listener, config))
         uvicorn.Server(_uvicorn_config(app, config)).run(sockets=[listener])
     finally:
         listener.close()
 
 
-def base_url(listener: socket.socket, host: str) -> str:
+def base_url(listener: socket.socket, config: SimulatorConfig) -> str:
     """URL under which a listening socket is reached."""
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{listener.getsockname()[1]}"
+    shown = f"[{config.host}]" if ":" in config.host else config.host
+    scheme = "http" if config.tls_certificate is None else "https"
+    return f"{scheme}://{shown}:{listener.getsockname()[1]}"
 
 
 class SimulatorServer:
@@ -139,8 +142,8 @@ class SimulatorServer:
         Raises OSError: the port is taken.
         """
         self._listener = _listening_socket(self.config.host, self.config.port)
-        self.url = base_url(self._listener, self.config.host)
-        self.control = ControlClient(self.url)
+        self.url = base_url(self._listener, self.config)
+        self.control = ControlClient(self.url, ca=self.config.tls_certificate)
         self._server = uvicorn.Server(_uvicorn_config(self._app, self.config))
         self._thread = threading.Thread(
             target=self._server.run,
@@ -175,6 +178,3 @@ class SimulatorServer:
 
     def __repr__(self) -> str:
         return f"SimulatorServer({self.url or 'stopped'})"
-
-
-__all__ = ["SimulatorServer", "base_url", "create_app", "run_simulator"]
