@@ -18,13 +18,17 @@ help: ## this list
 setup: $(STAMP) ## install everything into .venv from requirements.lock
 
 # uv installs the same locked, hash-checked files as pip in a tenth of the time; pip stands in
-# where uv cannot reach the index (it does not read pip's configuration).
+# where uv cannot reach the index (it does not read pip's configuration). INSTALLER=pip skips uv.
+# --no-deps: the lock is complete, and older pips refuse an extra of a package that it pins.
+INSTALLER ?= uv
+PIP        = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL_uv = $(PIP) $(UV) && \
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
+INSTALL_pip = $(PIP) --require-hashes --no-deps -r requirements.lock
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
-	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock \
-	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(INSTALL_$(INSTALLER)) || $(INSTALL_pip)
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: setup ## two weeks of three generated accounts, reconciled, in a few minutes

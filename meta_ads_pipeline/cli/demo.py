@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from sqlalchemy.engine import make_url
 
 from meta_ads_pipeline.cli import options
 from meta_ads_pipeline.cli.console import steady_console
@@ -70,7 +70,7 @@ def run_demo(days: int, console: Console) -> int:
 
 
 def _print_next(console: Console, runtime: Runtime, account_id: str) -> None:
-    url = make_url(runtime.database.url).render_as_string(hide_password=True)
+    url = runtime.database.safe_url
     command = Path(sys.argv[0]).resolve()
     if command.is_relative_to(Path.cwd()):
         command = command.relative_to(Path.cwd())
@@ -78,6 +78,7 @@ def _print_next(console: Console, runtime: Runtime, account_id: str) -> None:
     console.print("  Dagster UI   make dev, then http://127.0.0.1:3000", soft_wrap=True)
     console.print(f'  psql         make dev, then psql "{url}"', soft_wrap=True)
     console.print(
-        f'  a query      {command} query "{_EXAMPLE.format(account=account_id)}"', soft_wrap=True
+        f'  a query      {shlex.quote(str(command))} query "{_EXAMPLE.format(account=account_id)}"',
+        soft_wrap=True,
     )
     console.print("  real data    put META_ACCESS_TOKEN in .env (see .env.example)", soft_wrap=True)

@@ -54,8 +54,11 @@ class Database:
 
     @property
     def safe_url(self) -> str:
-        """The URL with its password masked."""
-        return make_url(self.url).render_as_string(hide_password=True)
+        """The URL with its password masked, as libpq reads it: ``psql "URL"`` connects."""
+        url = make_url(self.url).render_as_string(hide_password=True)
+        base, separator, query = url.partition("?")
+        # SQLAlchemy writes a space in the folder of a socket as +, which libpq takes for a +.
+        return base + separator + query.replace("+", "%20")
 
     @property
     def engine(self) -> Engine:

@@ -195,3 +195,14 @@ def test_month_partitions_are_made_once_and_take_rows(database):
         "partitions.raw_insights_hourly_202701",
     ]
     assert indexes == {"n": 2}
+
+
+def test_the_printed_address_is_one_that_psql_reads() -> None:
+    url = "postgresql://us%2Ber:hidden@/db?host=/home/a b/postgres+c&connect_timeout=3"
+    printed = Database(url).safe_url
+    assert "hidden" not in printed
+    assert " " not in printed
+    found = psycopg.conninfo.conninfo_to_dict(printed)
+    assert found["host"] == "/home/a b/postgres c", "a + in a URL's query is a space to SQLAlchemy"
+    encoded = Database("postgresql://u@/db?host=/home/a%20b/postgres%2Bc").safe_url
+    assert psycopg.conninfo.conninfo_to_dict(encoded)["host"] == "/home/a b/postgres+c"
