@@ -10,10 +10,10 @@ LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-in
 # Every command imports some two thousand modules: without their compiled form, 10 s a start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo dev docs test lint format lock bench clean
+.PHONY: help setup demo dev docs test coverage lint check-lock format lock bench clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(STAMP) ## install everything into .venv from requirements.lock
 
@@ -46,7 +46,10 @@ docs: setup ## dbt's documentation of models, columns and lineage as one HTML fi
 # Two processes, each with a Postgres of its own; a file stays in one of them. Without options
 # (`pytest tests/test_sync.py`) tests run one after the other.
 PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
-test: setup ## the whole suite, with coverage
+test: setup ## the whole suite
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+coverage: setup ## the whole suite, and which lines it does not reach; takes half as long again
 	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered $(ARGS)
 
 # sqlfluff pins an older click than the project's: it lives in an environment of its own.
@@ -64,6 +67,9 @@ lint: setup $(SQLFLUFF)/.installed ## ruff, mypy, sqlfluff, dagster and dbt vali
 	$(SQLFLUFF)/bin/sqlfluff lint --templater placeholder meta_ads_pipeline
 	$(BIN)/dbt parse --quiet --no-partial-parse --project-dir dbt_project --profiles-dir dbt_project
 	$(BIN)/meta-ads exec dagster definitions validate -w workspace.yaml --log-level warning
+	$(MAKE) check-lock
+
+check-lock: setup ## requirements.lock is what pyproject.toml resolves to
 	cp requirements.lock $(VENV)/requirements.lock
 	$(BIN)/uv pip compile pyproject.toml $(LOCK_OPTIONS) --extra dev --output-file $(VENV)/requirements.lock
 	diff -q requirements.lock $(VENV)/requirements.lock || (echo "run make lock and commit"; exit 1)

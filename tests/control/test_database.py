@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
@@ -202,7 +203,7 @@ def test_the_printed_address_is_one_that_psql_reads() -> None:
     printed = Database(url).safe_url
     assert "hidden" not in printed
     assert " " not in printed
-    found = psycopg.conninfo.conninfo_to_dict(printed)
+    found = conninfo_to_dict(printed)
     assert found["host"] == "/home/a b/postgres c", "a + in a URL's query is a space to SQLAlchemy"
     encoded = Database("postgresql://u@/db?host=/home/a%20b/postgres%2Bc").safe_url
-    assert psycopg.conninfo.conninfo_to_dict(encoded)["host"] == "/home/a b/postgres+c"
+    assert conninfo_to_dict(encoded)["host"] == "/home/a b/postgres+c"
