@@ -68,6 +68,12 @@ class Settings(BaseSettings):
         description="The Graph API's address; a simulator's to develop against.",
     )
     api_version: str = Field(default="v26.0", alias="META_API_VERSION", pattern=r"^v\d+\.\d+$")
+    ca_bundle: Path | None = Field(
+        default=None,
+        alias="META_CA_BUNDLE",
+        description="PEM file of the authorities that Meta's certificate is verified with, as "
+        "behind a company's proxy; empty: REQUESTS_CA_BUNDLE, SSL_CERT_FILE, or the SDK's own.",
+    )
     app_id: str | None = Field(default=None, alias="META_APP_ID")
     app_secret: SecretStr | None = Field(default=None, alias="META_APP_SECRET")
     access_token: SecretStr | None = Field(default=None, alias="META_ACCESS_TOKEN")
@@ -165,7 +171,13 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
-        "database_url", "app_id", "app_secret", "access_token", "app_verify_token", mode="before"
+        "database_url",
+        "app_id",
+        "app_secret",
+        "access_token",
+        "app_verify_token",
+        "ca_bundle",
+        mode="before",
     )
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:

@@ -24,7 +24,7 @@ from meta_ads_pipeline.alerting.notices import (
 from meta_ads_pipeline.alerting.quiet_hours import parse_quiet_hours
 from meta_ads_pipeline.control.alerts import Severity
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.meta_api.redaction import redact
+from meta_ads_pipeline.redaction import redact
 from meta_ads_pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.gaps import REACH, find_gaps, next_batch
 from meta_ads_pipeline.control.syncs import open_gap_sync
-from meta_ads_pipeline.meta_api.redaction import redact
 from meta_ads_pipeline.raw.assets import ACCOUNTS_TAG, SYNC_TAG
+from meta_ads_pipeline.redaction import redact
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.settings import get_settings
 from meta_ads_pipeline.windows import DateWindow

@@ -9,7 +9,7 @@ from datetime import datetime
 from meta_ads_pipeline.automation.retries import OpenSlice
 from meta_ads_pipeline.control.alerts import Alert, Severity, update_alerts_of_kind
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.meta_api.redaction import redact
+from meta_ads_pipeline.redaction import redact
 
 KIND = "slices_failing"
 ALERT_FROM_ATTEMPTS = 3

@@ -21,7 +21,7 @@ from typer.main import get_command
 
 from meta_ads_pipeline import __version__
 from meta_ads_pipeline.errors import MetaAdsError
-from meta_ads_pipeline.meta_api.redaction import redact
+from meta_ads_pipeline.redaction import redact
 
 INTERRUPTED = "Interrupted. Run the same command to resume."
 
@@ -101,7 +101,7 @@ def run(arguments: Sequence[str]) -> int:
         _print(INTERRUPTED, heading="")
         return 1
     except MetaAdsError as error:
-        _print(*error.lines)
+        _print(*map(redact, error.lines))
         return error.exit_code
     return int(code or 0)
 

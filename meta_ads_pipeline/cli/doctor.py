@@ -20,7 +20,7 @@ from meta_ads_pipeline.cli.doctor_platform import (
     examine_disk,
     examine_keys,
 )
-from meta_ads_pipeline.meta_api.redaction import redact
+from meta_ads_pipeline.redaction import redact
 from meta_ads_pipeline.settings import Settings, get_settings
 
 app = options.command_app()

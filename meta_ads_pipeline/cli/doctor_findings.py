@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from meta_ads_pipeline.meta_api.redaction import redact
+from meta_ads_pipeline.redaction import redact
 
 
 class Outcome(StrEnum):

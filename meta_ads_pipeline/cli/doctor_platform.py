@@ -27,7 +27,7 @@ from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgresError
 from meta_ads_pipeline.credentials.connection_tokens import read_token
 from meta_ads_pipeline.credentials.connections import list_connections
 from meta_ads_pipeline.credentials.vault import KEYS_VARIABLE, TokenVault, VaultError
-from meta_ads_pipeline.meta_api.redaction import redact
+from meta_ads_pipeline.redaction import redact
 from meta_ads_pipeline.settings import PROJECT_ROOT, Settings
 
 _LITTLE_DISK, _NO_DISK = 5, 1  # GB free

@@ -20,6 +20,7 @@ from sqlalchemy.pool import QueuePool
 
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from meta_ads_pipeline.errors import MetaAdsError
+from meta_ads_pipeline.redaction import redact
 from meta_ads_pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -54,11 +55,14 @@ class Database:
 
     @property
     def safe_url(self) -> str:
-        """The URL with its password masked, as libpq reads it: ``psql "URL"`` connects."""
-        url = make_url(self.url).render_as_string(hide_password=True)
+        """The URL with its passwords masked, as libpq reads it: ``psql "URL"`` connects."""
+        try:
+            url = make_url(self.url).render_as_string(hide_password=True)
+        except (SQLAlchemyError, ValueError):
+            return redact(self.url)
         base, separator, query = url.partition("?")
         # SQLAlchemy writes a space in the folder of a socket as +, which libpq takes for a +.
-        return base + separator + query.replace("+", "%20")
+        return redact(base + separator + query.replace("+", "%20"))
 
     @property
     def engine(self) -> Engine:
@@ -110,6 +114,13 @@ class Database:
     def _open(self, **options: Any) -> psycopg.Connection[Any]:
         try:
             connection = psycopg.connect(self.url, **options)
+        except psycopg.ProgrammingError as error:
+            # Without its cause: libpq quotes the part that it cannot read, which may be a password.
+            raise DatabaseError(
+                f"META_ADS_DATABASE_URL cannot be read: {redact(error).strip()}. Expected "
+                "postgresql://user:password@host:port/database, with %, @, : and / in the password "
+                "written as %25, %40, %3A and %2F"
+            ) from None
         except psycopg.OperationalError as error:
             connection = self._open_again(error, options)
         self._has_answered = True
@@ -135,7 +146,7 @@ class Database:
             except psycopg.OperationalError as again:
                 error = again
         raise DatabaseError(
-            f"cannot connect to {self.safe_url}: {str(error).strip()}. "
+            f"cannot connect to {self.safe_url}: {redact(error).strip()}. "
             "Check META_ADS_DATABASE_URL and that the server is running"
         ) from error
 

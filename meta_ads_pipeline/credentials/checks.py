@@ -138,6 +138,7 @@ def client_config(
         graph_url=settings.graph_url,
         api_version=settings.api_version,
         attribution_windows=settings.attribution_windows,
+        ca_bundle=str(settings.ca_bundle) if settings.ca_bundle else None,
     )
 
 

@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from meta_ads_pipeline.meta_api.calls import Call, CallCounter, Caller
-from meta_ads_pipeline.meta_api.error_rules import BAD_RESPONSE, NETWORK, Action
+from meta_ads_pipeline.meta_api.error_rules import BAD_RESPONSE, NETWORK, Action, ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
-from meta_ads_pipeline.meta_api.session import parse_json
+from meta_ads_pipeline.meta_api.session import LOCALE, parse_json
 from meta_ads_pipeline.meta_api.usage import UseCase, parse_usage
 
 MAX_MEMBERS = 50
@@ -73,9 +73,32 @@ def _batch_call(
     account_id: str | None,
     use_case: UseCase,
 ) -> Call:
-    query = urlencode({"fields": ",".join(fields)})
+    query = urlencode({"fields": ",".join(fields), "locale": LOCALE})
     batch = [{"method": "GET", "relative_url": f"{node_id}/?{query}"} for node_id in members]
-    return Call("POST", "", {"batch": batch}, edge, account_id, use_case, calls=len(members))
+
+    def limited(document: Any) -> MetaApiError | None:
+        """The member that must wait longest, of those that a limit refused."""
+        outcomes = [
+            _member(node_id, response, account_id, use_case)
+            for node_id, response in zip(members, document, strict=False)
+        ]
+        refused = [
+            each
+            for each in outcomes
+            if isinstance(each, MetaApiError) and each.kind is ErrorKind.RATE_LIMIT
+        ]
+        return max(refused, key=lambda error: error.retry_after_seconds or 0.0, default=None)
+
+    return Call(
+        "POST",
+        "",
+        {"batch": batch},
+        edge,
+        account_id,
+        use_case,
+        calls=len(members),
+        hidden_error=lambda document: limited(document) if isinstance(document, list) else None,
+    )
 
 
 def _member(

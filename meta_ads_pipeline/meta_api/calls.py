@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,21 +40,14 @@ class Call:
     use_case: UseCase = UseCase.MANAGEMENT
     calls: int = 1  # how many Meta counts: the members of a batch
     own_token: bool = True
+    hidden_error: Callable[[Any], MetaApiError | None] | None = None
+    """Finds the error that a successful response holds and the rate limiter must hear of."""
 
     def with_params(self, **changes: Any) -> Call:
         """The same call with some parameters replaced; None removes one."""
         merged = {**self.params, **changes}
         kept = {name: value for name, value in merged.items() if value is not None}
-        return Call(
-            self.method,
-            self.path,
-            kept,
-            self.edge,
-            self.account_id,
-            self.use_case,
-            self.calls,
-            self.own_token,
-        )
+        return replace(self, params=kept)
 
 
 @dataclass(frozen=True)
@@ -193,6 +186,7 @@ class Caller:
         started_at, started = datetime.now(UTC), time.perf_counter()
         response: GraphResponse | None = None
         error: MetaApiError | None = None
+        hidden: MetaApiError | None = None
         usage = Usage()
         try:
             response = self.transport.send(
@@ -204,6 +198,9 @@ class Caller:
                 own_token=call.own_token,
             )
             usage = response.usage
+            hidden = call.hidden_error(response.document) if call.hidden_error else None
+            if hidden is not None and usage == Usage():
+                usage = hidden.usage
             return response
         except MetaApiError as caught:
             error, usage = caught, caught.usage
@@ -212,7 +209,7 @@ class Caller:
             duration = time.perf_counter() - started
             if self._rate_limiter is not None:
                 self._rate_limiter.after_call(
-                    call.account_id, call.use_case, usage, error, call.calls
+                    call.account_id, call.use_case, usage, error or hidden, call.calls
                 )
             if counter is not None:
                 counter.add(call.calls, error is not None)

@@ -16,8 +16,8 @@ from meta_ads_pipeline.meta_api.error_rules import (
     ErrorRule,
     rule_for,
 )
-from meta_ads_pipeline.meta_api.redaction import redact
 from meta_ads_pipeline.meta_api.usage import Usage
+from meta_ads_pipeline.redaction import redact
 
 __all__ = ["Action", "ErrorKind", "MetaApiError", "error_from_envelope"]
 

@@ -429,7 +429,9 @@ class InsightsReader:
             self.page_size,
             self.limits,
             smallest=max(SMALLEST_PAGE, self.page_size // 2) if whole else SMALLEST_PAGE,
-            shrinks=_is_about_the_page,
+            shrinks=lambda error: error.rule.name == "reduce_data" or (
+                not whole and _is_about_the_page(error)
+            ),
             repair=repair,
         )
 

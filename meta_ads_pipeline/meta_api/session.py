@@ -39,9 +39,9 @@ from meta_ads_pipeline.meta_api.error_rules import (
     rule_for,
 )
 from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
-from meta_ads_pipeline.meta_api.redaction import protect_url_loggers, redact, remember_secrets
 from meta_ads_pipeline.meta_api.usage import Usage, UseCase, parse_usage
 from meta_ads_pipeline.meta_api.waiting import remember_connection
+from meta_ads_pipeline.redaction import protect_url_loggers, redact, remember_secrets
 
 LOCALE = "en_US"
 """The language of Meta's error texts, which otherwise is that of the token's person."""

@@ -25,6 +25,7 @@ from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.priority import Priority, current_priority
 from meta_ads_pipeline.meta_api.rate_limiter import calls_held
 from meta_ads_pipeline.meta_api.usage import Usage, UseCase
+from meta_ads_pipeline.meta_api.waiting import pause
 from meta_ads_pipeline.rate_limit.alerts import raise_budget_alert, resolve_budget_alerts
 from meta_ads_pipeline.rate_limit.concurrency import SharedSlots
 from meta_ads_pipeline.rate_limit.limits import (
@@ -68,7 +69,7 @@ class PostgresRateLimiter:
         rules: BudgetRules | None = None,
         held: ErrorRule = CALLS_HELD,
         clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = pause,
     ) -> None:
         self._database = database
         self._store = CallBudgetStore(database)

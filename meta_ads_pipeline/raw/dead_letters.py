@@ -7,8 +7,8 @@ from datetime import date
 from typing import Any
 
 from meta_ads_pipeline.control.dead_letters import DeadLetter
-from meta_ads_pipeline.meta_api.redaction import REDACTED, SECRET_PARAMETERS, redact
 from meta_ads_pipeline.raw.json_text import json_text, storable_text
+from meta_ads_pipeline.redaction import REDACTED, SECRET_PARAMETERS, redact
 
 _LONGEST_ID = 64
 _MOST_LEVELS = 100

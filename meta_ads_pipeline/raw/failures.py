@@ -12,8 +12,8 @@ from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.database import Database, DatabaseError
 from meta_ads_pipeline.control.slices import Attempt, SliceKey
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.meta_api.redaction import redact
 from meta_ads_pipeline.raw.json_text import storable_text
+from meta_ads_pipeline.redaction import redact
 
 logger = logging.getLogger(__name__)
 

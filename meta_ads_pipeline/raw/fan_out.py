@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.meta_api.waiting import Interruption, Place
 from meta_ads_pipeline.raw.context import SliceReport
+
+MOST_WAITING = 24
+"""Accounts begun at once, those that wait for Meta included: each holds a database session."""
 
 
 @dataclass
@@ -25,23 +30,35 @@ def for_each_account(
 ) -> FanOut:
     """Do ``work`` for every account, at most ``max_workers`` at once. Raises nothing of ``work``'s.
 
-    An account that failed part way has its landed slices in ``control.slices``, not in the
-    reports.
+    An account that waits for Meta (``meta_api.waiting``) gives its place to the next one. An
+    account that failed part way has its landed slices in ``control.slices``, not in the reports.
+    When the calling thread is interrupted every wait ends, and the interrupt is raised at once.
     """
     result = FanOut()
     if not accounts:
         return result
-    with ThreadPoolExecutor(
-        max_workers=max(1, min(max_workers, len(accounts))), thread_name_prefix="account"
-    ) as pool:
-        futures = {pool.submit(work, account): account for account in accounts}
+    places = threading.Semaphore(max(1, max_workers))
+    interruption = Interruption()
+
+    def at_a_place(account: Account) -> list[SliceReport]:
+        with Place(places, interruption).working():
+            return work(account)
+
+    pool = ThreadPoolExecutor(
+        max_workers=min(len(accounts), max(1, max_workers) + MOST_WAITING),
+        thread_name_prefix="account",
+    )
+    futures = {pool.submit(at_a_place, account): account for account in accounts}
+    try:
         for future in as_completed(futures):
-            error = future.exception()
-            if error is None:
+            try:
                 result.reports.extend(future.result())
-            elif isinstance(error, Exception):
+            except Exception as error:  # noqa: BLE001 - an account's failure is its own
                 result.failures[futures[future].account_id] = error
-            else:
-                raise error
+    except BaseException:
+        interruption.interrupt()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
     result.reports.sort(key=lambda report: (report.account_id, report.partition_date))
     return result

@@ -25,7 +25,7 @@ from meta_ads_pipeline.meta_api.client import AccountRef
 from meta_ads_pipeline.meta_api.fields import Level, Period
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart
 from meta_ads_pipeline.meta_api.priority import calls_of_priority
-from meta_ads_pipeline.meta_api.waiting import carried
+from meta_ads_pipeline.meta_api.waiting import carried, waiting_for_threads
 from meta_ads_pipeline.raw.context import Document, PullContext, SliceReport, account_ref
 from meta_ads_pipeline.raw.failures import mark_failed
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
@@ -168,7 +168,8 @@ def _read(client: ReachReader, account: Account, dates: Sequence[date], today: d
         waiting = [pool.submit(carried(partial(ask, each))) for each in asked]
         try:
             for question, answer in zip(asked, waiting, strict=True):
-                parts = answer.result()
+                with waiting_for_threads():
+                    parts = answer.result()
                 asked_at += [part.pulled_at for part in parts]
                 rows += _documents(question, parts, client.dropped_fields)
         finally:

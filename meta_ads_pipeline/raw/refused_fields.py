@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from meta_ads_pipeline.control.alerts import Alert, Severity, update_alerts
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.meta_api.redaction import redact
+from meta_ads_pipeline.redaction import redact
 
 KIND = "fields_refused"
 

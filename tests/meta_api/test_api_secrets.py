@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
 from meta_ads_pipeline.meta_api.config import ClientConfig
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.meta_api.redaction import REDACTED, redact
 from meta_ads_pipeline.meta_api.session import GraphTransport
+from meta_ads_pipeline.redaction import REDACTED, redact
 from tests.meta_api.conftest import SECRET, TOKEN
 from tests.meta_api.scripted_graph import Reply, ScriptedGraph, error
 

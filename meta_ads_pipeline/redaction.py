@@ -39,6 +39,13 @@ _GRAPH_LINK = re.compile(
 _USER_TOKEN = re.compile(r"EAA[A-Za-z0-9_\-]{12,}")
 _APP_TOKEN = re.compile(r"\d{5,}(\||%7C)[A-Za-z0-9_\-]{16,}")
 
+# A database's password: in the URL (which may hold @ and / unescaped), by name, or as libpq quotes
+# what it cannot decode.
+_URL_PASSWORD = re.compile(r"(?i)([a-z][a-z0-9+.-]*://[^\s/:@\"'<>]*:)(?!\*\*\*@)[^\s\"'<>]+(?=@)")
+_NAMED_PASSWORD = re.compile(
+    r"(?i)((?:\b|_|PG)(?:ssl)?(?:password|passwd)(?:=|%3D))(?:'[^']*'|[^&\s\"'<>)\]}},;]+)"
+)
+_UNDECODABLE = re.compile(r"(?i)(percent-encoded (?:token|value)[^\"']*)([\"'])[^\"']*\2")
 
 _SHORTEST_SECRET = 8
 _known_secrets: tuple[str, ...] = ()
@@ -69,6 +76,9 @@ def redact(text: object, secrets: Iterable[str] = ()) -> str:
     out = _QUERY_VALUE.sub(rf"\1\2{REDACTED}", out)
     out = _JSON_VALUE.sub(rf"\1{REDACTED}", out)
     out = _BEARER.sub(rf"\1 {REDACTED}", out)
+    out = _URL_PASSWORD.sub(rf"\1{REDACTED}", out)
+    out = _NAMED_PASSWORD.sub(rf"\1{REDACTED}", out)
+    out = _UNDECODABLE.sub(rf"\1{REDACTED}", out)
     out = _USER_TOKEN.sub(REDACTED, out)
     return _APP_TOKEN.sub(REDACTED, out)
 

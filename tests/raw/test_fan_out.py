@@ -1,0 +1,121 @@
+"""Accounts side by side: one that waits holds nobody up, and an interrupt ends every wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.meta_api.client import MetaAdsClient
+from meta_ads_pipeline.meta_api.waiting import carried, pause, waiting_for_threads
+from meta_ads_pipeline.raw.context import SliceReport
+from meta_ads_pipeline.raw.fan_out import for_each_account
+from tests.meta_api.scripted_graph import Reply, ScriptedGraph
+
+
+def accounts(count: int) -> list[Account]:
+    return [Account(str(number), "UTC", "EUR") for number in range(count)]
+
+
+@pytest.mark.parametrize("in_threads", [False, True], ids=["itself", "in-threads"])
+def test_accounts_that_wait_give_their_places_to_the_others(in_threads: bool) -> None:
+    """Six of eight accounts are throttled; there are two places. The healthy two come first."""
+    done: list[str] = []
+    healthy_done = threading.Event()
+
+    def wait_for_meta() -> None:
+        while not healthy_done.is_set():
+            pause(0.01)
+
+    def work(account: Account) -> list[SliceReport]:
+        if account.account_id not in {"6", "7"}:
+            if in_threads:
+                with ThreadPoolExecutor(2) as readers:
+                    reads = [readers.submit(carried(wait_for_meta)) for _ in range(2)]
+                    with waiting_for_threads():
+                        for read in reads:
+                            read.result(timeout=20)
+            else:
+                wait_for_meta()
+        done.append(account.account_id)
+        if {"6", "7"} <= set(done):
+            healthy_done.set()
+        return []
+
+    result = for_each_account(accounts(8), work, max_workers=2)
+    assert result.failures == {}
+    assert set(done[:2]) == {"6", "7"}
+    assert len(done) == 8
+
+
+def test_no_more_work_than_there_are_places() -> None:
+    lock, at_work, most = threading.Lock(), 0, 0
+
+    def work(_account: Account) -> list[SliceReport]:
+        nonlocal at_work, most
+        for _ in range(3):
+            with lock:
+                at_work += 1
+                most = max(most, at_work)
+            time.sleep(0.002)
+            with lock:
+                at_work -= 1
+            pause(0.001)
+        return []
+
+    assert for_each_account(accounts(20), work, max_workers=3).failures == {}
+    assert most <= 3
+
+
+def test_a_failing_account_is_a_failure_of_its_own() -> None:
+    def work(account: Account) -> list[SliceReport]:
+        if account.account_id == "1":
+            raise ValueError("odd")
+        return []
+
+    assert set(for_each_account(accounts(4), work, max_workers=2).failures) == {"1"}
+
+
+class Interrupted(BaseException):
+    """As Dagster raises it in the thread that runs a step."""
+
+
+@pytest.mark.parametrize("where", ["a pause", "an HTTP exchange"])
+def test_an_interrupt_ends_the_wait(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every thread waits for an hour, or for a host that does not answer."""
+    graph = ScriptedGraph()
+    graph.handler = lambda _request: Reply({}, delay=20)
+    waiting = threading.Barrier(4)
+    ended: list[BaseException] = []
+
+    def work(_account: Account) -> list[SliceReport]:
+        waiting.wait(10)
+        try:
+            if where == "a pause":
+                pause(3600)
+            else:
+                with MetaAdsClient(access_token="EAAx", graph_url=graph.url) as client:
+                    client.get_accounts()
+        except BaseException as error:
+            ended.append(error)
+            raise
+        return []
+
+    def interrupted(_futures: object) -> object:
+        waiting.wait(10)
+        while where != "a pause" and graph.in_flight < 3:
+            time.sleep(0.01)
+        raise Interrupted
+
+    monkeypatch.setattr("meta_ads_pipeline.raw.fan_out.as_completed", interrupted)
+    with pytest.raises(Interrupted):
+        for_each_account(accounts(3), work, max_workers=3)
+    for _ in range(500):
+        if len(ended) == 3:
+            break
+        time.sleep(0.01)
+    assert [type(each) for each in ended] == [KeyboardInterrupt] * 3
+    graph._server.socket.close()
