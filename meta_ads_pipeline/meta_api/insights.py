@@ -23,6 +23,7 @@ from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.field_groups import FieldGroups, FieldMemory, account_key
 from meta_ads_pipeline.meta_api.fields import (
     DELETED,
+    EDGES,
     EFFECTIVE_STATUSES,
     ESSENTIAL_FIELDS,
     HOURLY_BREAKDOWN,
@@ -44,6 +45,7 @@ from meta_ads_pipeline.meta_api.paging import (
     PageSizes,
     Repair,
     Row,
+    objects_of,
 )
 from meta_ads_pipeline.meta_api.refusals import refused_fields, refused_values
 from meta_ads_pipeline.meta_api.request_planner import InsightsRequestPlanner, Mode
@@ -228,7 +230,7 @@ class InsightsReader:
             piece = waiting.pop()
             if self._succeeds(self._probe(piece), counter):
                 continue
-            smaller = self._narrowed(piece, counter)
+            smaller = self._narrowed(piece, counter, refused=True)
             if smaller:
                 waiting += smaller
             elif len(piece.only_ids) == 1:
@@ -429,8 +431,8 @@ class InsightsReader:
             self.page_size,
             self.limits,
             smallest=max(SMALLEST_PAGE, self.page_size // 2) if whole else SMALLEST_PAGE,
-            shrinks=lambda error: error.rule.name == "reduce_data" or (
-                not whole and _is_about_the_page(error)
+            shrinks=lambda error: (
+                error.rule.name == "reduce_data" or (not whole and _is_about_the_page(error))
             ),
             repair=repair,
         )
@@ -459,7 +461,9 @@ class InsightsReader:
             repair=repair,
         )
 
-    def _narrowed(self, query: InsightsQuery, counter: CallCounter | None) -> list[InsightsQuery]:
+    def _narrowed(
+        self, query: InsightsQuery, counter: CallCounter | None, *, refused: bool = False
+    ) -> list[InsightsQuery]:
         """A single day by halves of its campaigns, then ad sets, then ads; none when at its end.
 
         Which objects to expect comes from one small query without breakdown at their level.
@@ -469,12 +473,37 @@ class InsightsReader:
             level = _next_level(level)
             if level is None or query.level not in _NARROWING[_NARROWING.index(level) :]:
                 return []
-            ids = self._ids(query, level, counter)
+            if refused and level == query.level:
+                ids = self._listed_ids(query, level, counter)
+                if not ids:
+                    return []
+            else:
+                ids = self._ids(query, level, counter)
         size = min(math.ceil(len(ids) / 2), IDS_PER_FILTER)
         return [
             replace(query, only_level=level, only_ids=ids[first : first + size])
             for first in range(0, len(ids), size)
         ]
+
+    def _listed_ids(
+        self, query: InsightsQuery, level: Level, counter: CallCounter | None
+    ) -> tuple[str, ...]:
+        """The same from the list of a level whose insights are refused; none where that is, too."""
+        parent = {"field": f"{query.only_level}.id", "operator": "IN", "value": query.only_ids}
+        edge = EDGES[level] if level != "account" else ""
+        params = {
+            "fields": "id",
+            "effective_status": EFFECTIVE_STATUSES[level],
+            "filtering": [parent],
+        }
+        call = Call("GET", f"act_{query.account_id}/{edge}", params, edge, query.account_id)
+        reader = ListReader(self.caller, self.sizes, f"{query.account_id}/ids", self.page_size)
+        try:
+            return tuple(sorted(str(row["id"]) for row in objects_of(reader.read(call, counter))))
+        except MetaApiError as error:
+            if not error.may_blame_a_part:
+                raise
+            return ()
 
     def _ids(
         self, query: InsightsQuery, level: Level, counter: CallCounter | None

@@ -106,7 +106,8 @@ class InsightsGraph:
             level, _, name = condition["field"].partition(".")
             if name == "id":
                 place = ("campaign", "adset", "ad").index(level)
-                chosen = [each for each in chosen if each[place] in condition["value"]]
+                wanted = condition["operator"] == "IN"
+                chosen = [each for each in chosen if (each[place] in condition["value"]) == wanted]
         return chosen
 
     def truth(

@@ -209,21 +209,22 @@ def test_a_refused_status_goes_then_the_filter(
 def test_an_ad_that_may_not_be_seen_costs_its_own_rows(
     insights: InsightsGraph, client: MetaAdsClient, account: AccountRef
 ) -> None:
+    insights.ads = [(str(n // 4), str(n // 2), str(100 + n)) for n in range(10)]
+
     def refuse(request: Request) -> Reply | None:
-        if request.params.get("level") != "ad":
-            return None
-        ids = set()
-        excluded = set()
-        for condition in json.loads(request.params.get("filtering", "[]")):
-            if condition["field"] == "ad.id":
-                (ids if condition["operator"] == "IN" else excluded).update(condition["value"])
-        hidden = insights.ads[0]
-        seen = (not ids or hidden in ids) and hidden not in excluded
-        return error(10, "(#10) one ad is not yours") if seen else None
+        shown = {ad for _, _, ad in insights._chosen(request)}
+        if request.path.endswith("/ads"):
+            return page([{"id": each} for each in sorted(shown)])
+        hidden = request.params.get("level") == "ad" and "105" in shown
+        return error(10, "(#10) one ad is not yours") if hidden else None
 
     insights.refuse = refuse
-    result = read_insights(client, account, DAY, DAY, level="ad", grain="day")
-    assert {row["ad_id"] for row in result.rows} == set(insights.ads[1:])
+    (part,) = client.iter_insights(account, DAY, DAY, level="ad", grain="day")
+    assert {row["ad_id"] for row in part.rows} == {ad for _, _, ad in insights.ads} - {"105"}
+    assert [left.object_id for left in part.left_out] == ["105"]
+    before = len(insights.requests)
+    read_insights(client, account, DAY, DAY, level="ad", grain="day")
+    assert len(insights.requests) == before + 1
 
 
 @pytest.mark.parametrize("code", [1, None])
