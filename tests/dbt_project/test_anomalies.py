@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from .warehouse import PULLED, TABLES_AND_VIEWS, AdDay, Hour, Warehouse
+from .warehouse import ANOMALIES, PULLED, TABLES_AND_VIEWS, AdDay, Hour, Warehouse
 
 DAY = date(2026, 11, 19)
 """A Thursday, pulled when it was two days old."""
@@ -69,7 +69,7 @@ def test_what_is_far_from_the_same_weekday_is_told_once(warehouse: Warehouse) ->
         " 20,050, by the same weekday in 7 earlier weeks; with it: spend (-100 %), clicks (-100 %)"
     )
     before = warehouse.contents("ctid, xmin::text")["anomalies"]
-    warehouse.build(DAY - timedelta(days=1), DAY, tests=False)
+    warehouse.build(DAY - timedelta(days=1), DAY, tests=False, models=ANOMALIES)
     assert warehouse.contents("ctid, xmin::text")["anomalies"] == before
 
 
@@ -86,14 +86,14 @@ def test_a_campaign_is_named_when_it_does_more_than_its_account(warehouse: Wareh
         warehouse.pull(day, spent("1", 300), spent("2", 300))
     for table in ("insights_hourly", "insights_daily"):
         warehouse.execute(f"update raw.{table} set campaign_id = '22' where ad_id = '2'")
-    warehouse.build(DAY - timedelta(days=45), DAY, tests=False)
+    warehouse.build(DAY - timedelta(days=45), DAY, tests=False, models=ANOMALIES)
     assert found(warehouse) == [
         ("account", "1", cause, "spend", "spike", "impressions, clicks"),
         ("campaign", "22", cause, "spend", "spike", "impressions, clicks"),
         ("account", "1", first, "spend", "spike", "impressions, clicks"),
     ]
     # The same when only the second day is built.
-    warehouse.build(second, second, tests=False)
+    warehouse.build(second, second, tests=False, models=ANOMALIES)
     assert [row[2] for row in found(warehouse)] == [cause, cause, first]
 
 
@@ -132,7 +132,7 @@ def test_spend_beyond_what_meta_may_spend_of_the_budget(warehouse: Warehouse) ->
     version(warehouse, "campaign", "4021", "2026-11-01", name="D", lifetime_budget="10000")
     raised = f"{DAY - timedelta(days=3)} 12:00+00"
     version(warehouse, "campaign", "4021", raised, name="D", lifetime_budget="25000")
-    warehouse.build(saturday - WEEK, DAY, tests=False)
+    warehouse.build(saturday - WEEK, DAY, tests=False, models=ANOMALIES)
     rows = warehouse.rows(
         "select level, external_entity_id, event_date, kind, budget_period, sentence"
         " from marts.anomalies order by external_entity_id"
@@ -162,10 +162,10 @@ def test_a_running_day_is_no_anomaly(warehouse: Warehouse) -> None:
         warehouse.pull(DAY - weeks_ago * WEEK, spent("1", 100))
     noon = datetime(2026, 11, 19, 11, tzinfo=UTC)
     warehouse.pull(DAY, spent("1", 20), pulled_at=noon)
-    warehouse.build(tests=False)
+    warehouse.build(tests=False, models=ANOMALIES)
     assert found(warehouse) == []
     warehouse.pull(DAY, spent("1", 20), pulled_at=PULLED)
-    warehouse.build(DAY, tests=False)
+    warehouse.build(DAY, tests=False, models=ANOMALIES)
     assert found(warehouse) == [("account", "1", DAY, "spend", "drop", "impressions, clicks")]
 
 
@@ -252,7 +252,7 @@ def test_hours_that_are_far_from_the_same_hours(warehouse: Warehouse) -> None:
     later = PULLED + timedelta(hours=1)
     warehouse.pull(DAY, AdDay("1", usual_hours(0, h9=3, h10=3)), pulled_at=later)
     warehouse.pull(DAY, AdDay("1", morning), account_id="3", pulled_at=later)
-    warehouse.build(DAY, DAY, tests=False)
+    warehouse.build(DAY, DAY, tests=False, models=ANOMALIES)
     states = warehouse.rows(
         "select anomaly_key, status, resolution, first_seen_at, resolved_at from marts.anomalies"
         " where account_id in ('1', '3') order by anomaly_key"
@@ -264,7 +264,7 @@ def test_hours_that_are_far_from_the_same_hours(warehouse: Warehouse) -> None:
         ("meta:account:3:2026-11-19T09", "resolved", "merged", noon, later),
     ]
     before = warehouse.contents("ctid, xmin::text")["anomalies"]
-    warehouse.build(DAY, DAY, tests=False)
+    warehouse.build(DAY, DAY, tests=False, models=ANOMALIES)
     assert warehouse.contents("ctid, xmin::text")["anomalies"] == before
 
 
@@ -284,7 +284,7 @@ def test_a_database_from_before_hours_is_taken_over(warehouse: Warehouse) -> Non
         warehouse.pull(early - weeks_ago * WEEK, spent("1", 100))
     warehouse.pull(early, spent("1", 500))
     warehouse.pull(DAY, spent("1", 100))
-    warehouse.build(early - 8 * WEEK, DAY, tests=False)
+    warehouse.build(early - 8 * WEEK, DAY, tests=False, models=ANOMALIES)
     told = "select anomaly_key, grain, severity, sentence, status from marts.anomalies"
     now = warehouse.rows(told)
     assert [row["severity"] for row in now] == ["warn"]

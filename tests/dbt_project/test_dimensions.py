@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from .warehouse import PULLED, Warehouse
+from .warehouse import DIMENSIONS, PULLED, Warehouse
 
 
 def land_version(
@@ -36,7 +36,7 @@ def test_budgets_by_metas_own_offsets(warehouse: Warehouse) -> None:
             {"bid_amount": 250, "lifetime_budget": "0"},
             campaign_id=f"c{account_id}",
         )
-    warehouse.build()
+    warehouse.build(models=DIMENSIONS)
     for row in warehouse.rows(
         "select c.currency, c.daily_budget, c.spend_cap, s.bid_amount, s.lifetime_budget"
         " from marts.dim_campaigns as c join marts.dim_adsets as s using (campaign_id)"
@@ -65,7 +65,7 @@ def test_entities_form_a_tree_and_deleted_ones_stay(warehouse: Warehouse) -> Non
         },
     )
     warehouse.execute("update raw.ads set is_deleted = true, name = 'Gone' where id = '1'")
-    warehouse.build()
+    warehouse.build(models=DIMENSIONS)
     tree = warehouse.rows(
         "select e.level, e.external_entity_id, p.level as parent from marts.entities as e"
         " left join marts.entities as p on e.parent_id = p.entity_id"
@@ -97,12 +97,12 @@ def test_history_is_ranges_of_what_matters(warehouse: Warehouse) -> None:
     land_version(warehouse, "campaign", "21", PULLED + hour, {**first, "budget_remaining": "500"})
     land_version(warehouse, "campaign", "21", PULLED + 2 * hour, {**first, "status": "PAUSED"})
     land_version(warehouse, "campaign", "22", PULLED, first)
-    warehouse.build(tests=False)
+    warehouse.build(tests=False, models=DIMENSIONS)
     untouched = "select ctid, xmin::text from marts.entity_history where external_entity_id = '22'"
     before = warehouse.rows(untouched)
 
     land_version(warehouse, "campaign", "21", PULLED + 3 * hour, {**first, "name": "B"})
-    warehouse.build()
+    warehouse.build(models=DIMENSIONS)
     assert warehouse.rows(untouched) == before
     ranges = warehouse.rows(
         "select valid_from, valid_to, name, status, daily_budget, versions"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from .warehouse import Warehouse
+from .warehouse import DIMENSIONS, Warehouse
 
 ISSUE = {"level": "AD_SET", "error_code": 2460003, "error_summary": "Audience too narrow"}
 
@@ -60,7 +60,7 @@ def test_targeting_learning_and_promoted_object(warehouse: Warehouse) -> None:
         },
         campaign_id="21",
     )
-    warehouse.build()
+    warehouse.build(models=DIMENSIONS)
     adset = _one(warehouse, "dim_adsets", "adset_id", "32")
     expected = {
         "configured_status": "PAUSED",
@@ -110,7 +110,7 @@ def test_review_feedback_of_an_ad(warehouse: Warehouse) -> None:
     }
     ids = {"campaign_id": "21", "adset_id": "31"}
     warehouse.entity("ads", "1", "1", document, **ids)
-    warehouse.build()
+    warehouse.build(models=DIMENSIONS)
     ad = _one(warehouse, "dim_ads", "ad_id", "1")
     assert ad["review_reasons"] == ["LOW_QUALITY", "UNREALISTIC_OUTCOMES"]
     assert ad["review_feedback"] == feedback
@@ -155,7 +155,7 @@ def test_creatives_of_every_format(warehouse: Warehouse) -> None:
     }
     for name, document in documents.items():
         warehouse.entity("creatives", name, "1", document)
-    warehouse.build()
+    warehouse.build(models=DIMENSIONS)
     found = {row["creative_id"]: row for row in warehouse.rows("select * from marts.dim_creatives")}
     assert {name: row["media_type"] for name, row in found.items()} == {
         "image": "image",
@@ -185,8 +185,8 @@ def test_creatives_of_every_format(warehouse: Warehouse) -> None:
 def test_a_dimension_takes_a_new_column_without_a_full_refresh(warehouse: Warehouse) -> None:
     warehouse.account()
     warehouse.entity("adsets", "31", "1", {"configured_status": "PAUSED"}, campaign_id="21")
-    warehouse.build()
+    warehouse.build(models=DIMENSIONS)
     warehouse.execute("alter table marts.dim_adsets drop column configured_status")
-    warehouse.build()
+    warehouse.build(models=DIMENSIONS)
     adset = _one(warehouse, "dim_adsets", "adset_id", "31")
     assert adset["configured_status"] == "PAUSED"

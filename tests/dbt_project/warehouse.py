@@ -23,6 +23,10 @@ from meta_ads_pipeline.transform.views import TABLES
 PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
 WORKSPACE = "00000000-0000-0000-0000-000000000001"
 PULLED = datetime(2026, 11, 21, 3, tzinfo=UTC)
+DIMENSIONS = "path:models/marts/dimensions"
+ANOMALIES = f"+anomalies,{TABLES}"
+"""The tables that anomalies are found in, and those."""
+
 TABLES_AND_VIEWS = f"{TABLES} config.materialized:view"
 """For tests that drop tables: views go with them."""
 
