@@ -118,7 +118,8 @@ class Accounts:
 
 
 def accounts_of(database: Database, export: Export, asked: str | None) -> Accounts:
-    """``asked`` (without ``act_``), else the accounts that the file names, else the only one.
+    """``asked`` (without ``act_``), else the accounts that the file names, else the only one, or
+    the only one in the file's currency.
 
     Raises ``AdsManagerFileError`` when that leaves a choice or contradicts the file, and
     ``UnknownAccountError`` when ``asked`` was never synced.
@@ -150,6 +151,10 @@ def accounts_of(database: Database, export: Export, asked: str | None) -> Accoun
         )
     if len(known) == 1 and len(titles) <= 1:
         return Accounts(tuple(known))
+    currencies = {row.currency for row in export.rows}
+    in_currency = tuple(account for account in known if {account.currency} == currencies)
+    if len(in_currency) == 1 and not titles:
+        return Accounts(in_currency)
     raise AdsManagerFileError(
         f"which account is the file of? Give --account, one of {_named(known) or 'none yet'}"
     )
@@ -310,7 +315,7 @@ def _notes_on_file(export: Export, account: Account, lines_of_others: int) -> It
     if account.name and titles and plain_name(account.name) not in map(plain_name, titles):
         yield f"the file is of {', '.join(sorted(titles))}; the account is now {account.name}"
     if lines_of_others:
-        yield f"{lines_of_others} lines of other accounts left out"
+        yield f"{lines_of_others} lines are of other accounts"
     if "results" in export.columns:
         yield (
             f"{export.columns['results']!r} is not compared: it counts something else per ad set; "

@@ -355,6 +355,13 @@ def test_which_account_the_file_is_of(marts: Marts, tmp_path: Path) -> None:
     with pytest.raises(AdsManagerFileError, match=r"--account, one of Acme Schuhe \(77\), Other"):
         accounts_of(marts.database, plain, None)
     assert accounts_of(marts.database, plain, "78") == Accounts((other,))
+    in_dollars = read(export(rows, ("day", "spend"), currency="USD"), tmp_path)
+    with pytest.raises(AdsManagerFileError, match="which account is the file of"):
+        accounts_of(marts.database, in_dollars, None)
+    american = Account("80", "America/New_York", "USD", "American")
+    with marts.database.connect() as connection:
+        save_accounts(connection, [american])
+    assert accounts_of(marts.database, in_dollars, None) == Accounts((american,))
     with pytest.raises(UnknownAccountError):
         accounts_of(marts.database, plain, "79")
 
@@ -382,5 +389,5 @@ def test_every_account_in_a_file_is_told_apart(marts: Marts, tmp_path: Path) -> 
     assert accounts_of(marts.database, export_of_all, None) == Accounts((ACCOUNT, other), ("79",))
     found = compare(marts.database, export_of_all, ACCOUNT, FIVE_PERCENT)
     assert found.aligned
-    assert any("6 lines of other accounts left out" in note for note in found.notes)
+    assert any("6 lines are of other accounts" in note for note in found.notes)
     assert not compare(marts.database, export_of_all, other, FIVE_PERCENT).aligned
