@@ -358,7 +358,7 @@ class Warehouse:
         )
         self.execute(
             f"truncate {', '.join(row['name'] for row in tables)}",
-            "truncate control.slices, control.check_results, control.alerts",
+            "truncate control.slices, control.check_results, control.alerts cascade",
             "delete from control.ad_accounts",
         )
 
