@@ -15,13 +15,14 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Database, open_database
 from meta_ads_pipeline.control.syncs import open_sync
 from meta_ads_pipeline.credentials.brief_budget import app_of
+from meta_ads_pipeline.credentials.checks import revalidate_paused
 from meta_ads_pipeline.credentials.clients import ConnectedClients, clients_for
 from meta_ads_pipeline.credentials.connections import Connection
 from meta_ads_pipeline.meta_api.fields import Kind
@@ -107,6 +108,7 @@ def main(arguments: list[str]) -> int:
     settings = get_settings()
     database = open_database(settings)
     print("working", flush=True)
+    revalidate_paused(database, settings, datetime.now(UTC))
     with fast_clients(settings, database, clock) as clients:
         failures = backfill(database, clients, window)
     for name, error in failures.items():
