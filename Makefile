@@ -22,12 +22,13 @@ setup: $(STAMP) ## install everything into .venv from requirements.lock
 # --no-deps: the lock is complete, and older pips refuse an extra of a package that it pins.
 INSTALLER ?= uv
 PIP        = $(BIN)/python -m pip install --quiet --disable-pip-version-check
-INSTALL_uv = $(PIP) $(UV) && \
-	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
 INSTALL_pip = $(PIP) --require-hashes --no-deps -r requirements.lock
+INSTALL_uv = { $(PIP) $(UV) && \
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock; } \
+	|| $(INSTALL_pip)
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL_$(INSTALLER)) || $(INSTALL_pip)
+	$(INSTALL_$(INSTALLER))
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
