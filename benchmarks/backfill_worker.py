@@ -28,12 +28,10 @@ from meta_ads_pipeline.credentials.connections import Connection
 from meta_ads_pipeline.meta_api.fields import Kind
 from meta_ads_pipeline.rate_limit.limiter import PostgresRateLimiter
 from meta_ads_pipeline.raw.context import PullContext, SliceReport
-from meta_ads_pipeline.raw.pull import (
-    for_each_account,
-    pull_connected_accounts,
-    pull_entities,
-    pull_insights,
-)
+from meta_ads_pipeline.raw.fan_out import for_each_account
+from meta_ads_pipeline.raw.pull_connected import pull_connected_accounts
+from meta_ads_pipeline.raw.pull_entities import pull_entities
+from meta_ads_pipeline.raw.pull_insights import pull_insights
 from meta_ads_pipeline.settings import Settings, get_settings
 from meta_ads_pipeline.windows import DateWindow
 

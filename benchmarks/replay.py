@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, cast
 
 from meta_ads_pipeline.automation.windows import recent_window
 from meta_ads_pipeline.control.accounts import Account
@@ -17,10 +17,11 @@ from meta_ads_pipeline.meta_api.insights_query import InsightsPart
 from meta_ads_pipeline.raw.context import (
     REFRESH_RECENT,
     REFRESH_TODAY,
-    AdsReader,
     PullContext,
 )
-from meta_ads_pipeline.raw.pull import pull_ad_accounts, pull_entities, pull_insights
+from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
+from meta_ads_pipeline.raw.pull_entities import pull_entities
+from meta_ads_pipeline.raw.pull_insights import pull_insights
 from meta_ads_pipeline.windows import begun, local_today
 from meta_graph_simulator.http.server import SimulatorServer
 
@@ -67,9 +68,9 @@ class Replay:
         return replayed
 
     @property
-    def reader(self) -> AdsReader:
+    def reader(self) -> MetaAdsClient:
         """The client as pulls see it."""
-        return SimulatedTimeReader(self.client, self)
+        return cast(MetaAdsClient, SimulatedTimeReader(self.client, self))
 
     def set_clock(self, now: datetime) -> None:
         """Go to an instant (UTC)."""

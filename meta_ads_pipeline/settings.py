@@ -7,6 +7,7 @@ A variable set in the environment wins over the same variable in ``.env``. Names
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Self
@@ -16,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from meta_ads_pipeline.attribution import LIVE_WINDOWS, chosen_windows
 from meta_ads_pipeline.errors import ConfigurationError
+from meta_ads_pipeline.windows import KEPT_MONTHS, months_before
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 """The checkout: where ``dbt_project/``, ``dagster.yaml`` and ``workspace.yaml`` are."""
@@ -34,6 +36,11 @@ class SettingsError(ConfigurationError):
     def lines(self) -> list[str]:
         """One line for each bad variable."""
         return self._problems
+
+
+def _first_kept_month() -> str:
+    """The first of the month in which Meta's memory of totals begins, in UTC."""
+    return months_before(datetime.now(UTC).date(), KEPT_MONTHS).replace(day=1).isoformat()
 
 
 class Settings(BaseSettings):
@@ -164,10 +171,10 @@ class Settings(BaseSettings):
         "Meta's development tier, no such limit afterwards; 0: none in either.",
     )
     history_start: str = Field(
-        default="2023-11-01",
+        default_factory=_first_kept_month,
         alias="META_ADS_HISTORY_START",
         pattern=r"^\d{4}-\d{2}-\d{2}$",
-        description="First daily partition. Meta keeps totals for 37 months.",
+        description="First daily partition. Unset: the month in which what Meta keeps begins.",
     )
 
     @field_validator(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -9,6 +10,12 @@ from zoneinfo import ZoneInfo
 
 SETTLED_AFTER_DAYS = 28
 """Meta restates a day for 28 days; after that its numbers are final (Insights, "Freshness")."""
+
+KEPT_MONTHS = 37
+"""Meta answers for so long, else with error 3018 (Insights, "Data retention")."""
+
+HOURS_KEPT_MONTHS = UNIQUE_KEPT_MONTHS = 13
+"""Hours and unique counts are kept for less (the same page, since 2026-01-12)."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,12 @@ def begun(dates: Iterable[date], timezone: str, now: datetime) -> list[date]:
     """The dates that have begun in the account's timezone; the others have no numbers yet."""
     today = local_today(timezone, now)
     return [day for day in dates if day <= today]
+
+
+def months_before(day: date, months: int) -> date:
+    """The same day of an earlier month, or that month's last day."""
+    year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
+    return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
 
 
 def is_settled(day: date, timezone: str, now: datetime) -> bool:

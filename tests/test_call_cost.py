@@ -16,14 +16,10 @@ from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.config import RetryPolicy
 from meta_ads_pipeline.rate_limit.limiter import PostgresRateLimiter
-from meta_ads_pipeline.raw.pull import (
-    FanOut,
-    PullContext,
-    SliceReport,
-    for_each_account,
-    pull_ad_accounts,
-    pull_insights,
-)
+from meta_ads_pipeline.raw.context import PullContext, SliceReport
+from meta_ads_pipeline.raw.fan_out import FanOut, for_each_account
+from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
+from meta_ads_pipeline.raw.pull_insights import pull_insights
 from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig
 from meta_graph_simulator.http.server import SimulatorServer
 from tests.rate_limit.limiters import spent

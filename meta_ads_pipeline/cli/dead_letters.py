@@ -15,7 +15,7 @@ from meta_ads_pipeline.cli.console import plain_console
 from meta_ads_pipeline.cli.runtime import Runtime, running
 from meta_ads_pipeline.cli.sync_run import build_marts
 from meta_ads_pipeline.control import dead_letters
-from meta_ads_pipeline.control.dead_letters import LetterStatus, StoredLetter
+from meta_ads_pipeline.control.dead_letters import DeadLetterStatus, StoredDeadLetter
 
 if TYPE_CHECKING:
     from meta_ads_pipeline.raw.replay import Replay
@@ -37,7 +37,7 @@ def list_letters(
     account: options.Accounts = None,
     asset: AssetFilter = None,
     status: Annotated[
-        LetterStatus | None, typer.Option("--status", help="Only these; else all.")
+        DeadLetterStatus | None, typer.Option("--status", help="Only these; else all.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Letters to show at most.")] = 50,
     as_json: options.AsJson = False,
@@ -119,7 +119,7 @@ def replay(
                 ids=ids or (),
                 accounts=options.account_ids(account),
                 assets=asset or (),
-                status=LetterStatus.OPEN,
+                status=DeadLetterStatus.OPEN,
             )
         results = replay_documents(
             runtime.database,
@@ -187,7 +187,7 @@ def _tell(results: Sequence[Replay], problems: Sequence[str], *, as_json: bool) 
         typer.echo(f"marts: {problem}", err=True)
 
 
-def _document(letter: StoredLetter) -> dict[str, Any]:
+def _document(letter: StoredDeadLetter) -> dict[str, Any]:
     plain = {name: _text(value) for name, value in asdict(letter).items()}
     return {**plain, "document": json.loads(letter.document)}
 

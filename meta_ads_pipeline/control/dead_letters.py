@@ -12,17 +12,23 @@ from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.errors import NotFoundError
 
 
-class LetterStatus(StrEnum):
-    """``open`` until a replay landed it or somebody discarded it."""
+class DeadLetterStatus(StrEnum):
+    """``open`` until a replay landed it, a later pull had it in order, or somebody discarded it."""
 
     OPEN = "open"
+    RESOLVED = "resolved"
     REPLAYED = "replayed"
     DISCARDED = "discarded"
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """One row or object. ``document`` is JSON text without secrets, as Postgres accepts it."""
+    """One row or object. ``document`` is JSON text without secrets, as Postgres accepts it.
+
+    ``key`` tells items of one object and date apart, such as an ad's hours. ``is_dated`` is whether
+    the same object on another date is another item. ``timezone`` and ``currency`` are the
+    account's at the pull, for rows that mean nothing without them.
+    """
 
     account_id: str
     asset: str
@@ -32,23 +38,28 @@ class DeadLetter:
     object_id: str | None = None
     field: str | None = None
     source_call: str | None = None
+    key: str | None = None
+    is_dated: bool = True
+    timezone: str | None = None
+    currency: str | None = None
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same thing, met again: then the first letter counts another attempt."""
+        """The same for one object and field at fault, met again, whatever else has changed."""
         identity = (
             self.account_id,
             self.asset,
-            str(self.partition_date),
+            str(self.partition_date if self.is_dated else None),
             str(self.object_id),
+            str(self.key),
             str(self.field),
-            self.document,
+            self.document if self.object_id is None else "",
         )
         return hashlib.sha256("\x1f".join(identity).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
-class StoredLetter:
+class StoredDeadLetter:
     """A letter as ``control.dead_letters`` has it. Instants are UTC; ``document`` is JSON text.
 
     ``attempts`` counts how often it could not be used: pulls and replays.
@@ -63,12 +74,14 @@ class StoredLetter:
     reason: str
     document: str
     source_call: str | None
-    status: LetterStatus
+    status: DeadLetterStatus
     attempts: int
     first_seen_at: datetime
     last_seen_at: datetime
     resolved_at: datetime | None
     resolution: str | None
+    timezone: str | None = None
+    currency: str | None = None
 
 
 class DeadLetterNotFoundError(NotFoundError):
@@ -76,19 +89,25 @@ class DeadLetterNotFoundError(NotFoundError):
 
 
 def record(connection: Connection, letters: Sequence[DeadLetter]) -> None:
-    """Keep the letters. One seen before is counted again, and reopened if it had been replayed."""
+    """Keep the dead letters. One seen before counts an attempt and has the newest document.
+
+    It is reopened unless somebody discarded it.
+    """
     distinct = {letter.fingerprint: letter for letter in letters}
     if not distinct:
         return
     connection.cursor().executemany(
         "insert into control.dead_letters as d (fingerprint, account_id, asset, partition_date,"
-        "   object_id, field, reason, document, source_call)"
-        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+        "   object_id, field, reason, document, source_call, timezone, currency)"
+        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
         " on conflict (fingerprint) do update set"
         "   attempts = d.attempts + 1, last_seen_at = now(), reason = excluded.reason,"
-        "   status = case d.status when 'replayed' then 'open' else d.status end,"
-        "   resolved_at = case d.status when 'replayed' then null else d.resolved_at end,"
-        "   resolution = case d.status when 'replayed' then null else d.resolution end",
+        "   partition_date = excluded.partition_date, document = excluded.document,"
+        "   source_call = excluded.source_call, timezone = excluded.timezone,"
+        "   currency = excluded.currency,"
+        "   status = case d.status when 'discarded' then d.status else 'open' end,"
+        "   resolved_at = case d.status when 'discarded' then d.resolved_at end,"
+        "   resolution = case d.status when 'discarded' then d.resolution end",
         [
             (
                 fingerprint,
@@ -100,15 +119,47 @@ def record(connection: Connection, letters: Sequence[DeadLetter]) -> None:
                 letter.reason,
                 letter.document,
                 letter.source_call,
+                letter.timezone,
+                letter.currency,
             )
             for fingerprint, letter in distinct.items()
         ],
     )
 
 
+def resolve_by_pull(
+    connection: Connection,
+    account_id: str,
+    asset: str,
+    met_again: Sequence[DeadLetter],
+    *,
+    dates: Sequence[date] | None = None,
+    object_ids: Sequence[str] | None = None,
+) -> int:
+    """Close what a good pull has shown to be over: all that is open but ``met_again``.
+
+    Of these dates and objects only, where given. Returns how many were closed.
+    """
+    return connection.execute(
+        "update control.dead_letters set status = 'resolved', resolved_at = now(),"
+        "   resolution = 'a later pull had it in order, or no longer'"
+        " where account_id = %(account)s and asset = %(asset)s and status = 'open'"
+        " and fingerprint <> all(%(again)s)"
+        " and (%(dates)s::date[] is null or partition_date = any(%(dates)s))"
+        " and (%(ids)s::text[] is null or object_id = any(%(ids)s))",
+        {
+            "account": account_id,
+            "asset": asset,
+            "again": [letter.fingerprint for letter in met_again],
+            "dates": None if dates is None else list(dates),
+            "ids": None if object_ids is None else list(object_ids),
+        },
+    ).rowcount
+
+
 _COLUMNS = ", ".join(
     f"{name}::text as {name}" if name == "document" else name
-    for name in StoredLetter.__dataclass_fields__
+    for name in StoredDeadLetter.__dataclass_fields__
 )
 """The document as text: numbers keep their digits."""
 
@@ -119,10 +170,10 @@ def find(
     ids: Sequence[int] = (),
     accounts: Sequence[str] = (),
     assets: Sequence[str] = (),
-    status: LetterStatus | None = None,
+    status: DeadLetterStatus | None = None,
     limit: int | None = None,
     lock: bool = False,
-) -> list[StoredLetter]:
+) -> list[StoredDeadLetter]:
     """Letters that meet every condition given, the latest seen first.
 
     ``accounts`` are ids without ``act_``. ``lock`` keeps others from resolving them until the
@@ -144,10 +195,10 @@ def find(
             "limit": limit,
         },
     ).fetchall()
-    return [StoredLetter(**{**row, "status": LetterStatus(row["status"])}) for row in rows]
+    return [StoredDeadLetter(**{**row, "status": DeadLetterStatus(row["status"])}) for row in rows]
 
 
-def get(connection: Connection, dead_letter_id: int) -> StoredLetter:
+def get(connection: Connection, dead_letter_id: int) -> StoredDeadLetter:
     """One letter. Raises ``DeadLetterNotFoundError``."""
     letters = find(connection, ids=[dead_letter_id])
     if not letters:
@@ -158,7 +209,7 @@ def get(connection: Connection, dead_letter_id: int) -> StoredLetter:
 
 
 def resolve(
-    connection: Connection, ids: Sequence[int], status: LetterStatus, resolution: str
+    connection: Connection, ids: Sequence[int], status: DeadLetterStatus, resolution: str
 ) -> int:
     """Close open letters as replayed or discarded, with how it ended; returns how many."""
     return connection.execute(
@@ -185,7 +236,7 @@ def discard(database: Database, ids: Sequence[int], reason: str) -> list[int]:
     with database.connect() as connection:
         for dead_letter_id in ids:
             get(connection, dead_letter_id)
-        found = find(connection, ids=ids, status=LetterStatus.OPEN, lock=True) if ids else []
+        found = find(connection, ids=ids, status=DeadLetterStatus.OPEN, lock=True) if ids else []
         still_open = [letter.dead_letter_id for letter in found]
-        resolve(connection, still_open, LetterStatus.DISCARDED, reason)
+        resolve(connection, still_open, DeadLetterStatus.DISCARDED, reason)
     return sorted(still_open)

@@ -19,7 +19,8 @@ INSIGHTS = ("insights_hourly", "insights_daily", "account_totals")
 SLICED_ASSETS = (*INSIGHTS, "campaigns", "adsets", "ads", "creatives")
 REACH = "insights_reach"
 MISSING = "missing"
-_THERE = ("done", "mismatched")  # mismatched ones are pulled; reconciliation has them pulled again
+_THERE = ("done", "mismatched", "not_kept")
+"""Mismatched ones are pulled, and pulled again by themselves; Meta no longer keeps the last."""
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import secrets
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import psycopg
 
 from meta_ads_pipeline.control.database import Connection, Database, is_lost
 from meta_ads_pipeline.control.retry_delays import LONGEST_DELAY, first_delay, is_passing
+from meta_ads_pipeline.windows import SETTLED_AFTER_DAYS
 
 logger = logging.getLogger(__name__)
 
@@ -52,21 +55,77 @@ class Attempt:
     run_id: str
 
 
+OPEN_FRESH_FOR = timedelta(minutes=15)
+RECENT_FRESH_FOR = timedelta(hours=1)
+
+
 def done_under(connection: Connection, key: SliceKey, sync_id: str) -> dict[date, int]:
     """The dates that need no fetching in this sync, with the rows each slice holds.
 
-    A slice is done for a sync when it was done by it, or by anyone since it began.
+    A slice is done for a sync when it was pulled by it, or by anyone since it began, and that is
+    still the newest there is to have: a day that was not over when it was pulled counts for
+    ``OPEN_FRESH_FOR``, one that Meta may restate for ``RECENT_FRESH_FOR``, a settled one for good.
+    Where the sync fills gaps, what was ever done is done.
     """
     rows = connection.execute(
-        "select partition_date,"
-        " coalesce(rows_inserted + rows_updated + rows_unchanged, 0) as rows"
-        " from control.slices"
-        " where account_id = %(account)s and asset = %(asset)s and status = 'done'"
-        " and (sync_id = %(sync)s or pulled_at >="
-        "   (select started_at from control.syncs where sync_id::text = %(sync)s))",
-        {"account": key.account_id, "asset": key.asset, "sync": sync_id},
+        _DONE_UNDER,
+        {
+            "account": key.account_id,
+            "asset": key.asset,
+            "sync": sync_id,
+            "open": OPEN_FRESH_FOR,
+            "recent": RECENT_FRESH_FOR,
+            "settled_after": SETTLED_AFTER_DAYS,
+        },
     ).fetchall()
     return {row["partition_date"]: row["rows"] for row in rows}
+
+
+_DONE_UNDER = """
+select
+    s.partition_date,
+    coalesce(s.rows_inserted + s.rows_updated + s.rows_unchanged, 0) as rows
+from control.slices as s
+left join control.ad_accounts as a on a.account_id = s.account_id
+left join control.syncs as y on y.sync_id::text = %(sync)s
+cross join lateral (
+    select (s.partition_date + 1)::timestamp at time zone coalesce(a.timezone, 'UTC') as ended_at
+) as d
+where
+    s.account_id = %(account)s
+    and s.asset = %(asset)s
+    and s.status = 'done'
+    and (s.sync_id = %(sync)s or s.pulled_at >= y.started_at)
+    and (
+        y.started_at = 'epoch'
+        or s.pulled_at >= d.ended_at + make_interval(days => %(settled_after)s)
+        or clock_timestamp() - s.pulled_at
+        < case when s.pulled_at < d.ended_at then %(open)s else %(recent)s end
+    )
+"""
+
+
+def pulled_under(
+    connection: Connection, key: SliceKey, sync_id: str, dates: Collection[date]
+) -> set[date]:
+    """Of these dates those that the sync itself has pulled."""
+    rows = connection.execute(
+        "select partition_date from control.slices where account_id = %s and asset = %s"
+        " and sync_id = %s and partition_date = any(%s) and status = 'done'"
+        " and pulled_at is not null",
+        [key.account_id, key.asset, sync_id, list(dates)],
+    ).fetchall()
+    return {row["partition_date"] for row in rows}
+
+
+def attempts_at(connection: Connection, key: SliceKey, dates: Collection[date]) -> dict[date, int]:
+    """How often each slice was tried since it was last done, a try under way included."""
+    rows = connection.execute(
+        "select partition_date, attempts from control.slices"
+        " where account_id = %s and asset = %s and partition_date = any(%s)",
+        [key.account_id, key.asset, list(dates)],
+    ).fetchall()
+    return {row["partition_date"]: row["attempts"] for row in rows}
 
 
 def was_loaded(connection: Connection, key: SliceKey) -> bool:
@@ -164,6 +223,38 @@ def claim_undone(
     done = done_under(connection, key, by.sync_id)
     claim(connection, key, sorted(set(dates) - done.keys()), by)
     return done
+
+
+def mark_not_kept(
+    connection: Connection, key: SliceKey, dates: Collection[date], by: Attempt
+) -> None:
+    """Mark dates that Meta no longer keeps, so that nobody asks; what was landed stays done."""
+    connection.execute(
+        "insert into control.slices as s"
+        " (account_id, partition_date, asset, status, sync_id, run_id, finished_at)"
+        " select %(account)s, day, %(asset)s, 'not_kept', %(sync)s, %(run)s, clock_timestamp()"
+        " from unnest(%(dates)s::date[]) as day"
+        " on conflict (account_id, partition_date, asset) do update set"
+        "   status = case when s.pulled_at is null then 'not_kept' else 'done' end,"
+        "   sync_id = excluded.sync_id, run_id = excluded.run_id,"
+        "   error_kind = null, error_message = null, next_attempt_at = null"
+        " where s.status in ('running', 'failed', 'parked', 'mismatched')",
+        _parameters(key, dates, by),
+    )
+
+
+def finish_with_newer(
+    connection: Connection, key: SliceKey, dates: Collection[date], by: Attempt
+) -> None:
+    """Record slices as done whose landed rows are of a later pull than this attempt's."""
+    connection.execute(
+        "update control.slices set status = 'done', sync_id = %(sync)s, run_id = %(run)s,"
+        "   finished_at = clock_timestamp(), error_kind = null, error_message = null,"
+        "   next_attempt_at = null"
+        " where account_id = %(account)s and asset = %(asset)s"
+        "   and partition_date = any(%(dates)s)",
+        _parameters(key, dates, by),
+    )
 
 
 def fail(
@@ -271,94 +362,167 @@ def finish(
     )
 
 
+LOCK_CLASS = 0x511CE
+"""Advisory locks of this class, one per holder, say that the holder lives."""
+
+_LIVES = (
+    "exists (select from pg_locks as p where p.locktype = 'advisory' and p.granted"
+    " and p.database = (select oid from pg_database where datname = current_database())"
+    f" and p.classid::bigint = {LOCK_CLASS} and p.objid::bigint = l.holder and p.objsubid = 2)"
+)
+
+IS_HELD = (
+    "exists (select from control.slice_locks as l where l.account_id = s.account_id"
+    f" and l.asset = s.asset and s.partition_date = any(l.dates) and {_LIVES})"
+)
+"""SQL: whether a live run holds slice ``s``. One marked running without it is dead."""
+
+
 class SliceLock:
     """Slices that no other run works on while this one does. Release dates as they are done.
 
-    The locks belong to a database session of the lock's own. When the server goes away they go,
-    too: they are taken again as far as they are still free. Who took one meanwhile fetches that
-    slice a second time, which costs calls but changes nothing.
+    The dates are a row of ``control.slice_locks``; it counts while a database session of the
+    lock's own holds one advisory lock, however many dates there are. When the server goes away the
+    session goes, too: the dates are taken again as far as they are still free. Who took one
+    meanwhile fetches that slice a second time, which costs calls but changes nothing.
     """
 
     def __init__(self, database: Database, key: SliceKey) -> None:
         self._database = database
-        self._name = lock_name(key)
-        self._held: set[int] = set()
+        self._key = key
+        self._held: set[date] = set()
+        self._holder = 0
         self._session = ExitStack()
         self._connection: Connection | None = None
 
     def take(self, dates: Collection[date]) -> None:
-        """Wait for each date in turn: in order, so that two runs never wait in a circle."""
-        wanted = sorted(day.toordinal() for day in dates)
-        while wanted:
+        """Wait until no other run is at any of the dates, then hold them all."""
+        told = False
+        while True:
             try:
-                for number in wanted:
-                    self._take_one(number)
-                    self._held.add(number)
-                return
+                busy = self._try(dates)
             except psycopg.Error as error:
                 if not is_lost(error):
                     raise
                 self._reconnect()
-                self._held.clear()
-
-    def _take_one(self, number: int) -> None:
-        if not self._call("pg_try_advisory_lock", [number]):
-            logger.info(
-                "%s on %s: another run is at it, waiting", self._name, date.fromordinal(number)
-            )
-            self._call("pg_advisory_lock", [number])
+                continue
+            if not busy:
+                self._held = set(dates)
+                return
+            if not told:
+                logger.info(
+                    "%s of act_%s on %s: another run is at it, waiting",
+                    *(self._key.asset, self._key.account_id, min(busy)),
+                )
+                told = True
+            time.sleep(_LOOK_AGAIN_SECONDS)
 
     def release(self, dates: Collection[date]) -> None:
         """Let others at these dates; the rest goes when the lock's block ends."""
-        numbers = [day.toordinal() for day in dates]
-        self._held.difference_update(numbers)
+        self._held.difference_update(dates)
         try:
-            self._call("pg_advisory_unlock", numbers)
+            self._call(_HOLD, {"holder": self._holder, "dates": sorted(self._held)})
         except psycopg.Error as error:
             if not is_lost(error):
                 raise
-            self._reconnect()
-            self._call("pg_try_advisory_lock", sorted(self._held))
+            self._retake()
+
+    def check(self) -> None:
+        """Take the dates again, as far as they are free, where the session was lost meanwhile."""
+        try:
+            self._call("select", {})
+        except psycopg.Error as error:
+            if not is_lost(error):
+                raise
+            self._retake()
 
     def close(self) -> None:
         """End the session, and with it what is still held."""
+        if self._connection is not None:
+            with suppress(psycopg.Error):
+                self._call("delete from control.slice_locks where holder = %(holder)s", {})
+        self._end()
+
+    def _end(self) -> None:
         self._connection = None
-        self._session.close()
+        with suppress(psycopg.Error):
+            self._session.close()
 
     def _reconnect(self) -> None:
-        logger.warning("%s: the database went away, taking the locks again", self._name)
-        self.close()
+        logger.warning(
+            "%s of act_%s: lost the database connection and with it the lock; taking it again",
+            *(self._key.asset, self._key.account_id),
+        )
+        self._end()
 
-    def _call(self, function: str, numbers: list[int]) -> bool:
+    def _retake(self) -> None:
+        self._reconnect()
+        while busy := self._try(self._held):
+            logger.warning(
+                "%s of act_%s on %s: another run took it meanwhile",
+                *(self._key.asset, self._key.account_id, min(busy)),
+            )
+            self._held -= busy
+
+    def _try(self, dates: Collection[date]) -> set[date]:
+        """Hold the dates unless live others hold some; returns those."""
         if self._connection is None:
             self._connection = self._session.enter_context(self._database.connect(autocommit=True))
-        row = self._connection.execute(
-            f"select bool_and({function}(hashtext(%s), n)::text is distinct from 'false') as got"
-            " from unnest(%s::int[]) as n",
-            [self._name, numbers],
-        ).fetchone()
-        return row is not None and bool(row["got"])
+            self._holder = secrets.randbelow(2**31)
+            self._call("select pg_advisory_lock(%(class)s, %(holder)s)", {"class": LOCK_CLASS})
+        with self._connection.transaction():
+            self._call(
+                "select pg_advisory_xact_lock(hashtextextended(%(name)s, 0))",
+                {"name": lock_name(self._key)},
+            )
+            rows = self._call(
+                f"select unnest(l.dates) as day, {_LIVES} as lives"
+                " from control.slice_locks as l where l.account_id = %(account)s"
+                " and l.asset = %(asset)s and l.holder <> %(holder)s"
+                " and l.dates && %(dates)s::date[]",
+                {"dates": list(dates)},
+            )
+            busy = {row["day"] for row in rows if row["lives"]} & set(dates)
+            if not busy:
+                self._call(
+                    f"delete from control.slice_locks as l where not {_LIVES}"
+                    " and l.account_id = %(account)s and l.asset = %(asset)s",
+                    {},
+                )
+                self._call(
+                    "insert into control.slice_locks (holder, account_id, asset, dates)"
+                    " values (%(holder)s, %(account)s, %(asset)s, %(dates)s)"
+                    " on conflict (holder) do update set dates = excluded.dates",
+                    {"dates": list(dates)},
+                )
+        return busy
+
+    def _call(self, query: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        if self._connection is None:
+            raise psycopg.OperationalError("the lock's session has ended")
+        mine = {
+            "holder": self._holder,
+            "account": self._key.account_id,
+            "asset": self._key.asset,
+        }
+        cursor = self._connection.execute(query.encode(), {**mine, **parameters})
+        return cursor.fetchall() if cursor.description else []
+
+
+_LOOK_AGAIN_SECONDS = 0.5
+_HOLD = "update control.slice_locks set dates = %(dates)s where holder = %(holder)s"
 
 
 def lock_name(key: SliceKey) -> str:
-    """What the advisory locks of an account's asset are named after; the number is the date's."""
+    """What the short lock is named after under which an account's asset changes hands."""
     return f"slice:{key.asset}:{key.account_id}"
-
-
-IS_HELD = (
-    "exists (select from pg_locks as l where l.locktype = 'advisory' and l.granted"
-    " and l.database = (select oid from pg_database where datname = current_database())"
-    " and l.classid::bigint = hashtext('slice:' || s.asset || ':' || s.account_id) & 4294967295"
-    " and l.objid::bigint = s.partition_date - date '0001-01-01' + 1 and l.objsubid = 2)"
-)
-"""SQL: whether a live run holds the lock of slice ``s``. One marked running without it is dead."""
 
 
 @contextmanager
 def exclusive(database: Database, key: SliceKey, dates: Collection[date]) -> Iterator[SliceLock]:
     """Keep other runs off these slices while they are fetched and loaded; waits for its turn.
 
-    The locks belong to a database session, so they go with the process however that ends.
+    The lock belongs to a database session, so it goes with the process however that ends.
     """
     lock = SliceLock(database, key)
     try:

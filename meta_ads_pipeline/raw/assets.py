@@ -19,23 +19,19 @@ from meta_ads_pipeline.credentials.checks import revalidate_paused
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.meta_api.fields import Kind
 from meta_ads_pipeline.partitions import daily_partitions, single_run
-from meta_ads_pipeline.raw.context import REFRESH_TAG
+from meta_ads_pipeline.raw.context import REFRESH_TAG, PullContext, SliceReport
 from meta_ads_pipeline.raw.failures import describe, mark_undone
-from meta_ads_pipeline.raw.pull import (
-    FanOut,
-    PullContext,
-    SliceReport,
-    for_each_account,
-    pull_connected_accounts,
-    pull_entities,
-    pull_insights,
-    pull_reach,
-)
+from meta_ads_pipeline.raw.fan_out import FanOut, for_each_account
+from meta_ads_pipeline.raw.kept_dates import askable
+from meta_ads_pipeline.raw.pull_connected import pull_connected_accounts
 from meta_ads_pipeline.raw.pull_custom_conversions import pull_custom_conversions
+from meta_ads_pipeline.raw.pull_entities import pull_entities
+from meta_ads_pipeline.raw.pull_insights import pull_insights
+from meta_ads_pipeline.raw.pull_reach import pull_reach
 from meta_ads_pipeline.raw.refused_fields import record_refused_fields
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.settings import get_settings
-from meta_ads_pipeline.windows import begun, window_of_keys
+from meta_ads_pipeline.windows import window_of_keys
 
 META_API_POOL = "meta_api"
 """Everything that spends the call budget waits for a place in this pool."""
@@ -120,14 +116,16 @@ def _pull(
     """
     now = datetime.now(UTC)
     dates = window_of_keys(context.partition_keys).dates
-    pull_context = _pull_context(context)
+    pull_context, asset = _pull_context(context), context.asset_key.path[-1]
 
     def work(account: Account) -> list[SliceReport]:
-        days = begun(dates, account.timezone, now)
+        days = database.database.run(
+            lambda connection: askable(connection, account, asset, dates, pull_context.attempt, now)
+        )
         try:
             return pull(account, days, pull_context)
         except Exception as error:
-            key = SliceKey(account.account_id, context.asset_key.path[-1])
+            key = SliceKey(account.account_id, asset)
             mark_undone(database.database, key, days, pull_context.attempt, error)
             raise
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.slices import Attempt, SliceCounts
-from meta_ads_pipeline.meta_api.calls import CallCounter
 from meta_ads_pipeline.meta_api.client import AccountRef
-from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.meta_api.fields import Grain, Kind, Level
-from meta_ads_pipeline.meta_api.insights_query import InsightsPart
 from meta_ads_pipeline.meta_api.priority import Priority, calls_of_priority
 from meta_ads_pipeline.windows import local_today
 
@@ -24,68 +20,6 @@ REFRESH_TAG = "meta_ads/refresh"
 """Run tag: the kind of refresh (``today``, ``recent``, ``reach``, ``entities``, ``retry``)."""
 
 REFRESH_TODAY, REFRESH_RECENT, REFRESH_REACH = "today", "recent", "reach"
-
-
-class AdsReader(Protocol):
-    """The part of ``MetaAdsClient`` that pulls use. Every method may raise ``MetaApiError``."""
-
-    @property
-    def api_version(self) -> str:
-        """The version of the Marketing API that is asked."""
-        ...
-
-    def get_accounts(self) -> list[Document]:
-        """Every ad account the token reads."""
-        ...
-
-    def get_account(self, account_id: str) -> Document:
-        """One ad account."""
-        ...
-
-    def get_campaigns(
-        self, account_id: str, *, counter: CallCounter | None = None
-    ) -> list[Document]:
-        """All campaigns that lists show."""
-        ...
-
-    def get_adsets(self, account_id: str, *, counter: CallCounter | None = None) -> list[Document]:
-        """All ad sets that lists show."""
-        ...
-
-    def get_ads(self, account_id: str, *, counter: CallCounter | None = None) -> list[Document]:
-        """All ads that lists show."""
-        ...
-
-    def get_creatives(
-        self, account_id: str, *, counter: CallCounter | None = None
-    ) -> list[Document]:
-        """All creatives that lists show."""
-        ...
-
-    def get_objects(
-        self,
-        ids: Iterable[str],
-        kind: Kind,
-        *,
-        account_id: str | None = None,
-        counter: CallCounter | None = None,
-    ) -> tuple[list[Document], dict[str, MetaApiError]]:
-        """Objects by id, and an error for each that cannot be read."""
-        ...
-
-    def iter_insights(
-        self,
-        account: AccountRef,
-        start: date,
-        end: date,
-        *,
-        level: Level,
-        grain: Grain,
-        rows_per_day: float | None = None,
-        counter: CallCounter | None = None,
-    ) -> Iterator[InsightsPart]:
-        """All rows of a window in parts, each complete for its days."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.dead_letters import DeadLetter
 from meta_ads_pipeline.raw.json_text import json_text, storable_text
 from meta_ads_pipeline.redaction import REDACTED, SECRET_PARAMETERS, redact
@@ -24,8 +25,14 @@ def dead_letter(
     object_id: Any = None,
     partition_date: date | None = None,
     source_call: str | None = None,
+    key: str | None = None,
+    is_dated: bool = True,
+    account: Account | None = None,
 ) -> DeadLetter:
-    """A letter with the whole ``document`` (a parsed JSON value of any shape)."""
+    """A dead letter with the whole ``document`` (a parsed JSON value of any shape).
+
+    ``account``, for rows: whose timezone and currency the row was pulled under.
+    """
     return DeadLetter(
         account_id=account_id,
         asset=asset,
@@ -35,6 +42,10 @@ def dead_letter(
         object_id=None if object_id is None else storable_text(str(object_id)[:_LONGEST_ID]),
         field=field,
         source_call=source_call,
+        key=None if key is None else storable_text(key),
+        is_dated=is_dated,
+        timezone=None if account is None else account.timezone,
+        currency=None if account is None else account.currency,
     )
 
 

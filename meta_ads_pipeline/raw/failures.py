@@ -18,19 +18,27 @@ from meta_ads_pipeline.redaction import redact
 logger = logging.getLogger(__name__)
 
 
+class EmptyAnswerError(RuntimeError):
+    """A past day that has rows was answered without any; they are kept."""
+
+
 def kind_of(error: Exception) -> str:
     """Meta's kinds (``auth``, ``rate_limit``, ...), ``database``, or ``internal``."""
     if isinstance(error, MetaApiError):
         return str(error.kind)
     if isinstance(error, DatabaseError | psycopg.Error):
         return "database"
-    return "internal"
+    return "empty_answer" if isinstance(error, EmptyAnswerError) else "internal"
 
 
 def describe(error: Exception) -> str:
     """One line without secrets."""
     text = " ".join(storable_text(redact(error)).split())
-    return text if isinstance(error, MetaApiError) else f"{type(error).__name__}: {text}"
+    return (
+        text
+        if isinstance(error, MetaApiError | EmptyAnswerError)
+        else f"{type(error).__name__}: {text}"
+    )
 
 
 def mark_undone(

@@ -7,7 +7,7 @@ twice changes nothing; what a later pull changed goes to ``raw.insights_changes`
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -22,7 +22,8 @@ from meta_ads_pipeline.insights_tables import InsightsTable
 from meta_ads_pipeline.raw import load_sql
 from meta_ads_pipeline.raw.copy_text import copy_blocks
 from meta_ads_pipeline.raw.dead_letters import dead_letter
-from meta_ads_pipeline.raw.normalize import normalize
+from meta_ads_pipeline.raw.json_text import json_text
+from meta_ads_pipeline.raw.normalize import HOUR_KEY, normalize
 from meta_ads_pipeline.raw.schemas import BadRow, validate
 
 ANALYZE_FROM_ROWS = 20_000
@@ -81,19 +82,33 @@ def load_insights(
         # One loader at a time per account and table; held to the end of the transaction.
         lock_loads(connection, table.asset, account.account_id)
         loaded = slices.loaded_at(connection, key, pulled.dates)
-        changed = _replace(connection, account, table, pulled, valid.frame, rejected, loaded)
-        counts = _counts(pulled.dates, valid.frame, changed, dates_of_rows, letters)
+        # A report may have been asked for before somebody else pulled: later rows stay.
+        newer = [
+            day for day in pulled.dates if loaded.get(day, pulled.pulled_at) > pulled.pulled_at
+        ]
+        fresh = replace(pulled, dates=[day for day in pulled.dates if day not in newer])
+        frame = valid.frame[~valid.frame["event_date"].isin(newer)] if newer else valid.frame
         calls = shared_calls(pulled.api_calls, pulled.dates)
-        dead_letters.record(connection, letters)
-        slices.finish(
-            connection,
-            key,
-            counts,
-            by,
-            pulled_at=pulled.pulled_at,
-            api_calls=calls,
-            attribution_windows=pulled.attribution_windows,
-        )
+        changed, counts = {}, dict.fromkeys(newer, SliceCounts())
+        if newer:
+            slices.finish_with_newer(connection, key, newer, by)
+        if fresh.dates:
+            changed = _replace(connection, account, table, fresh, frame, rejected, loaded)
+            counts |= _counts(fresh.dates, frame, changed, dates_of_rows, letters)
+            dead_letters.record(connection, letters)
+            if not table.has_periods:  # there a date's other periods may not have been asked for
+                dead_letters.resolve_by_pull(
+                    connection, account.account_id, table.asset, letters, dates=fresh.dates
+                )
+            slices.finish(
+                connection,
+                key,
+                {day: counts[day] for day in fresh.dates},
+                by,
+                pulled_at=pulled.pulled_at,
+                api_calls=calls,
+                attribution_windows=pulled.attribution_windows,
+            )
         return LoadedSlices(counts, calls)
 
     landed = database.run(land)
@@ -217,9 +232,16 @@ def _letter_of(
         # A row without a usable date counts for the first date that was asked for.
         partition_date=day if day in pulled.dates else first,
         object_id=row.get(table.entity_column) if isinstance(row, dict) else None,
+        key=_key_text(row) if isinstance(row, dict) else None,
+        account=account,
         field=bad.field,
         source_call=f"act_{account.account_id}/insights {what} {first} to {last}",
     )
+
+
+def _key_text(row: dict[str, Any]) -> str:
+    """What tells a row from the object's others of the date: the hour, level, period."""
+    return json_text([row.get(name) for name in ("date_start", HOUR_KEY, "level", "period")])
 
 
 def _per_date(dates: pd.Series[Any]) -> dict[date, int]:

@@ -7,23 +7,17 @@ same rows are asked for.
 
 from __future__ import annotations
 
-import calendar
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import get_args
 
 from meta_ads_pipeline.meta_api.fields import Period
+from meta_ads_pipeline.windows import KEPT_MONTHS, UNIQUE_KEPT_MONTHS, months_before
 
 PERIODS: tuple[Period, ...] = get_args(Period)
 _TRAILING_DAYS = {"day": 1, "7d": 7, "28d": 28}
 _SUNDAY = 7
-
-KEPT_MONTHS = 37
-"""Meta answers for so long, else with error 3018 (Insights, "Data retention")."""
-
-UNIQUE_KEPT_MONTHS = 13
-"""Unique counts are kept for less (the same page, since 2026-01-12)."""
 
 UNIQUE_NOT_KEPT = f"unique counts: Meta keeps them for {UNIQUE_KEPT_MONTHS} months"
 """Why a row is without them."""
@@ -93,12 +87,6 @@ def chains(dates: Collection[date], today: date) -> Iterator[Chain]:
         open_chains[*place, span.end + timedelta(days=1)] = [*spans, span]
     for (period, has_unique_counts, _), spans in sorted(open_chains.items(), key=_newest_first):
         yield Chain(period, has_unique_counts, tuple(spans))
-
-
-def months_before(day: date, months: int) -> date:
-    """The same day of an earlier month, or that month's last day."""
-    year, month = divmod(day.year * 12 + day.month - 1 - months, 12)
-    return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
 
 
 def _start(end: date, period: Period) -> date:

@@ -19,8 +19,9 @@ from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.dead_letters import DeadLetter
 from meta_ads_pipeline.control.timezones import record_timezones, update_timezone_alerts
 from meta_ads_pipeline.credentials.status import refuses_account
+from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.raw.context import AdsReader, Document, PullContext
+from meta_ads_pipeline.raw.context import Document, PullContext
 from meta_ads_pipeline.raw.dead_letters import dead_letter
 from meta_ads_pipeline.raw.entities import document_hash
 from meta_ads_pipeline.raw.json_text import TooDeepError, json_text, storable_text
@@ -32,7 +33,7 @@ _STATUS = re.compile(r"[0-9]{1,4}")
 
 def pull_ad_accounts(
     database: Database,
-    client: AdsReader,
+    client: MetaAdsClient,
     *,
     only: Sequence[str] = (),
     workspace_id: str = DEFAULT_WORKSPACE_ID,
@@ -66,12 +67,12 @@ def pull_ad_accounts(
     )
 
 
-def listed_accounts(client: AdsReader) -> dict[str, Document]:
+def listed_accounts(client: MetaAdsClient) -> dict[str, Document]:
     """The documents that the token lists, by id without ``act_``. Raises ``MetaApiError``."""
     return {_account_id(document): document for document in client.get_accounts()}
 
 
-def account_by_id(client: AdsReader, account_id: str) -> Document | MetaApiError:
+def account_by_id(client: MetaAdsClient, account_id: str) -> Document | MetaApiError:
     """The document, or Meta's refusal of this account.
 
     A token may read accounts that are not assigned to its own user, which no list shows. Raises
@@ -110,6 +111,8 @@ def land_accounts(
         save_accounts(connection, accounts)
         record_timezones(connection, accounts, pulled_at)
         dead_letters.record(connection, letters)
+        for account in accounts:
+            dead_letters.resolve_by_pull(connection, account.account_id, "ad_accounts", letters)
 
     database.run(land)
     update_timezone_alerts(database, accounts, now=pulled_at)

@@ -85,6 +85,7 @@ def _pull(
             object_id=each.object_id,
             field=each.field,
             partition_date=todo[-1],
+            is_dated=False,
             source_call=f"act_{account_id}/customconversions",
         )
         for each in bad
@@ -97,7 +98,8 @@ def _pull(
             pull = EntityPull(rows, [], [], pulled_at)
             counts = load_entities(connection, table, account_id, pull)
             counts = replace(counts, dead_lettered=len(letters))
-        dead_letters.record(connection, letters)
+            dead_letters.record(connection, letters)
+            dead_letters.resolve_by_pull(connection, account_id, table.asset, letters)
         by_date = {day: SliceCounts() for day in todo} | {todo[-1]: counts}
         slices.finish(connection, key, by_date, ctx.attempt, pulled_at=pulled_at, api_calls=calls)
         return by_date

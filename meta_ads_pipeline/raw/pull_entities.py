@@ -12,13 +12,13 @@ from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.dead_letters import DeadLetter
 from meta_ads_pipeline.control.slices import SliceCounts, SliceKey
 from meta_ads_pipeline.meta_api.calls import CallCounter
+from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.error_rules import Action, ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import Kind
 from meta_ads_pipeline.meta_api.paging import LeftOut, Listing
 from meta_ads_pipeline.raw.context import (
     REFRESH_TODAY,
-    AdsReader,
     Document,
     PullContext,
     SliceReport,
@@ -46,7 +46,7 @@ _UNREADABLE_FOR_GOOD = frozenset({ErrorKind.PERMISSION, ErrorKind.INVALID})
 
 def pull_entities(
     database: Database,
-    client: AdsReader,
+    client: MetaAdsClient,
     account: Account,
     kind: Kind,
     dates: Sequence[date],
@@ -94,7 +94,7 @@ def pull_entities(
 
 def _pull(
     database: Database,
-    client: AdsReader,
+    client: MetaAdsClient,
     account: Account,
     kind: Kind,
     todo: Sequence[date],
@@ -130,7 +130,7 @@ def _pull(
     is_complete = is_complete and listing.ended_early is None
     failure = failure or listing.ended_early
     letters += [_letter_of(each, table, account_id) for each in (*bad, *bad_by_id)]
-    letters = [replace(letter, partition_date=todo[-1]) for letter in letters]
+    letters = [replace(each, partition_date=todo[-1], is_dated=False) for each in letters]
     pull = EntityPull(listed, by_id, gone, pulled_at, is_complete)
     calls = shared_calls(counter.calls, todo)
 
@@ -138,6 +138,13 @@ def _pull(
         counts = load_entities(connection, table, account_id, pull)
         counts = replace(counts, dead_lettered=len(letters))
         dead_letters.record(connection, letters)
+        dead_letters.resolve_by_pull(
+            connection,
+            account_id,
+            table.asset,
+            letters,
+            object_ids=None if is_complete else [row.id for row in by_id],
+        )
         by_date = {day: SliceCounts() for day in todo} | {todo[-1]: counts}
         if failure is None:
             slices.finish(
@@ -159,7 +166,9 @@ def _pull(
     ]
 
 
-def _list(client: AdsReader, account_id: str, kind: Kind, counter: CallCounter) -> list[Document]:
+def _list(
+    client: MetaAdsClient, account_id: str, kind: Kind, counter: CallCounter
+) -> list[Document]:
     if kind == "campaign":
         return client.get_campaigns(account_id, counter=counter)
     if kind == "adset":

@@ -15,14 +15,16 @@ from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.slices import SliceKey, SliceLock
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES, InsightsTable
 from meta_ads_pipeline.meta_api.calls import CallCounter
+from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.error_rules import ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart
-from meta_ads_pipeline.raw.context import AdsReader, PullContext, SliceReport, account_ref
+from meta_ads_pipeline.raw.context import PullContext, SliceReport, account_ref
+from meta_ads_pipeline.raw.empty_days import confirm_empty, emptied_days
 from meta_ads_pipeline.raw.expected_rows import expected_rows_per_day
 from meta_ads_pipeline.raw.failures import mark_failed
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
-from meta_ads_pipeline.raw.refresh import DAYS, HOURS, confirm_unchanged
+from meta_ads_pipeline.raw.refresh import HOURS, confirm_unchanged
 from meta_ads_pipeline.windows import DateWindow
 
 _PARTS_WAITING = 2
@@ -33,7 +35,7 @@ _OTHER_WINDOWS_MAY_SUCCEED = frozenset({ErrorKind.TRANSIENT, ErrorKind.TOO_MUCH_
 
 def pull_insights(
     database: Database,
-    client: AdsReader,
+    client: MetaAdsClient,
     account: Account,
     asset: str,
     dates: Sequence[date],
@@ -46,8 +48,9 @@ def pull_insights(
     first error (``MetaApiError``, ``psycopg.Error``, ...) after writing the reason on the slices
     that it left undone; what was landed stays.
 
-    With ``ctx.days_first`` the days are read before the hours, and hours that agree with their
-    day need no call (see ``raw.refresh``).
+    With ``ctx.days_first`` hours that agree with their day need no call, where the caller has had
+    the days pulled before (see ``raw.refresh``). A past day that had rows and now has none is not
+    emptied at once (see ``raw.empty_days``).
     """
     if not dates:
         return []
@@ -67,7 +70,6 @@ def pull_insights(
         ]
         try:
             if ctx.days_first and asset == HOURS and todo:
-                pull_insights(database, client, account, DAYS, todo, ctx)
                 pull.confirm(confirm_unchanged(database, account, todo, ctx))
             pull.run(sorted(pull.undone))
         except Exception as error:
@@ -79,7 +81,7 @@ def pull_insights(
 @dataclass
 class _Pull:
     database: Database
-    client: AdsReader
+    client: MetaAdsClient
     account: Account
     table: InsightsTable
     ctx: PullContext
@@ -88,6 +90,7 @@ class _Pull:
     undone: set[date]
     reports: list[SliceReport] = field(default_factory=list)
     counted_calls: int = 0
+    emptied: dict[date, PulledRows] = field(default_factory=dict)
 
     def run(self, todo: Sequence[date]) -> None:
         failure: MetaApiError | None = None
@@ -104,6 +107,9 @@ class _Pull:
                     break
         if failure is not None:
             raise failure
+        for day, pulled in sorted(self.emptied.items()):
+            confirm_empty(self.database, self.client, self.account, self.table, day, self.ctx)
+            self._load(pulled)
 
     def confirm(self, reports: Sequence[SliceReport]) -> None:
         """Take over slices that are done without being read."""
@@ -165,6 +171,15 @@ class _Pull:
         )
 
     def _land(self, pulled: PulledRows) -> None:
+        self.lock.check()
+        empty = emptied_days(self.database, self.account, self.table, pulled, self.ctx.now())
+        for day in empty:
+            self.emptied[day] = replace(pulled, rows=[], dates=[day], api_calls=0)
+        dates = [day for day in pulled.dates if day not in empty]
+        if dates:
+            self._load(replace(pulled, dates=dates))
+
+    def _load(self, pulled: PulledRows) -> None:
         loaded = load_insights(self.database, self.account, self.table, pulled, self.ctx.attempt)
         self.undone.difference_update(pulled.dates)
         self.lock.release(pulled.dates)

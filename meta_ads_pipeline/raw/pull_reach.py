@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import Protocol
 
 from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.accounts import Account
@@ -21,8 +20,8 @@ from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.slices import SliceKey
 from meta_ads_pipeline.insights_tables import REACH_TABLE
 from meta_ads_pipeline.meta_api.calls import CallCounter
-from meta_ads_pipeline.meta_api.client import AccountRef
-from meta_ads_pipeline.meta_api.fields import Level, Period
+from meta_ads_pipeline.meta_api.client import MetaAdsClient
+from meta_ads_pipeline.meta_api.fields import Level
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart
 from meta_ads_pipeline.meta_api.priority import calls_of_priority
 from meta_ads_pipeline.meta_api.waiting import carried, waiting_for_threads
@@ -30,13 +29,12 @@ from meta_ads_pipeline.raw.context import Document, PullContext, SliceReport, ac
 from meta_ads_pipeline.raw.failures import mark_failed
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
 from meta_ads_pipeline.raw.periods import (
-    KEPT_MONTHS,
     UNIQUE_NOT_KEPT,
     Chain,
     chains,
     spans_ending,
 )
-from meta_ads_pipeline.windows import local_today
+from meta_ads_pipeline.windows import KEPT_MONTHS, local_today
 
 logger = logging.getLogger(__name__)
 
@@ -47,37 +45,9 @@ DATES_AT_ONCE = 92
 _QUESTIONS_AT_ONCE = 4
 
 
-class ReachReader(Protocol):
-    """The part of ``MetaAdsClient`` that is used here. It may raise ``MetaApiError``."""
-
-    @property
-    def api_version(self) -> str:
-        """The version of the Marketing API that is asked."""
-        ...
-
-    @property
-    def dropped_fields(self) -> Mapping[str, Mapping[str, str]]:
-        """Fields that Meta refused, by kind of request, with its reason."""
-        ...
-
-    def get_reach(
-        self,
-        account: AccountRef,
-        start: date,
-        end: date,
-        *,
-        level: Level,
-        period: Period,
-        unique_counts: bool = True,
-        counter: CallCounter | None = None,
-    ) -> list[InsightsPart]:
-        """Rows of each period from ``start`` to ``end``, in parts."""
-        ...
-
-
 def pull_reach(
     database: Database,
-    client: ReachReader,
+    client: MetaAdsClient,
     account: Account,
     dates: Sequence[date],
     ctx: PullContext,
@@ -147,7 +117,9 @@ def questions(dates: Sequence[date], today: date) -> list[Question]:
     return [Question(level, chain) for chain in chains(dates, today) for level in LEVELS]
 
 
-def _read(client: ReachReader, account: Account, dates: Sequence[date], today: date) -> PulledRows:
+def _read(
+    client: MetaAdsClient, account: Account, dates: Sequence[date], today: date
+) -> PulledRows:
     """The complete answer about the dates, some questions at once."""
     counter = CallCounter()
 

@@ -47,13 +47,17 @@ def confirm_unchanged(
 ) -> list[SliceReport]:
     """Finish the slices of hours that were loaded before and agree with their days, ad by ad.
 
-    The days must have been read under this sync. Their slices' audit says unchanged, no rows
-    fetched, no calls; they count as pulled when the days were. The others are left to be read.
+    Only dates whose days were read under this sync, which is the caller's to do first. The audit
+    says unchanged, no rows fetched, no calls; the slices count as pulled when the days were. The
+    others are left to be read.
     """
     hours = SliceKey(account.account_id, HOURS)
 
     def confirm(connection: Connection) -> list[SliceReport]:
-        agreed = _agreeing(connection, account.account_id, dates)
+        read = slices.pulled_under(
+            connection, SliceKey(account.account_id, DAYS), ctx.sync_id, dates
+        )
+        agreed = _agreeing(connection, account.account_id, read)
         if not agreed:
             return []
         days_pulled = slices.loaded_at(connection, SliceKey(account.account_id, DAYS), agreed)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -20,7 +20,7 @@ import pandas as pd
 from meta_ads_pipeline.control import dead_letters, slice_audit, slices
 from meta_ads_pipeline.control.accounts import Account, UnknownAccountError, active_accounts
 from meta_ads_pipeline.control.database import Connection, Database
-from meta_ads_pipeline.control.dead_letters import LetterStatus, StoredLetter
+from meta_ads_pipeline.control.dead_letters import DeadLetterStatus, StoredDeadLetter
 from meta_ads_pipeline.control.slices import SliceCounts, SliceKey
 from meta_ads_pipeline.insights_tables import ALL_INSIGHTS_TABLES, InsightsTable
 from meta_ads_pipeline.raw import load_sql
@@ -48,7 +48,7 @@ class Replay:
 class _Row:
     """A letter's row that today's code accepts, at its place in the frame."""
 
-    letter: StoredLetter
+    letter: StoredDeadLetter
     position: int
 
 
@@ -61,9 +61,9 @@ def replay(database: Database, ids: Sequence[int], *, api_version: str) -> list[
     """
     with database.connect() as connection:
         letters = [dead_letters.get(connection, dead_letter_id) for dead_letter_id in ids]
-    groups: dict[tuple[str, str], list[StoredLetter]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[StoredDeadLetter]] = defaultdict(list)
     for letter in sorted(letters, key=lambda letter: letter.last_seen_at):
-        if letter.status is LetterStatus.OPEN:
+        if letter.status is DeadLetterStatus.OPEN:
             groups[letter.account_id, letter.asset].append(letter)
     results: list[Replay] = []
     for (account_id, asset), group in groups.items():
@@ -75,13 +75,13 @@ def replay(database: Database, ids: Sequence[int], *, api_version: str) -> list[
     return sorted(results, key=lambda result: result.dead_letter_id)
 
 
-def parsed(letter: StoredLetter) -> Any:
+def parsed(letter: StoredDeadLetter) -> Any:
     """The letter's document; fractions are ``Decimal``."""
     return json.loads(letter.document, parse_float=Decimal)
 
 
 def _replay_other(
-    database: Database, account_id: str, asset: str, letters: Sequence[StoredLetter]
+    database: Database, account_id: str, asset: str, letters: Sequence[StoredDeadLetter]
 ) -> list[Replay]:
     tables = {table.asset: table for table in ENTITY_TABLES.values()}
     with database.connect() as connection:
@@ -101,7 +101,7 @@ def _replay_insights(
     database: Database,
     account_id: str,
     table: InsightsTable,
-    letters: Sequence[StoredLetter],
+    letters: Sequence[StoredDeadLetter],
     api_version: str,
 ) -> list[Replay]:
     try:
@@ -110,6 +110,30 @@ def _replay_insights(
         unknown = {letter.dead_letter_id: str(error) for letter in letters}
         with database.connect() as connection:
             return _settle(connection, letters, {}, unknown)
+    pulled_under: dict[Account, list[StoredDeadLetter]] = defaultdict(list)
+    for letter in letters:
+        # As they were at the pull; letters of before that was kept have today's.
+        own = replace(
+            account,
+            timezone=letter.timezone or account.timezone,
+            currency=letter.currency or account.currency,
+        )
+        pulled_under[own].append(letter)
+    return [
+        result
+        for own, group in pulled_under.items()
+        for result in _replay_rows(database, own, table, group, api_version)
+    ]
+
+
+def _replay_rows(
+    database: Database,
+    account: Account,
+    table: InsightsTable,
+    letters: Sequence[StoredDeadLetter],
+    api_version: str,
+) -> list[Replay]:
+    account_id = account.account_id
     normalized = normalize([parsed(letter) for letter in letters], table, account.timezone)
     days = {day for day in normalized.frame["event_date"] if day is not None}
     valid = validate(normalized, table, account_id, days or {date.min})
@@ -142,7 +166,9 @@ def _land(
     ids = [row.letter.dead_letter_id for row in rows]
     still_open = {
         letter.dead_letter_id
-        for letter in dead_letters.find(connection, ids=ids, status=LetterStatus.OPEN, lock=True)
+        for letter in dead_letters.find(
+            connection, ids=ids, status=DeadLetterStatus.OPEN, lock=True
+        )
     }
     rows = [row for row in rows if row.letter.dead_letter_id in still_open]
     letters = [row.letter for row in rows]
@@ -231,14 +257,14 @@ def _key_of(frame: pd.DataFrame, position: int, table: InsightsTable) -> tuple[A
 
 def _settle(
     connection: Connection,
-    letters: Sequence[StoredLetter],
+    letters: Sequence[StoredDeadLetter],
     landed: dict[int, str],
     bad: dict[int, str],
     day: date | None = None,
 ) -> list[Replay]:
     """Close what landed, count an attempt for the rest, and tell both."""
     for dead_letter_id, outcome in landed.items():
-        dead_letters.resolve(connection, [dead_letter_id], LetterStatus.REPLAYED, outcome)
+        dead_letters.resolve(connection, [dead_letter_id], DeadLetterStatus.REPLAYED, outcome)
     dead_letters.count_failed_replay(connection, bad)
     return [
         Replay(

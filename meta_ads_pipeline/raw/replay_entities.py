@@ -9,14 +9,14 @@ from typing import Any, TypeAlias
 from meta_ads_pipeline.control import slice_audit
 from meta_ads_pipeline.control.accounts import DEFAULT_WORKSPACE_ID
 from meta_ads_pipeline.control.database import Connection
-from meta_ads_pipeline.control.dead_letters import StoredLetter
+from meta_ads_pipeline.control.dead_letters import StoredDeadLetter
 from meta_ads_pipeline.control.slices import SliceCounts, SliceKey
 from meta_ads_pipeline.raw.entities import EntityRow, EntityTable, normalize_entities
 from meta_ads_pipeline.raw.entities_load import EntityPull, load_entities
 from meta_ads_pipeline.raw.load import lock_loads
 from meta_ads_pipeline.raw.pull_accounts import land_account
 
-Letters: TypeAlias = Sequence[tuple[StoredLetter, Any]]
+Letters: TypeAlias = Sequence[tuple[StoredDeadLetter, Any]]
 Outcomes: TypeAlias = tuple[dict[int, str], dict[int, str]]
 """What landed and what is still bad: letter id -> words."""
 

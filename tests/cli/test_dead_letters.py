@@ -13,7 +13,10 @@ from meta_ads_pipeline.control import dead_letters
 from meta_ads_pipeline.control.dead_letters import DeadLetter
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.raw import normalize
-from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts, pull_entities, pull_insights
+from meta_ads_pipeline.raw.context import PullContext
+from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
+from meta_ads_pipeline.raw.pull_entities import pull_entities
+from meta_ads_pipeline.raw.pull_insights import pull_insights
 from tests.meta_app import APP_ID, APP_SECRET, SYSTEM
 
 

@@ -51,7 +51,8 @@ def test_a_slice_goes_from_running_to_done(connection):
     slices.claim(connection, KEY, DAYS, BY)
     assert {row["status"] for row in states(connection).values()} == {"running"}
     assert slices.done_under(connection, KEY, "sync-1") == {}
-    finish(connection, fetched=5, inserted=2, updated=1, deleted=4, unchanged=2)
+    now = datetime.now(UTC)
+    finish(connection, pulled_at=now, fetched=5, inserted=2, updated=1, deleted=4, unchanged=2)
     row = states(connection)[DAYS[0]]
     assert (row["status"], row["attempts"], row["api_calls"]) == ("done", 1, 3)
     assert row["finished_at"] >= row["started_at"]
@@ -181,6 +182,65 @@ def test_the_lock_of_a_killed_process_is_free_again(database):
     holder.communicate()
     assert got.wait(20)
     waiting.join()
+
+
+def test_three_years_are_one_lock_of_postgres(database):
+    years = [DAYS[0] - timedelta(days=n) for n in range(1100)]
+    with slices.exclusive(database, KEY, years), database.connect() as connection:
+        (row,) = connection.execute(
+            "select count(*) as n from pg_locks where locktype = 'advisory'"
+        ).fetchall()
+    assert row["n"] <= 3  # others' in the same server
+
+
+def test_a_lock_that_was_lost_is_noticed_and_taken_again(database, caplog):
+    with slices.exclusive(database, KEY, DAYS) as lock:
+        with database.connect(autocommit=True) as connection:
+            connection.execute(
+                "select pg_terminate_backend(pid) from pg_locks"
+                " where locktype = 'advisory' and classid::bigint = %s",
+                [slices.LOCK_CLASS],
+            )
+        lock.check()
+        assert "lost the database connection" in caplog.text
+        got = threading.Event()
+
+        def take():
+            with slices.exclusive(database, KEY, DAYS[:1]):
+                got.set()
+
+        waiting = threading.Thread(target=take)
+        waiting.start()
+        assert not got.wait(0.7)
+        lock.release(DAYS[:1])
+        assert got.wait(20)
+        waiting.join()
+
+
+def test_a_resume_reads_again_what_may_have_changed(database):
+    """Yesterday's pull of an open day is old news; that of a settled one is not."""
+    now = datetime.now(UTC)
+    today = now.date()
+    ages = {today: 20, today - timedelta(days=5): 20, today - timedelta(days=60): 20}
+    with database.connect() as connection:
+        for day, minutes in ages.items():
+            finish(connection, [day], pulled_at=now - timedelta(minutes=minutes))
+        assert set(slices.done_under(connection, KEY, "sync-1")) == set(list(ages)[1:])
+        for day in ages:
+            finish(connection, [day], pulled_at=now - timedelta(hours=20))
+        assert set(slices.done_under(connection, KEY, "sync-1")) == set(list(ages)[2:])
+
+
+def test_what_meta_no_longer_keeps_is_marked_and_what_landed_stays(database):
+    with database.connect() as connection:
+        finish(connection, DAYS[:1])
+        slices.fail(connection, KEY, DAYS[:2], BY, kind="invalid", message="too old")
+        slices.mark_not_kept(connection, KEY, DAYS[:3], BY)
+        rows = connection.execute(
+            "select status from control.slices order by partition_date"
+        ).fetchall()
+        assert [row["status"] for row in rows] == ["done", "not_kept", "not_kept"]
+        assert slices.undone_under(connection, BY.sync_id, DAYS) == []
 
 
 def test_different_slices_do_not_wait_for_each_other(database):

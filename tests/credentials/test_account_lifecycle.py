@@ -22,8 +22,8 @@ from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.clients import clients_for
 from meta_ads_pipeline.credentials.connection_accounts import account_owners
 from meta_ads_pipeline.credentials.renewal import RenewalOutcome, refresh_connection
-from meta_ads_pipeline.raw.pull import PullContext, pull_connected_accounts
-from meta_ads_pipeline.raw.pull_connected import ConnectedAccounts
+from meta_ads_pipeline.raw.context import PullContext
+from meta_ads_pipeline.raw.pull_connected import ConnectedAccounts, pull_connected_accounts
 from meta_ads_pipeline.settings import Settings
 from tests.meta_app import DAY, PERSON, SYSTEM, MetaApp, stored
 

@@ -39,7 +39,8 @@ from meta_ads_pipeline.credentials.connections import (
 from meta_ads_pipeline.credentials.status import why_not_renewable
 from meta_ads_pipeline.meta_api.client import AccountRef
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.raw.pull import PullContext, pull_connected_accounts
+from meta_ads_pipeline.raw.context import PullContext
+from meta_ads_pipeline.raw.pull_connected import pull_connected_accounts
 from tests.insights_reading import read_insights
 from tests.meta_app import (
     APP_ID,

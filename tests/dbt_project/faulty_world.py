@@ -11,7 +11,9 @@ from typing import Any
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart
-from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts, pull_insights
+from meta_ads_pipeline.raw.context import PullContext
+from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
+from meta_ads_pipeline.raw.pull_insights import pull_insights
 from meta_graph_simulator.http.server import SimulatorServer
 
 from .warehouse import INSIGHTS, Warehouse

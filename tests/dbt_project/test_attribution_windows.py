@@ -8,7 +8,9 @@ from typing import Any
 
 from meta_ads_pipeline.attribution import LIVE_WINDOWS
 from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
-from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts, pull_insights
+from meta_ads_pipeline.raw.context import PullContext
+from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
+from meta_ads_pipeline.raw.pull_insights import pull_insights
 from meta_graph_simulator.config import DEFAULT_TOKEN
 from meta_graph_simulator.http.server import SimulatorServer
 from tests.insights_reading import read_insights

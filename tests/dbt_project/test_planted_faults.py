@@ -20,7 +20,8 @@ from meta_ads_pipeline.quality.catalogue import ENTITIES, RULES
 from meta_ads_pipeline.quality.gate import close_gate
 from meta_ads_pipeline.quality.runner import run_check
 from meta_ads_pipeline.quality.scope import CheckScope
-from meta_ads_pipeline.raw.pull import PullContext, pull_entities
+from meta_ads_pipeline.raw.context import PullContext
+from meta_ads_pipeline.raw.pull_entities import pull_entities
 from meta_ads_pipeline.windows import DateWindow
 from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig
 from meta_graph_simulator.http.server import SimulatorServer

@@ -12,13 +12,11 @@ import psycopg
 import pytest
 
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
-from meta_ads_pipeline.raw.pull import (
-    PullContext,
-    pull_ad_accounts,
-    pull_entities,
-    pull_insights,
-    pull_reach,
-)
+from meta_ads_pipeline.raw.context import PullContext
+from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
+from meta_ads_pipeline.raw.pull_entities import pull_entities
+from meta_ads_pipeline.raw.pull_insights import pull_insights
+from meta_ads_pipeline.raw.pull_reach import pull_reach
 from meta_graph_simulator.http.server import SimulatorServer
 
 from .warehouse import AdDay, Warehouse

@@ -25,7 +25,10 @@ from meta_ads_pipeline.control.timezones import (
     set_workspace_timezone,
 )
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
-from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts, pull_entities, pull_insights
+from meta_ads_pipeline.raw.context import PullContext
+from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
+from meta_ads_pipeline.raw.pull_entities import pull_entities
+from meta_ads_pipeline.raw.pull_insights import pull_insights
 from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig
 from meta_graph_simulator.http.server import SimulatorServer
 from tests.wall_clock import minutes_by_hour

@@ -11,13 +11,11 @@ from meta_ads_pipeline.cli.plan import document, read_plan
 from meta_ads_pipeline.control.accounts import UnknownAccountError, save_accounts
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.rate_limit.limits import BudgetRules
+from meta_ads_pipeline.raw.context import PullContext
 from meta_ads_pipeline.raw.cost_estimate import expected_calls, plan_accounts
-from meta_ads_pipeline.raw.pull import (
-    PullContext,
-    pull_ad_accounts,
-    pull_entities,
-    pull_insights,
-)
+from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
+from meta_ads_pipeline.raw.pull_entities import pull_entities
+from meta_ads_pipeline.raw.pull_insights import pull_insights
 from meta_ads_pipeline.settings import Settings
 from meta_ads_pipeline.windows import DateWindow
 

@@ -6,12 +6,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from meta_ads_pipeline.raw.pull import (
-    PullContext,
-    pull_ad_accounts,
-    pull_entities,
-    pull_insights,
-)
+from meta_ads_pipeline.raw.context import PullContext
+from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
+from meta_ads_pipeline.raw.pull_entities import pull_entities
+from meta_ads_pipeline.raw.pull_insights import pull_insights
 
 CONTEXT = PullContext(sync_id="sync-1", run_id="run-1")
 

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from meta_ads_pipeline.control.accounts import active_accounts
-from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts
+from meta_ads_pipeline.raw.context import PullContext
+from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
 from tests.raw.fake_reader import NOT_FOUND, FakeReader, api_error
 
 START = datetime(2026, 11, 20, tzinfo=UTC)

@@ -6,7 +6,8 @@ import pytest
 
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.raw.context import REFRESH_RECENT, REFRESH_TODAY, PullContext
-from meta_ads_pipeline.raw.pull import pull_entities, pull_insights
+from meta_ads_pipeline.raw.pull_entities import pull_entities
+from meta_ads_pipeline.raw.pull_insights import pull_insights
 from tests.raw.fake_reader import (
     NO_PERMISSION,
     TRANSIENT,

@@ -17,12 +17,9 @@ from meta_ads_pipeline.control.syncs import open_sync
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery
 from meta_ads_pipeline.raw import load
-from meta_ads_pipeline.raw.pull import (
-    PullContext,
-    for_each_account,
-    pull_insights,
-)
-from meta_ads_pipeline.raw.pull_insights import consecutive_windows
+from meta_ads_pipeline.raw.context import PullContext
+from meta_ads_pipeline.raw.fan_out import for_each_account
+from meta_ads_pipeline.raw.pull_insights import consecutive_windows, pull_insights
 from tests.raw.fake_reader import NO_PERMISSION, TOKEN_DEAD, TRANSIENT, FakeReader, api_error
 from tests.raw.insights_rows import DAY, days, hour_row, hour_rows
 
@@ -296,7 +293,8 @@ KILLED_PULL = """
 import sys, time
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.raw.pull import PullContext, pull_insights
+from meta_ads_pipeline.raw.context import PullContext
+from meta_ads_pipeline.raw.pull_insights import pull_insights
 from tests.raw.fake_reader import FakeReader
 from tests.raw.insights_rows import days, hour_rows
 

@@ -16,11 +16,13 @@ from meta_ads_pipeline.control.accounts import Account, save_accounts
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery
 from meta_ads_pipeline.rate_limit.limits import BudgetRules
+from meta_ads_pipeline.raw.context import PullContext
 from meta_ads_pipeline.raw.cost_estimate import plan_accounts
-from meta_ads_pipeline.raw.periods import UNIQUE_NOT_KEPT, Span, chains, months_before, spans_ending
-from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts, pull_reach
+from meta_ads_pipeline.raw.periods import UNIQUE_NOT_KEPT, Span, chains, spans_ending
+from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
+from meta_ads_pipeline.raw.pull_reach import pull_reach
 from meta_ads_pipeline.raw.replay import replay
-from meta_ads_pipeline.windows import DateWindow
+from meta_ads_pipeline.windows import DateWindow, months_before
 from tests.raw.fake_reader import NO_PERMISSION, api_error
 
 TODAY = date(2026, 11, 21)  # a Saturday

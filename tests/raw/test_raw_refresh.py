@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from meta_ads_pipeline.control.slices import SliceKey, rows_per_day
-from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.priority import Priority, calls_about, current_priority
-from meta_ads_pipeline.raw.context import REFRESH_RECENT, REFRESH_TODAY
-from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts, pull_insights
+from meta_ads_pipeline.raw.context import REFRESH_RECENT, REFRESH_TODAY, PullContext
+from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
+from meta_ads_pipeline.raw.pull_insights import pull_insights
 from tests.raw.fake_reader import FakeReader
 
 LOAD = PullContext("load", "run-1")
@@ -41,6 +41,12 @@ def query(database):
     return query
 
 
+def pull_days_and_hours(database, client, account, dates, ctx):
+    """As the assets do; the hours' reports."""
+    pull_insights(database, client, account, "insights_daily", dates, ctx)
+    return pull_insights(database, client, account, "insights_hourly", dates, ctx)
+
+
 def assert_lands_the_truth(query, simulator, account, dates):
     for day in dates:
         (truth,) = simulator.control.truth(account.account_id, day, day)
@@ -60,7 +66,7 @@ def test_an_unchanged_window_costs_the_days_alone_and_the_audit_says_so(
 ):
     account, dates = landed
     ctx = refresh()
-    reports = pull_insights(database, client, account, "insights_hourly", dates, ctx)
+    reports = pull_days_and_hours(database, client, account, dates, ctx)
     assert simulator.control.stats()["calls"] == 1
     assert {(r.fetched, r.inserted, r.updated, r.deleted, r.api_calls) for r in reports} == {
         (0, 0, 0, 0, 0)
@@ -75,10 +81,6 @@ def test_an_unchanged_window_costs_the_days_alone_and_the_audit_says_so(
     states = query("select * from control.slices where sync_id = 'refresh-1'")
     assert {row["status"] for row in states} == {"done"}
     assert sum(row["api_calls"] for row in states) == 1
-    # The days are done under the sync: their own asset asks nothing more.
-    daily = pull_insights(database, client, account, "insights_daily", dates, ctx)
-    assert all(report.skipped for report in daily)
-    assert simulator.control.stats()["calls"] == 1
 
 
 def test_only_changed_days_are_read_by_the_hour(database, client, simulator, landed, query):
@@ -87,14 +89,12 @@ def test_only_changed_days_are_read_by_the_hour(database, client, simulator, lan
     # One with delivery: conversions alone have no hours that could vanish with them.
     ads = query("select ad_id from raw.insights_hourly where event_date = %s", dates[9])
     control.restate(account_id, [dates[2]], "1.5")
-    control.vanish(account_id, [dates[5]])
     control.vanish(account_id, [dates[9]], ad_id=ads[0]["ad_id"])
-    reports = pull_insights(database, client, account, "insights_hourly", dates, refresh())
+    reports = pull_days_and_hours(database, client, account, dates, refresh())
     read = [report.partition_date for report in reports if report.api_calls]
-    assert read == [dates[2], dates[5], dates[9]]
-    assert control.stats()["calls"] == 1 + 3
+    assert read == [dates[2], dates[9]]
+    assert control.stats()["calls"] == 1 + 2
     assert_lands_the_truth(query, simulator, account, [dates[2], dates[9], dates[12]])
-    assert query("select * from raw.insights_hourly where event_date = %s", dates[5]) == []
 
 
 def test_two_wrong_ads_do_not_cancel_out(database, client, simulator, landed, query):
@@ -111,7 +111,7 @@ def test_two_wrong_ads_do_not_cancel_out(database, client, simulator, landed, qu
                 " where event_date = %s and ad_id = %s and event_hour = 12",
                 [clicks, dates[3], ad["ad_id"]],
             )
-    reports = pull_insights(database, client, account, "insights_hourly", dates, refresh())
+    reports = pull_days_and_hours(database, client, account, dates, refresh())
     assert [r.partition_date for r in reports if r.api_calls] == [dates[3]]
     assert [r.updated for r in reports if r.api_calls] == [2]
 
@@ -121,7 +121,7 @@ def test_a_conversion_alone_changes_no_hours(database, client, simulator, landed
     (ad,) = query("select min(ad_id) as id from raw.insights_daily where event_date = %s", dates[4])
     simulator.control.adjust(account.account_id, ad["id"], dates[4], {"purchase": 3}, hour=None)
     ctx = refresh()
-    reports = pull_insights(database, client, account, "insights_hourly", dates, ctx)
+    reports = pull_days_and_hours(database, client, account, dates, ctx)
     assert not any(report.api_calls for report in reports)
     assert query(
         "select distinct event_date from raw.insights_changes where asset = 'insights_daily'"
@@ -134,9 +134,7 @@ def test_a_kill_between_days_and_hours_loses_no_change(database, client, simulat
     simulator.control.restate(account.account_id, [dates[2]], "2")
     pull_insights(database, client, account, "insights_daily", dates, refresh())
     for number in (1, 2):  # the same sync resumed, or the next day's
-        reports = pull_insights(
-            database, client, account, "insights_hourly", dates, refresh(number)
-        )
+        reports = pull_days_and_hours(database, client, account, dates, refresh(number))
         assert [r.partition_date for r in reports if r.api_calls] == [dates[2]][: 2 - number]
         assert_lands_the_truth(query, simulator, account, [dates[2]])
 
@@ -147,24 +145,16 @@ def test_a_slice_that_was_never_loaded_is_read(database, client, simulator, land
         for table in ("raw.insights_hourly", "control.slices"):
             day = "event_date" if table.startswith("raw") else "partition_date"
             connection.execute(f"delete from {table} where {day} = %s", [dates[0]])
-    reports = pull_insights(database, client, account, "insights_hourly", dates, refresh())
+    reports = pull_days_and_hours(database, client, account, dates, refresh())
     assert [r.partition_date for r in reports if r.api_calls] == [dates[0]]
     assert_lands_the_truth(query, simulator, account, [dates[0]])
 
 
-def test_when_the_days_fail_the_hours_say_why(database, client, simulator, landed, query):
+def test_without_their_days_hours_are_read(database, client, simulator, landed):
+    """Which asset is pulled first is the caller's to say: hours land no other table."""
     account, dates = landed
-    simulator.control.add_fault("error", match={"edge": "insights"}, code=200)
-    with pytest.raises(MetaApiError):
-        pull_insights(database, client, account, "insights_hourly", dates, refresh())
-    rows = query(
-        "select distinct asset, status, error_kind from control.slices where error_kind"
-        " is not null order by 1"
-    )
-    assert rows == [
-        {"asset": "insights_daily", "status": "failed", "error_kind": "permission"},
-        {"asset": "insights_hourly", "status": "failed", "error_kind": "permission"},
-    ]
+    reports = pull_insights(database, client, account, "insights_hourly", dates, refresh())
+    assert all(report.fetched for report in reports)
 
 
 def test_confirmed_slices_do_not_mislead_the_planner(database, client, landed):
@@ -172,7 +162,7 @@ def test_confirmed_slices_do_not_mislead_the_planner(database, client, landed):
     key = SliceKey(account.account_id, "insights_hourly")
     with database.connect() as connection:
         before = rows_per_day(connection, key)
-    pull_insights(database, client, account, "insights_hourly", dates, refresh())
+    pull_days_and_hours(database, client, account, dates, refresh())
     with database.connect() as connection:
         assert rows_per_day(connection, key) == before
 

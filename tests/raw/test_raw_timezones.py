@@ -6,9 +6,9 @@ import pytest
 
 from meta_ads_pipeline.control.alerts import list_open_alerts
 from meta_ads_pipeline.control.timezones import CHANGED, account_timezones
-from meta_ads_pipeline.raw.context import REFRESH_RECENT
-from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts, pull_insights
-from meta_ads_pipeline.raw.pull_accounts import land_account
+from meta_ads_pipeline.raw.context import REFRESH_RECENT, PullContext
+from meta_ads_pipeline.raw.pull_accounts import land_account, pull_ad_accounts
+from meta_ads_pipeline.raw.pull_insights import pull_insights
 from tests.raw.fake_reader import FakeReader
 from tests.raw.insights_rows import DAY, ad_row, days, hour_row
 

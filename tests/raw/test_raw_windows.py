@@ -14,8 +14,10 @@ from meta_ads_pipeline.control.slices import Attempt
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery
+from meta_ads_pipeline.raw.context import PullContext
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
-from meta_ads_pipeline.raw.pull import PullContext, pull_ad_accounts, pull_insights
+from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
+from meta_ads_pipeline.raw.pull_insights import pull_insights
 from meta_graph_simulator.config import DEFAULT_TOKEN
 from tests.raw.fake_reader import FakeReader
 from tests.raw.insights_rows import DAY, ad_row

@@ -41,5 +41,6 @@ cross join
                 ) as text
         ) as said
     ) as missing
--- Those that are mismatched are pulled: the reconciliation speaks of them.
-where slices.status is null or slices.status not in ('done', 'mismatched')
+-- Those that are mismatched are pulled: the reconciliation speaks of them. What Meta no longer keeps
+-- cannot be pulled.
+where slices.status is null or slices.status not in ('done', 'mismatched', 'not_kept')

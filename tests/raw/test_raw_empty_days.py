@@ -1,0 +1,126 @@
+"""A past day that had rows and is answered with none is not emptied at once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.control.alerts import list_open_alerts
+from meta_ads_pipeline.raw.context import PullContext
+from meta_ads_pipeline.raw.failures import EmptyAnswerError
+from meta_ads_pipeline.raw.kept_dates import askable, first_kept
+from meta_ads_pipeline.raw.pull_insights import pull_insights
+from meta_ads_pipeline.windows import months_before
+from tests.raw.fake_reader import FakeReader
+from tests.raw.insights_rows import DAY, ad_row, days
+
+ACCOUNT = Account("1", "Europe/Berlin", "EUR")
+WEEK = days(3)
+
+
+class Reader(FakeReader):
+    """By account it says what ``totals`` has."""
+
+    def __init__(self):
+        super().__init__()
+        self.totals = {}
+
+    def iter_insights(self, *arguments, level, **options):
+        mine = self.insights
+        if level == "account":
+            self.insights = self.totals
+        try:
+            yield from super().iter_insights(*arguments, level=level, **options)
+        finally:
+            self.insights = mine
+
+
+@pytest.fixture
+def reader(database, account):
+    reader = Reader()
+    reader.insights = {day: [ad_row(1, day), ad_row(2, day)] for day in WEEK}
+    pull(database, reader, 0)
+    return reader
+
+
+def pull(database, reader, sync, dates=WEEK, **options):
+    ctx = PullContext(f"sync-{sync}", f"run-{sync}", **options)
+    return pull_insights(database, reader, ACCOUNT, "insights_daily", dates, ctx)
+
+
+def rows_by_day(database):
+    with database.connect() as connection:
+        rows = connection.execute(
+            "select event_date, count(*) as n from raw.insights_daily group by 1"
+        ).fetchall()
+    return {row["event_date"]: row["n"] for row in rows}
+
+
+def test_a_day_whose_account_has_rows_is_kept_and_the_others_land(database, reader):
+    reader.totals = {DAY: [ad_row(1)]}
+    reader.insights = {WEEK[1]: [ad_row(1, WEEK[1])], WEEK[2]: [ad_row(1, WEEK[2])]}
+    for sync in range(1, 6):
+        with pytest.raises(EmptyAnswerError, match="Meta has some"):
+            pull(database, reader, sync)
+    assert rows_by_day(database) == {WEEK[0]: 2, WEEK[1]: 1, WEEK[2]: 1}
+    with database.connect() as connection:
+        states = connection.execute(
+            "select status, error_kind from control.slices order by partition_date"
+        ).fetchall()
+    assert [(s["status"], s["error_kind"]) for s in states] == [
+        ("parked", "empty_answer"),
+        ("done", None),
+        ("done", None),
+    ]
+    (alert,) = list_open_alerts(database)
+    assert alert.alert.kind == "day_without_rows"
+
+
+def test_a_day_goes_when_several_pulls_in_a_row_find_nothing_by_either_way(database, reader):
+    reader.insights = {}
+    for sync in (1, 2):
+        with pytest.raises(EmptyAnswerError):
+            pull(database, reader, sync, [DAY])
+        assert rows_by_day(database)[DAY] == 2
+    pull(database, reader, 3, [DAY])
+    assert DAY not in rows_by_day(database)
+    assert len(list_open_alerts(database)) == 1
+
+
+def test_an_answer_with_rows_in_between_begins_the_count_anew(database, reader):
+    full, reader.insights = reader.insights, {}
+    for sync in (1, 2):
+        with pytest.raises(EmptyAnswerError):
+            pull(database, reader, sync, [DAY])
+    reader.insights = full
+    pull(database, reader, 3, [DAY])
+    reader.insights = {}
+    with pytest.raises(EmptyAnswerError):
+        pull(database, reader, 4, [DAY])
+
+
+def test_today_and_days_that_had_nothing_may_be_empty(database, reader):
+    reader.insights = {}
+    noon = datetime(DAY.year, DAY.month, DAY.day, 12, tzinfo=UTC)
+    pull(database, reader, 1, [DAY], now=lambda: noon)
+    pull(database, reader, 2, [DAY])
+    assert DAY not in rows_by_day(database)
+
+
+def test_dates_that_meta_no_longer_keeps_are_not_asked_for(database, account):
+    today = datetime.now(UTC).date()
+    for asset, months in (("insights_hourly", 13), ("insights_daily", 37), ("account_totals", 37)):
+        first = months_before(today, months)
+        assert first_kept(asset, today) == first
+        dates = [first.replace(day=1) - (WEEK[1] - WEEK[0]), today]
+        ctx = PullContext("sync", "run")
+        with database.connect() as connection:
+            asked = askable(connection, ACCOUNT, asset, dates, ctx.attempt, datetime.now(UTC))
+            rows = connection.execute(
+                "select partition_date, status from control.slices where asset = %s", [asset]
+            ).fetchall()
+        assert asked == [today]
+        assert rows == [{"partition_date": dates[0], "status": "not_kept"}]
+    assert first_kept("campaigns", today) is None
