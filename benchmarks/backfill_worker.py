@@ -25,6 +25,7 @@ from meta_ads_pipeline.credentials.brief_budget import app_of
 from meta_ads_pipeline.credentials.checks import revalidate_paused
 from meta_ads_pipeline.credentials.clients import ConnectedClients, clients_for
 from meta_ads_pipeline.credentials.connections import Connection
+from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import Kind
 from meta_ads_pipeline.rate_limit.limiter import PostgresRateLimiter
 from meta_ads_pipeline.raw.context import PullContext, SliceReport
@@ -107,8 +108,12 @@ def main(arguments: list[str]) -> int:
     database = open_database(settings)
     print("working", flush=True)
     revalidate_paused(database, settings, datetime.now(UTC))
-    with fast_clients(settings, database, clock) as clients:
-        failures = backfill(database, clients, window)
+    try:
+        with fast_clients(settings, database, clock) as clients:
+            failures = backfill(database, clients, window)
+    except MetaApiError as refusal:  # nothing can be read: no account, no token
+        print(refusal, file=sys.stderr)
+        return 1
     for name, error in failures.items():
         print(f"{name}: {error}", file=sys.stderr)
     return 1 if failures else 0

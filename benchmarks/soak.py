@@ -333,9 +333,9 @@ class Soak:
             ).fetchone()
         return doubled_rows(self.database) if built and built["built"] else 0
 
-    def trouble(self, until: float) -> None:
-        """Rounds until the time is over and every kind has been on."""
-        while time.monotonic() < until:
+    def trouble(self, until: float, least: int) -> None:
+        """Rounds until the time is over, at least so many."""
+        while self.report.rounds < least or time.monotonic() < until:
             self.report.rounds += 1
             kinds = self.switch()
             about = f"round {self.report.rounds} of seed {self.report.seed} ({', '.join(kinds)})"
@@ -389,9 +389,10 @@ def prove(
     accounts: int = 2,
     ads: int = 6,
     days: int = 3,
+    rounds: int = 1,
     pulls_only: bool = False,
 ) -> SoakReport:
-    """The soak: rounds of trouble for so many minutes, then the recovery.
+    """The soak: trouble for so many minutes, at least so many rounds; then the recovery.
 
     ``pulls_only`` runs the pulls and loads without Dagster and dbt, in a fraction of the time.
     """
@@ -409,7 +410,7 @@ def prove(
     ):
         soak = Soak(Path(home), simulator, window, report, whole_command=not pulls_only)
         try:
-            soak.trouble(started + 60 * minutes)
+            soak.trouble(started + 60 * minutes, rounds)
             soak.recover()
         finally:
             soak.close()
@@ -425,6 +426,7 @@ def main(arguments: list[str] | None = None) -> bool:
     parser.add_argument("--accounts", type=int, default=2)
     parser.add_argument("--ads", type=int, default=6)
     parser.add_argument("--days", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=1, help="at least so many")
     parser.add_argument("--pulls-only", action="store_true", help="without Dagster and dbt")
     report = prove(**vars(parser.parse_args([] if arguments is None else arguments)))
     print("\n".join(report.lines()))

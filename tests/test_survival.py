@@ -1,13 +1,14 @@
 """Killed, blocked, refused and lied to: the same command ends at the simulator's truth.
 
-The full proofs, with their figures, are ``python -m benchmarks kill storm``.
+The full proofs, with their figures, are ``python -m benchmarks kill storm soak``.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from benchmarks import kill, kill_command, storm
+from benchmarks import kill, kill_command, soak, storm
+from meta_graph_simulator.faults.table import KINDS
 
 pytestmark = pytest.mark.slow
 
@@ -39,3 +40,14 @@ def test_a_storm_ends_at_the_truth() -> None:
     blocked = [number for name, number in report.faults.items() if "2446079" in name]
     assert sum(blocked) <= 2 * 6, "at most one probing call a minute's hint"
     assert report.failed_calls >= 3
+
+
+def test_a_soak_ends_at_the_truth() -> None:
+    report = soak.prove(minutes=0, seed=1, accounts=1, ads=3, days=1, pulls_only=True)
+    assert report.problems == []
+    assert report.rounds == 1
+    assert report.kinds
+
+
+def test_the_soak_knows_every_kind_of_fault() -> None:
+    assert soak.TROUBLE.keys() == KINDS.keys()

@@ -10,7 +10,11 @@ from meta_graph_simulator.faults.refusals import ERROR_PARAMS, error_of
 from meta_graph_simulator.graph.call import GraphCall
 from meta_graph_simulator.graph.errors import GraphError, nonexisting_field, unsupported_get
 
-_NOT_GRANTED = "(#200) Ad account owner has NOT grant ads_management or ads_read permission"
+
+def _not_granted(fault: Fault) -> GraphError:
+    code = int(fault.params.get("code", 200))
+    text = f"(#{code}) Ad account owner has NOT grant ads_management or ads_read permission"
+    return error_of(fault.params, code=code, message=text, http_status=403)
 
 
 class AccountLost(FaultKind):
@@ -25,7 +29,7 @@ class AccountLost(FaultKind):
             return None
         if fault.params.get("code") == 100:
             return unsupported_get(call.segments[0])
-        return error_of(fault.params, code=200, message=_NOT_GRANTED, http_status=403)
+        return _not_granted(fault)
 
     def rewrite(self, fault: Fault, call: GraphCall, document: Any) -> Any:
         number = str(fault.params.get("account", "")).removeprefix("act_")
@@ -44,7 +48,7 @@ class AccountRefused(FaultKind):
     def refuse(self, fault: Fault, call: GraphCall) -> GraphError | None:
         if call.account_id != str(fault.params.get("account", "")).removeprefix("act_"):
             return None
-        return error_of(fault.params, code=200, message=_NOT_GRANTED, http_status=403)
+        return _not_granted(fault)
 
 
 class UnusableTimezone(FaultKind):
