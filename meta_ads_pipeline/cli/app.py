@@ -44,6 +44,7 @@ COMMANDS = {
     "alerts": Listed("alerts", "What a person should know, and where it is sent."),
     "serve": Listed("serve", "The HTTP service: Meta's webhooks, health, metrics."),
     "webhooks": Listed("webhooks", "What Meta announced, and whether the receiver works."),
+    "accounts": Listed("accounts", "The ad accounts: list, stop, start, purge."),
     "connections": Listed("connections", "The stored tokens and their encryption keys."),
     "dead-letters": Listed("dead_letters", "Rows and objects that could not be used."),
     "query": Listed("query", "Run a read-only SQL query."),

@@ -188,10 +188,17 @@ def run_remove(runtime: Runtime, name: str, *, ask: bool) -> int:
     if connection.from_environment and runtime.settings.access_token is not None:
         typer.echo("error: META_ACCESS_TOKEN makes this connection: unset it first", err=True)
         return 1
+    count = len(active_accounts_of(runtime.database, connection.connection_id))
     if ask:
-        typer.confirm(f"Remove {connection.label} and its token?", abort=True)
-    accounts = remove_connection(runtime.database, connection)
-    typer.echo(f"removed {connection.label}; ad accounts no longer synced: {accounts}")
+        typer.confirm(
+            f"Remove {connection.label} and its token? {count} ad accounts are no longer synced",
+            abort=True,
+        )
+    remove_connection(runtime.database, connection)
+    typer.echo(
+        f"removed {connection.label}; {count} ad accounts are no longer synced. Their data stays: "
+        "`meta-ads accounts purge` deletes it"
+    )
     return 0
 
 

@@ -60,7 +60,7 @@ def run_demo(days: int, console: Console) -> int:
     )
     with running() as runtime:
         outcome = run_sync(runtime, window, (), console)
-        rows = account_days(runtime.database, window)
+        rows = account_days(runtime.database, window, outcome=outcome)
         print_account_days(console, rows)
         print_outcome(console, outcome)
         if rows:

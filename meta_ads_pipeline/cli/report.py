@@ -13,6 +13,7 @@ from rich.text import Text
 from meta_ads_pipeline.cli.console import labelled
 from meta_ads_pipeline.cli.sync_run import SyncOutcome
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.windows import DateWindow
 
 GOOD = ("yes", "nearly")
@@ -26,7 +27,12 @@ _ACCOUNT_DAYS = """
 select
     d.account_id, a.name, a.currency, d.event_date,
     d.spend, d.impressions, d.clicks, d.purchases, d.revenue, d.leads,
-    coalesce(r.status, 'not checked') as reconciled
+    case
+        when %(since)s::timestamptz is not null and pulled.slices < cardinality(%(assets)s::text[])
+            then 'not pulled'
+        when not %(built)s then 'not built'
+        else coalesce(r.status, 'not checked')
+    end as reconciled
 from marts.account_daily as d
 left join marts.dim_ad_accounts as a using (account_id)
 left join (
@@ -41,6 +47,13 @@ left join (
     from marts.reconciliation
     group by 1, 2
 ) as r using (account_id, event_date)
+cross join lateral (
+    select count(*) as slices
+    from control.slices as s
+    where s.account_id = d.account_id and s.partition_date = d.event_date
+        and s.asset = any(%(assets)s) and s.status = 'done'
+        and s.finished_at >= %(since)s::timestamptz
+) as pulled
 where d.event_date between %(start)s and %(end)s
   and (cardinality(%(accounts)s::text[]) = 0 or d.account_id = any(%(accounts)s))
 order by d.account_id, d.event_date
@@ -48,11 +61,16 @@ order by d.account_id, d.event_date
 
 
 def account_days(
-    database: Database, window: DateWindow, accounts: Sequence[str] = ()
+    database: Database,
+    window: DateWindow,
+    accounts: Sequence[str] = (),
+    outcome: SyncOutcome | None = None,
 ) -> list[dict[str, Any]]:
     """One row per account and day of the window: measures, and whether the three pulls agree.
 
-    None before the marts are there: a first build may have failed.
+    After a sync (``outcome``) a day that it did not pull, or whose marts it did not build, says so:
+    its numbers are those of an earlier sync. No rows before the marts are there: a first build may
+    have failed.
     """
     with database.connect() as connection:
         built = connection.execute(
@@ -64,7 +82,15 @@ def account_days(
         if not built["built"]:
             return []
         return connection.execute(
-            _ACCOUNT_DAYS, {"start": window.start, "end": window.end, "accounts": list(accounts)}
+            _ACCOUNT_DAYS,
+            {
+                "start": window.start,
+                "end": window.end,
+                "accounts": list(accounts),
+                "assets": list(INSIGHTS_TABLES),
+                "since": outcome.started_at if outcome else None,
+                "built": outcome is None or outcome.marts_built,
+            },
         ).fetchall()
 
 
@@ -118,6 +144,15 @@ def print_outcome(console: Console, outcome: SyncOutcome) -> None:
         f"{outcome.api_calls} API calls for insights and entities"
         + (f", {expected} expected." if expected is not None else ".")
     )
+    for account_id, reason in outcome.accounts_left_out.items():
+        console.print(
+            labelled(
+                "account left out",
+                f"act_{account_id}: {reason}. `meta-ads accounts stop {account_id}` stops it",
+                "red",
+            ),
+            soft_wrap=True,
+        )
     for label, problems in (
         ("check failed", outcome.failed_checks),
         ("step failed", outcome.failed_steps),

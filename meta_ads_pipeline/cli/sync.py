@@ -36,6 +36,6 @@ def sync(
         if as_json:
             typer.echo(json.dumps(outcome.as_json(), indent=2))
         else:
-            print_account_days(console, account_days(runtime.database, window, accounts))
+            print_account_days(console, account_days(runtime.database, window, accounts, outcome))
             print_outcome(console, outcome)
     return 0 if outcome.success else 1

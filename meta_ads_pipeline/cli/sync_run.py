@@ -1,25 +1,24 @@
-"""``meta-ads sync``: one run of the main job over a range of dates, with progress and a report."""
+"""One sync: the job over a range of dates, resumed where it stopped, and what it did."""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-import psycopg
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from meta_ads_pipeline.cli.job_run import JobResult, Steps, close_run, run_job
+from meta_ads_pipeline.cli.progress import SyncProgress
 from meta_ads_pipeline.cli.runtime import Runtime
-from meta_ads_pipeline.control.accounts import UnknownAccountError, active_accounts
+from meta_ads_pipeline.control.account_states import known_accounts
+from meta_ads_pipeline.control.accounts import Account, UnknownAccountError, accounts_of_run
 from meta_ads_pipeline.control.database import DatabaseError
 from meta_ads_pipeline.control.syncs import Sync, finish_sync, open_sync
+from meta_ads_pipeline.credentials.brief_budget import budget_rules
 from meta_ads_pipeline.raw.cost_estimate import expected_calls
 from meta_ads_pipeline.windows import DateWindow
 
@@ -28,14 +27,13 @@ logger = logging.getLogger(__name__)
 _MOST_RUNS = 3
 """So often the job is started by one command whose database is restarted under it."""
 
-_SLICED_ASSETS = ("insights_hourly", "insights_daily", "account_totals")
-
 
 @dataclass
 class SyncOutcome:
     """What a sync did. Row counts are over ``raw``; ``seconds`` is wall time."""
 
     sync_id: str
+    started_at: str
     start: str
     end: str
     resumed: bool
@@ -54,11 +52,17 @@ class SyncOutcome:
     failed_steps: list[str] = field(default_factory=list)
     failed_checks: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    accounts_left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def rows_changed(self) -> int:
         """Raw rows that this sync inserted, updated or deleted."""
         return self.rows_inserted + self.rows_updated + self.rows_deleted
+
+    @property
+    def marts_built(self) -> bool:
+        """Whether nothing failed in building the marts."""
+        return not any(step.startswith("dbt") for step in self.failed_steps)
 
     def as_json(self) -> dict[str, Any]:
         """The outcome as plain values."""
@@ -77,29 +81,37 @@ def run_sync(
     sync = open_sync(runtime.database, window.start, window.end, accounts)
     mart_rows_before = _mart_rows(runtime)
     expected = _expected_calls(runtime, sync, window, accounts)
-    progress = _SliceProgress(runtime, sync, window, console)
+    progress = SyncProgress(
+        runtime.database,
+        budget_rules(runtime.settings),
+        sync.sync_id,
+        window,
+        lambda: _accounts(runtime, accounts),
+        console,
+    )
     with progress:
-        succeeded, failed_steps, failed_checks, errors = _execute_through_restarts(
-            runtime, sync, window, accounts
-        )
+        result = _run_through_restarts(runtime, sync, window, accounts, progress.steps)
     outcome = SyncOutcome(
         sync_id=sync.sync_id,
+        started_at=sync.started_at.isoformat(),
         start=window.start.isoformat(),
         end=window.end.isoformat(),
         resumed=sync.resumed,
-        success=succeeded,
+        success=result.succeeded,
         seconds=round(time.monotonic() - started, 1),
         expected_api_calls=expected,
-        failed_steps=failed_steps,
-        failed_checks=failed_checks,
-        errors=errors,
+        failed_steps=result.failed_steps,
+        failed_checks=result.failed_checks,
+        errors=list(dict.fromkeys(result.errors)),
+        accounts_left_out=_left_out(runtime, accounts),
     )
     _add_counts(runtime, outcome)
     # A restarted server may count from zero again.
     outcome.mart_rows_changed = max(0, _mart_rows(runtime) - mart_rows_before)
-    outcome.success = succeeded and outcome.slices_failed == 0 and not failed_checks
+    landed = result.succeeded and outcome.slices_failed == 0
+    outcome.success = landed and not outcome.failed_checks and not outcome.accounts_left_out
     # A failed check is news, not unfinished work: only missing slices or marts are resumed.
-    finish_sync(runtime.database, sync.sync_id, succeeded=succeeded and outcome.slices_failed == 0)
+    finish_sync(runtime.database, sync.sync_id, succeeded=landed)
     return outcome
 
 
@@ -108,10 +120,12 @@ def build_marts(runtime: Runtime, window: DateWindow, accounts: Sequence[str]) -
 
     Returns the failed steps and checks.
     """
-    succeeded, failed_steps, failed_checks, errors = _execute(
-        None, window, accounts, runtime.settings.home / "sync.log", groups_left_out=("raw",)
+    result = run_job(
+        _tags(None, window, accounts),
+        runtime.settings.home / "sync.log",
+        groups_left_out=("raw",),
     )
-    return [] if succeeded and not failed_checks else failed_steps + failed_checks + errors
+    return [] if result.succeeded and not result.failed_checks else result.problems
 
 
 def _is_of_the_storage(error: BaseException) -> bool:
@@ -122,125 +136,82 @@ def _is_of_the_storage(error: BaseException) -> bool:
     return isinstance(error, DBAPIError | DagsterPostgresException)
 
 
-def _execute_through_restarts(
-    runtime: Runtime, sync: Sync, window: DateWindow, accounts: Sequence[str]
-) -> tuple[bool, list[str], list[str], list[str]]:
+def _run_through_restarts(
+    runtime: Runtime, sync: Sync, window: DateWindow, accounts: Sequence[str], steps: Steps
+) -> JobResult:
     """The job; when the database was restarted under it, the rest of it in another run."""
+    import dagster as dg
+
     runs_left = _MOST_RUNS
     while True:
         runs_left -= 1
         run_id, started_at = str(uuid.uuid4()), runtime.database.started_at()
-        outcome, lost = None, None
+        result, lost = None, None
         try:
-            outcome = _execute(
-                sync, window, accounts, runtime.settings.home / "sync.log", run_id=run_id
+            result = run_job(
+                _tags(sync, window, accounts),
+                runtime.settings.home / "sync.log",
+                run_id=run_id,
+                steps=steps,
             )
-            if outcome[0]:
-                return outcome
+            if result.succeeded:
+                return result
         except Exception as error:
             if not _is_of_the_storage(error):
                 raise
             lost = error
         if runs_left and runtime.database.started_at() != started_at:
-            logger.warning("the database was restarted: the sync goes on where it stopped")
-            _close_run(run_id)
-        elif outcome is not None:
-            return outcome
+            logger.warning("The database was restarted; resuming")
+            steps.finished = 0
+            with dg.DagsterInstance.get() as instance:
+                close_run(instance, run_id, "The database was restarted under the run")
+        elif result is not None:
+            return result
         else:
             raise DatabaseError(
-                "the database went away while the sync was at work. What has landed is kept: "
-                "the same command goes on from there"
+                "lost database connection. What has landed is kept. Run the same command to resume"
             ) from lost
 
 
-def _close_run(run_id: str) -> None:
-    """Have Dagster not wait for a run whose end it could not be told."""
-    import dagster as dg
-
-    with dg.DagsterInstance.get() as instance:
-        run = instance.get_run_by_id(run_id)
-        if run is not None and not run.is_finished:
-            instance.report_run_canceled(run, message="the database was restarted under the run")
-
-
-@contextmanager
-def _stdout_into(path: Path) -> Iterator[None]:
-    """What dbt says while it works goes to a file, not through the progress bar."""
-    with path.open("a") as file, redirect_stdout(file):
-        yield
-
-
-def _execute(
-    sync: Sync | None,
-    window: DateWindow,
-    accounts: Sequence[str],
-    log_file: Path,
-    *,
-    run_id: str | None = None,
-    groups_left_out: Sequence[str] = (),
-) -> tuple[bool, list[str], list[str], list[str]]:
-    import dagster as dg
-
-    from meta_ads_pipeline.definitions import build_defs
-    from meta_ads_pipeline.quality.outcome import only_open_elsewhere
+def _tags(sync: Sync | None, window: DateWindow, accounts: Sequence[str]) -> dict[str, str]:
     from meta_ads_pipeline.raw.assets import ACCOUNTS_TAG, SYNC_TAG
 
-    tags = {
+    return {
         "dagster/asset_partition_range_start": window.start.isoformat(),
         "dagster/asset_partition_range_end": window.end.isoformat(),
+        **({SYNC_TAG: sync.sync_id} if sync is not None else {}),
+        **({ACCOUNTS_TAG: ",".join(accounts)} if accounts else {}),
     }
-    if sync is not None:
-        tags[SYNC_TAG] = sync.sync_id
-    if accounts:
-        tags[ACCOUNTS_TAG] = ",".join(accounts)
-    with dg.DagsterInstance.get() as instance, _stdout_into(log_file):
-        # One pooled connection instead of a new one for each of hundreds of events.
-        instance.optimize_for_webserver(
-            statement_timeout=60_000, pool_recycle=3600, max_overflow=20
-        )
-        job = build_defs().resolve_job_def("sync")
-        chosen = [
-            key
-            for key in job.asset_layer.executable_asset_keys
-            if job.asset_layer.get(key).group_name not in groups_left_out
-        ]
-        result = job.execute_in_process(
-            instance=instance,
-            run_id=run_id,
-            tags=tags,
-            asset_selection=chosen if groups_left_out else None,
-            raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        )
-        failed_steps, errors = [], []
-        for event in result.get_step_failure_events():
-            failed_steps.append(event.step_key or "?")
-            failure = event.step_failure_data
-            if failure.user_failure_data and failure.user_failure_data.description:
-                errors.append(failure.user_failure_data.description)
-            elif failure.error:
-                cause = failure.error.cause or failure.error
-                errors.append(cause.message.split("\n[SQL:")[0].strip())  # not a page of SQL
-        failed_checks = [
-            f"{e.asset_key.to_user_string()}: {e.check_name}"
-            for e in result.get_asset_check_evaluations()
-            if not e.passed
-            and e.severity == dg.AssetCheckSeverity.ERROR
-            and not only_open_elsewhere(e.metadata)
-        ]
-    return result.success, failed_steps, failed_checks, errors
+
+
+def _accounts(runtime: Runtime, named: Sequence[str]) -> list[Account]:
+    """The ad accounts that a sync reads, as far as they are known."""
+    try:
+        return accounts_of_run(runtime.database, named, runtime.settings.ad_account_ids)
+    except UnknownAccountError:
+        return []
+
+
+def _left_out(runtime: Runtime, named: Sequence[str]) -> dict[str, str]:
+    """The accounts that the sync should have read and could not, with the reason."""
+    wanted = set(named or runtime.settings.ad_account_ids)
+    known = known_accounts(runtime.database)
+    found = {
+        each.account_id: each.reason or str(each.state)
+        for each in known
+        if each.is_left_out and (not wanted or each.account_id in wanted)
+    }
+    # One of another connection, or mistyped, is known to nobody.
+    for account_id in sorted(wanted - {each.account_id for each in known}):
+        found[account_id] = "no connection reads it"
+    return found
 
 
 def _expected_calls(
     runtime: Runtime, sync: Sync, window: DateWindow, accounts: Sequence[str]
 ) -> int | None:
     """What the pulls should cost; None where an account is not known yet."""
-    try:
-        known = active_accounts(
-            runtime.database, only=list(accounts) or runtime.settings.ad_account_ids
-        )
-    except UnknownAccountError:
-        return None
+    known = _accounts(runtime, accounts)
     if not known:
         return None
     return expected_calls(
@@ -293,63 +264,3 @@ def _mart_rows(runtime: Runtime) -> int:
         ).fetchone()
     assert row is not None
     return int(row["n"])
-
-
-class _SliceProgress:
-    """A progress bar fed from the slice audit, so that it shows what has truly landed."""
-
-    def __init__(
-        self, runtime: Runtime, sync: Sync, window: DateWindow, console: Console | None
-    ) -> None:
-        self._database = runtime.database
-        self._sync_id = sync.sync_id
-        self._days = len(window.dates)
-        self._console = console
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def __enter__(self) -> None:
-        if self._console is not None:
-            self._thread = threading.Thread(target=self._show, daemon=True)
-            self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _show(self) -> None:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=self._console) as progress:
-            task = progress.add_task("starting", total=None)
-            while not self._stop.wait(0.3):
-                try:
-                    done, accounts = self._count()
-                except (DatabaseError, psycopg.Error):
-                    continue  # the work itself tells of a database that is away
-                total = accounts * self._days * len(_SLICED_ASSETS)
-                if not total:
-                    continue
-                label = "slices landed" if done < total else "dbt build and checks"
-                progress.update(task, description=label, completed=done, total=total)
-            with suppress(DatabaseError, psycopg.Error):
-                done, accounts = self._count()
-                total = accounts * self._days * len(_SLICED_ASSETS)
-                progress.update(task, description="finished", completed=done, total=total or 1)
-
-    def _count(self) -> tuple[int, int]:
-        with self._database.connect() as connection:
-            row = connection.execute(
-                "select count(*) filter"
-                " (where status = 'done' and asset = any(%(assets)s)) as done,"
-                " (select count(*) from control.ad_accounts where is_active) as accounts"
-                " from control.slices where sync_id = %(sync)s",
-                {"sync": self._sync_id, "assets": list(_SLICED_ASSETS)},
-            ).fetchone()
-        assert row is not None
-        return int(row["done"]), int(row["accounts"])
