@@ -94,7 +94,7 @@ def look(database: Database, outcome: Tick) -> None:
 def main(arguments: list[str]) -> int:
     """Do it once."""
     meta = FastMeta(speed=float(arguments[0]), epoch=float(arguments[1]))
-    with running() as runtime, dg.DagsterInstance.get() as instance:
+    with running(may_simulate=True) as runtime, dg.DagsterInstance.get() as instance:
         outcome = tick(instance, meta)
         look(runtime.database, outcome)
     print(f"\n{json.dumps(asdict(outcome))}")

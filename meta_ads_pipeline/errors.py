@@ -18,7 +18,7 @@
     │   ├── AppCredentialsError         credentials/checks.py
     │   ├── ConnectError                cli/connect.py
     │   ├── ConnectionInUseError        credentials/connections.py
-    │   ├── MissingCredentialsError     resources.py
+    │   ├── MissingCredentialsError     credentials/connections.py
     │   ├── RenewalRefusedError         credentials/renewal.py
     │   └── VaultError                  credentials/vault.py
     ├── DatabaseError                   control/database.py

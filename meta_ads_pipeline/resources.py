@@ -9,16 +9,12 @@ import dagster as dg
 
 from meta_ads_pipeline.control.database import Database, export_environment, open_database
 from meta_ads_pipeline.credentials.clients import ConnectedClients, clients_for
-from meta_ads_pipeline.errors import CredentialsError
+from meta_ads_pipeline.credentials.connections import MissingCredentialsError
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-class MissingCredentialsError(CredentialsError):
-    """There is no token to read Meta with; the message says how to give one."""
 
 
 class DatabaseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -46,8 +42,7 @@ class MetaAdsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         if not len(clients):
             raise MissingCredentialsError(
                 "no access token: store one with `meta-ads connect`, set META_ACCESS_TOKEN (in the "
-                "environment or .env), or leave META_GRAPH_URL unset and use a meta-ads command, "
-                "which starts the simulator"
+                "environment or .env), or try `meta-ads demo`"
             )
         return clients
 

@@ -6,12 +6,16 @@ A variable set in the environment wins over the same variable in ``.env``. Names
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Self
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -93,7 +97,7 @@ class Settings(BaseSettings):
         default=LIVE_WINDOWS,
         alias="META_ADS_ATTRIBUTION_WINDOWS",
         description="Comma-separated windows that conversions of a day are counted in, beside the "
-        "ad set's own attribution setting; empty: none.",
+        "ad set's own attribution setting; none: no window.",
     )
     app_verify_token: SecretStr | None = Field(default=None, alias="META_APP_VERIFY_TOKEN")
     alert_urls: str | None = Field(
@@ -177,23 +181,14 @@ class Settings(BaseSettings):
         description="First daily partition. Unset: the month in which what Meta keeps begins.",
     )
 
-    @field_validator(
-        "database_url",
-        "app_id",
-        "app_secret",
-        "access_token",
-        "app_verify_token",
-        "ca_bundle",
-        mode="before",
-    )
+    @model_validator(mode="before")
     @classmethod
-    def _empty_is_unset(cls, value: object) -> object:
-        return None if isinstance(value, str) and not value.strip() else value
-
-    @field_validator("calls_per_hour", mode="before")
-    @classmethod
-    def _no_number_is_unset(cls, value: object) -> object:
-        return None if isinstance(value, str) and not value.strip() else value
+    def _blank_is_default(cls, values: dict[str, object]) -> dict[str, object]:
+        return {
+            name: value
+            for name, value in values.items()
+            if not (isinstance(value, str) and not value.strip())
+        }
 
     @field_validator("ad_account_ids", mode="before")
     @classmethod
@@ -211,6 +206,8 @@ class Settings(BaseSettings):
     def _split_windows(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
+        if value.strip().lower() == "none":
+            return ()
         return chosen_windows(part.strip() for part in value.split(",") if part.strip())
 
     @field_validator("encryption_keys", mode="before")
@@ -229,13 +226,39 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _absolute_home(self) -> Self:
-        self.home = self.home.expanduser().absolute()
+        # Relative to the checkout, as .env is: one place, wherever a command is started.
+        self.home = (PROJECT_ROOT / self.home.expanduser()).absolute()
         return self
 
     @property
     def uses_simulator(self) -> bool:
         """Without credentials and without another Graph URL, the simulator stands in for Meta."""
         return self.access_token is None and self.graph_url == REAL_GRAPH_URL
+
+
+_PREFIXES = ("META_ADS_", "META_", "PERFORMANCE_SYNC_")
+_SET_BY_US = re.compile(r"META_ADS_(DBT_\w+|DAGSTER_STORAGE_URL|TEST_DATABASE_URL)")
+
+
+def unknown_variables(environment: Mapping[str, str | None] = os.environ) -> list[str]:
+    """What is set under our prefixes and read by nothing, each as a sentence for people.
+
+    In ``.env`` every such name; in the environment, which other programs share, ``META_ADS_*`` and
+    what looks like one of ours.
+    """
+    known = [str(field.alias) for field in Settings.model_fields.values()]
+    file = Settings.model_config.get("env_file")
+    in_file = dotenv_values(file) if isinstance(file, str | Path) and Path(file).exists() else {}
+    found: dict[str, str] = {}
+    for place, names in ((".env", in_file), ("the environment", environment)):
+        for name in names:
+            similar = get_close_matches(name.upper(), known, 1, 0.8)
+            ours = name.upper().startswith(_PREFIXES if place == ".env" else _PREFIXES[:1])
+            if name.upper() in known or not (similar or ours) or _SET_BY_US.fullmatch(name):
+                continue
+            guess = f": did you mean {similar[0]}?" if similar else ""
+            found.setdefault(name, f"{name} in {place} is no setting{guess}")
+    return list(found.values())
 
 
 @lru_cache(maxsize=1)

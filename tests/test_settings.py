@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
 from meta_ads_pipeline.attribution import LIVE_WINDOWS
-from meta_ads_pipeline.settings import Settings
+from meta_ads_pipeline.settings import PROJECT_ROOT, Settings, unknown_variables
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +43,43 @@ def test_attribution_windows_are_all_that_live_unless_chosen(
     assert settings().attribution_windows == LIVE_WINDOWS
     monkeypatch.setenv("META_ADS_ATTRIBUTION_WINDOWS", " 1d_view, 7d_click,")
     assert settings().attribution_windows == ("7d_click", "1d_view")
-    monkeypatch.setenv("META_ADS_ATTRIBUTION_WINDOWS", "")
+    monkeypatch.setenv("META_ADS_ATTRIBUTION_WINDOWS", "none")
     assert settings().attribution_windows == ()
+
+
+@pytest.mark.parametrize("name", [str(f.alias) for f in Settings.model_fields.values()])
+def test_a_blank_setting_means_its_default(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delenv(name, raising=False)
+    default = settings()
+    monkeypatch.setenv(name, "  ")
+    assert settings() == default
+
+
+def test_a_relative_home_is_one_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("META_ADS_HOME", "data/here")
+    before = settings().home
+    monkeypatch.chdir(tmp_path)
+    assert settings().home == before == PROJECT_ROOT / "data" / "here"
+
+
+def test_mistyped_names_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("META_ACCES_TOKEN=x\nMETA_ADS_HOME=y\nMETA_BUDGET=3\n")
+    monkeypatch.setitem(Settings.model_config, "env_file", file)
+    found = unknown_variables(
+        {
+            "META_ADS_CALL_PER_HOUR": "1",
+            "META_ADS_DBT_HOST": "set by us",
+            "META_SDK_OF_ANOTHER_PROGRAM": "2",
+            "PATH": "/bin",
+        }
+    )
+    assert found == [
+        "META_ACCES_TOKEN in .env is no setting: did you mean META_ACCESS_TOKEN?",
+        "META_BUDGET in .env is no setting",
+        "META_ADS_CALL_PER_HOUR in the environment is no setting: "
+        "did you mean META_ADS_CALLS_PER_HOUR?",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,11 @@ from meta_ads_pipeline.credentials.checks import (
     inspect,
     update_state_alerts,
 )
-from meta_ads_pipeline.credentials.connection_accounts import choose_accounts, refuse_taken_accounts
+from meta_ads_pipeline.credentials.connection_accounts import (
+    active_accounts_of,
+    choose_accounts,
+    refuse_taken_accounts,
+)
 from meta_ads_pipeline.credentials.connections import (
     DEFAULT_WORKSPACE,
     Connection,
@@ -173,6 +177,15 @@ def run_connect(
     )
     others = [account for account in readable if account not in chosen]
     choose_accounts(database, connection, chosen, others)
+    synced = set(active_accounts_of(database, connection.connection_id))
+    kept = [account for account in others if account.account_id in synced]
+    others = [account for account in others if account not in kept]
+    if kept:
+        notes.append(
+            "still synced with this connection: "
+            + ", ".join(f"{account.account_id} ({account.name})" for account in kept)
+            + "; `meta-ads accounts stop` ends that"
+        )
     close_alerts(database, connection.subject, now=now)
     update_state_alerts(database, settings, connection, now)
     if as_json:

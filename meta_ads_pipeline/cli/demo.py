@@ -58,7 +58,7 @@ def run_demo(days: int, console: Console) -> int:
     console.print(
         f"Backfilling {window.start} to {window.end} from the Graph API simulator, as one run."
     )
-    with running() as runtime:
+    with running(may_simulate=True) as runtime:
         outcome = run_sync(runtime, window, (), console)
         rows = account_days(runtime.database, window, outcome=outcome)
         print_account_days(console, rows)

@@ -19,6 +19,7 @@ from meta_ads_pipeline.cli.doctor_platform import (
     examine_dbt,
     examine_disk,
     examine_keys,
+    examine_settings,
 )
 from meta_ads_pipeline.redaction import redact
 from meta_ads_pipeline.settings import Settings, get_settings
@@ -36,6 +37,7 @@ def diagnose(settings: Settings) -> list[Finding]:
     """Everything the doctor looks at. Takes about ten seconds and a handful of API calls."""
     database, is_current, findings = examine_database(settings)
     usable = database if is_current else None
+    findings += guarded("settings", examine_settings)
     findings += guarded("encryption keys", lambda: examine_keys(settings, usable))
     findings += examine_meta(settings, usable)
     findings += guarded("dagster storage", lambda: examine_dagster(database))

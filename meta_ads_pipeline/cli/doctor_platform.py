@@ -28,7 +28,7 @@ from meta_ads_pipeline.credentials.connection_tokens import read_token
 from meta_ads_pipeline.credentials.connections import list_connections
 from meta_ads_pipeline.credentials.vault import KEYS_VARIABLE, TokenVault, VaultError
 from meta_ads_pipeline.redaction import redact
-from meta_ads_pipeline.settings import PROJECT_ROOT, Settings
+from meta_ads_pipeline.settings import PROJECT_ROOT, Settings, unknown_variables
 
 _LITTLE_DISK, _NO_DISK = 5, 1  # GB free
 _DBT_SECONDS = 120
@@ -84,6 +84,15 @@ def examine_database(settings: Settings) -> tuple[Database | None, bool, list[Fi
             )
         )
     return database, current == head, findings
+
+
+def examine_settings() -> Iterable[Finding]:
+    """Whether every variable that is set under our prefixes is a setting."""
+    unknown = unknown_variables()
+    for problem in unknown:
+        yield warned("settings", problem, "Correct or remove it; .env.example has all settings")
+    if not unknown:
+        yield passed("settings", "every variable that is set is a setting")
 
 
 def examine_keys(settings: Settings, database: Database | None) -> Iterable[Finding]:

@@ -37,11 +37,12 @@ class JobResult:
 
 @dataclass
 class Steps:
-    """How many steps of a run are over, of how many, and which one is at work."""
+    """How many steps of a run are over, of how many, which is at work, and if marts are built."""
 
     total: int = 0
     finished: int = 0
     current: str = ""
+    built: bool = False
 
 
 def run_job(
@@ -125,6 +126,7 @@ def _counted(handle: Callable[..., Any], steps: Steps, event: Any, **options: An
             steps.current = found.step_key
         elif found.is_step_success or found.is_step_failure or found.is_step_skipped:
             steps.finished += 1
+            steps.built |= found.step_key.startswith("dbt")
     return handle(event, **options)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.settings import get_settings
 from meta_ads_pipeline.windows import PRESETS, DateWindow, local_today, preset_window
 
 Start = Annotated[
@@ -79,6 +80,12 @@ class Range:
         first, last = _date(start, "--start"), _date(end, "--end")
         if last > today_anywhere():
             raise typer.BadParameter(f"{last} has not begun anywhere yet", param_hint="--end")
+        earliest = date.fromisoformat(get_settings().history_start)
+        if first < earliest:
+            raise typer.BadParameter(
+                f"{first} is before the history's start, {earliest} (META_ADS_HISTORY_START)",
+                param_hint="--start",
+            )
         if last < first:
             raise typer.BadParameter(f"{first} is after {last}", param_hint="--start")
         self._dates = DateWindow(first, last)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
@@ -15,8 +16,9 @@ from rich.table import Table
 from meta_ads_pipeline.cli import options
 from meta_ads_pipeline.cli.console import plain_console
 from meta_ads_pipeline.cli.runtime import running
-from meta_ads_pipeline.control.accounts import active_accounts
+from meta_ads_pipeline.control.accounts import accounts_of_run
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.credentials.connection_accounts import account_owners
 from meta_ads_pipeline.rate_limit.limits import BudgetRules
 from meta_ads_pipeline.raw.cost_estimate import AccountPlan, plan_accounts
 from meta_ads_pipeline.settings import Settings
@@ -38,10 +40,11 @@ def plan(
     with running(needs_api=False) as runtime:
         window = chosen.window(runtime.database, accounts)
         found = read_plan(runtime.settings, runtime.database, window, accounts)
+        seconds = total_seconds(found, account_owners(runtime.database))
     if as_json:
-        typer.echo(json.dumps(document(window, found), indent=2))
+        typer.echo(json.dumps(document(window, found, seconds), indent=2))
     else:
-        print_plan(plain_console(), window, found)
+        print_plan(plain_console(), window, found, seconds)
     return 0
 
 
@@ -50,9 +53,9 @@ def read_plan(
 ) -> list[AccountPlan]:
     """The plans of these accounts, or of all that syncs read; none before the first sync.
 
-    Raises ``UnknownAccountError`` for an account that was never landed.
+    Raises ``UnknownAccountError`` when none of ``accounts`` was ever landed.
     """
-    known = active_accounts(database, only=list(accounts) or settings.ad_account_ids)
+    known = accounts_of_run(database, accounts, settings.ad_account_ids)
     return plan_accounts(
         database,
         known,
@@ -63,13 +66,14 @@ def read_plan(
     )
 
 
-def document(window: DateWindow, plans: Sequence[AccountPlan]) -> dict[str, Any]:
+def document(window: DateWindow, plans: Sequence[AccountPlan], seconds: float) -> dict[str, Any]:
     """The plans as plain values."""
     return {
         "start": window.start.isoformat(),
         "end": window.end.isoformat(),
         "calls": sum(plan.calls for plan in plans),
         "rows": sum(plan.rows for plan in plans),
+        "expected_seconds": round(seconds),
         "time_basis": plans[0].speed.basis if plans else None,
         "accounts": [
             {
@@ -96,7 +100,9 @@ def document(window: DateWindow, plans: Sequence[AccountPlan]) -> dict[str, Any]
     }
 
 
-def print_plan(console: Console, window: DateWindow, plans: Sequence[AccountPlan]) -> None:
+def print_plan(
+    console: Console, window: DateWindow, plans: Sequence[AccountPlan], seconds: float
+) -> None:
     """One line for each account and asset, then the sum. Expectations, not promises."""
     if not plans:
         console.print(
@@ -130,4 +136,25 @@ def print_plan(console: Console, window: DateWindow, plans: Sequence[AccountPlan
             soft_wrap=True,
         )
     console.print(f"Time {plans[0].speed.basis}.", soft_wrap=True)
-    console.print(f"{sum(plan.calls for plan in plans):,} calls in all; none was spent on this.")
+    console.print(
+        f"{sum(plan.calls for plan in plans):,} calls in all, about "
+        f"{math.ceil(seconds / 60)} min; none was spent on this.",
+        soft_wrap=True,
+    )
+
+
+def total_seconds(plans: Sequence[AccountPlan], owners: Mapping[str, str | None]) -> float:
+    """How long all of it takes: the longest account, or the hours that a token's cap asks for.
+
+    The cap of calls in any hour is the token's: what one account calls is missing to the others.
+    The first hour's calls need not wait. ``owners`` are the connections of accounts, by id.
+    """
+    by_token: dict[str | None, list[AccountPlan]] = defaultdict(list)
+    for plan in plans:
+        by_token[owners.get(plan.account.account_id)].append(plan)
+    waits = [
+        (sum(plan.calls for plan in of_token) / cap - 1) * 3600
+        for of_token in by_token.values()
+        if (cap := min((plan.token_cap for plan in of_token if plan.token_cap), default=None))
+    ]
+    return max([0.0, *waits, *(plan.seconds for plan in plans)])

@@ -27,8 +27,11 @@ from meta_ads_pipeline.rate_limit.limits import BudgetRules
 from meta_ads_pipeline.rate_limit.waits import current_waits
 from meta_ads_pipeline.windows import DateWindow, begun
 
-_PULLING = 0.7
-"""How much of the bar is slices landing; the rest is steps of the run."""
+_PULLING, _BUILDING = 0.6, 0.25
+"""How much of the bar is slices landing and the build of the marts; the rest is all steps."""
+
+_ESTIMATE_FROM = 0.1
+"""How much must be done before the time left is worth telling."""
 
 _POLL_SECONDS, _LINE_SECONDS = 0.5, 15.0
 _RAW_PREFIX = "raw__"
@@ -98,7 +101,9 @@ class SyncProgress:
             if (doing == before and now - last < 4 * _LINE_SECONDS) or now - last < _LINE_SECONDS:
                 continue
             elapsed = now - started
-            left = f", about {_span(elapsed * (1 - fraction) / fraction)} left" if fraction else ""
+            left = ""
+            if fraction >= _ESTIMATE_FROM:
+                left = f", about {_span(elapsed * (1 - fraction) / fraction)} left"
             console.print(f"{datetime.now(UTC):%H:%M:%S} {fraction:4.0%} {doing}{left}")
             last, before = now, doing
 
@@ -110,7 +115,9 @@ class SyncProgress:
         except (DatabaseError, psycopg.Error):
             return self._furthest, "lost database connection; retrying"
         steps = self.steps.finished / self.steps.total if self.steps.total else 0.0
-        self._furthest = max(self._furthest, min(0.99, _PULLING * landed + (1 - _PULLING) * steps))
+        fraction = _PULLING * landed + _BUILDING * self.steps.built
+        fraction += (1 - _PULLING - _BUILDING) * steps
+        self._furthest = max(self._furthest, min(0.99, fraction))
         step = self.steps.current
         if waits and (step.startswith(_RAW_PREFIX) or not step):
             return self._furthest, f"waiting: {waits[0]}"

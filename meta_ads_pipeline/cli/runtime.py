@@ -15,10 +15,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from meta_ads_pipeline.control.database import Database, export_environment, open_database
-from meta_ads_pipeline.credentials.connections import has_stored_token
+from meta_ads_pipeline.credentials.connections import (
+    MissingCredentialsError,
+    has_stored_token,
+    holds_real_accounts,
+)
 from meta_ads_pipeline.errors import MetaAdsError
-from meta_ads_pipeline.settings import PROJECT_ROOT, Settings, get_settings
+from meta_ads_pipeline.settings import PROJECT_ROOT, Settings, get_settings, unknown_variables
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +46,20 @@ class Runtime:
 
 
 @contextmanager
-def running(*, needs_api: bool = True, patience: float = 0.0) -> Iterator[Runtime]:
+def running(
+    *,
+    needs_api: bool = True,
+    may_simulate: bool = False,
+    even_without_api: bool = False,
+    patience: float = 0.0,
+) -> Iterator[Runtime]:
     """Prepare this process (and those it starts) to run the pipeline.
 
-    Starts the embedded Postgres and, without any connection, the simulator; both stop again with
-    the last process that uses them. ``patience`` is how many seconds to wait at the end for other
-    processes that are ending, too. Raises ``DatabaseError``, ``EmbeddedPostgresError`` or
-    ``SimulatorError`` with what to do.
+    Starts the embedded Postgres and, with ``may_simulate`` and without any token, the simulator;
+    both stop again with the last process that uses them. ``patience`` is how many seconds to wait
+    at the end for other processes that are ending, too. Raises ``DatabaseError``,
+    ``EmbeddedPostgresError`` or ``SimulatorError`` with what to do, ``MissingCredentialsError``
+    where the command needs Meta and there is no token (``even_without_api``: a warning).
     """
     settings = get_settings()
     with ExitStack() as stack:
@@ -58,7 +71,17 @@ def running(*, needs_api: bool = True, patience: float = 0.0) -> Iterator[Runtim
         os.environ["DAGSTER_HOME"] = str(_dagster_home(settings))
         # A range of dates gives an event per asset and date: written together, not one by one.
         os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "500")
+        for problem in unknown_variables():
+            logger.warning("%s", problem)
         simulated = needs_api and settings.uses_simulator and not has_stored_token(database)
+        if simulated:
+            try:
+                _refuse_to_simulate(settings, database, may_simulate)
+            except MissingCredentialsError as error:
+                if not even_without_api:
+                    raise
+                logger.warning("%s", error)
+                simulated = False
         if simulated:
             url = stack.enter_context(simulator(settings))
             os.environ["META_GRAPH_URL"] = url
@@ -66,6 +89,25 @@ def running(*, needs_api: bool = True, patience: float = 0.0) -> Iterator[Runtim
             get_settings.cache_clear()
             settings = get_settings()
         yield Runtime(settings, database, simulated)
+
+
+def _refuse_to_simulate(settings: Settings, database: Database, may_simulate: bool) -> None:
+    """Raises where generated accounts were not asked for, or would come among real ones."""
+    if not may_simulate:
+        raise MissingCredentialsError(
+            "no access token: store one with `meta-ads connect`, or set META_ACCESS_TOKEN (in the "
+            "environment or .env). To try without: `meta-ads demo`, or --simulator"
+        )
+    why = None
+    if settings.database_url is not None:
+        why = "META_ADS_DATABASE_URL is set, and they go into the embedded database only"
+    elif holds_real_accounts(database, SecretStr(SIMULATOR_TOKEN)):
+        why = "this database holds real ad accounts"
+    if why is not None:
+        raise MissingCredentialsError(
+            f"no access token, and no generated ad accounts either: {why}. Store a token with "
+            "`meta-ads connect`; `meta-ads demo` keeps to a place of its own"
+        )
 
 
 def _create_dagster_schema(database: Database) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import typer
 
@@ -21,6 +22,10 @@ def sync(
     end: options.End = None,
     preset: options.Preset = None,
     account: options.Accounts = None,
+    simulator: Annotated[
+        bool,
+        typer.Option("--simulator", help="Without a token: generated accounts, as in the demo."),
+    ] = False,
     as_json: options.AsJson = False,
 ) -> int:
     """Pull, load, build and check a range of dates.
@@ -30,7 +35,7 @@ def sync(
     chosen = options.Range(start, end, preset)
     accounts = options.account_ids(account)
     console = steady_console()
-    with running() as runtime:
+    with running(may_simulate=simulator) as runtime:
         window = chosen.window(runtime.database, accounts)
         outcome = run_sync(runtime, window, accounts, None if as_json else console)
         if as_json:

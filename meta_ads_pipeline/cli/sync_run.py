@@ -81,6 +81,7 @@ def run_sync(
     sync = open_sync(runtime.database, window.start, window.end, accounts)
     mart_rows_before = _mart_rows(runtime)
     expected = _expected_calls(runtime, sync, window, accounts)
+    calls_before = _calls(runtime, sync.sync_id)
     progress = SyncProgress(
         runtime.database,
         budget_rules(runtime.settings),
@@ -106,6 +107,7 @@ def run_sync(
         accounts_left_out=_left_out(runtime, accounts),
     )
     _add_counts(runtime, outcome)
+    outcome.api_calls -= calls_before  # of a resumed sync: those of this command alone
     # A restarted server may count from zero again.
     outcome.mart_rows_changed = max(0, _mart_rows(runtime) - mart_rows_before)
     landed = result.succeeded and outcome.slices_failed == 0
@@ -221,6 +223,17 @@ def _expected_calls(
         sync.sync_id,
         with_reach=runtime.settings.reach,
     )
+
+
+def _calls(runtime: Runtime, sync_id: str) -> int:
+    with runtime.database.connect() as connection:
+        row = connection.execute(
+            "select coalesce(sum(api_calls), 0)::int as calls from control.slices"
+            " where sync_id::text = %s",
+            [sync_id],
+        ).fetchone()
+    assert row is not None
+    return int(row["calls"])
 
 
 def _add_counts(runtime: Runtime, outcome: SyncOutcome) -> None:

@@ -62,7 +62,9 @@ def run_up(host: str, port: int, console: Console) -> int:
     try:
         with ExitStack() as stack:
             # What was stopped may take a moment to be gone; nobody else would stop the server.
-            runtime = stack.enter_context(running(patience=_STOP_SECONDS))
+            runtime = stack.enter_context(
+                running(may_simulate=True, even_without_api=True, patience=_STOP_SECONDS)
+            )
             state = runtime.settings.home / "simulator.json"
             if runtime.simulated:
                 # Other commands find the simulator here and use it instead of their own.

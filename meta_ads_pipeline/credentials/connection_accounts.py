@@ -61,10 +61,10 @@ def refuse_taken_accounts(database: Database, workspace: str, chosen: Sequence[A
 def choose_accounts(
     database: Database, connection: Connection, chosen: Sequence[Account], others: Sequence[Account]
 ) -> None:
-    """Make ``chosen`` the ad accounts synced with this connection.
+    """Sync ``chosen`` with this connection.
 
-    Of the ``others`` that the token reads, those without another connection are known from now on,
-    but not synced.
+    Of the ``others`` that the token reads, those that nobody knows yet are known from now on, but
+    not synced. What is synced already stays as it is: ``meta-ads accounts stop`` ends it.
     """
     with database.connect() as session:
         for accounts, is_chosen in ((chosen, True), (others, False)):
@@ -76,8 +76,7 @@ def choose_accounts(
                 " on conflict (account_id) do update set workspace_id = excluded.workspace_id,"
                 "   connection_id = excluded.connection_id, is_active = excluded.is_active,"
                 "   updated_at = now()"
-                " where %(chosen)s or a.connection_id is null"
-                "   or a.connection_id = excluded.connection_id",
+                " where %(chosen)s",
                 [
                     {
                         "id": account.account_id,

@@ -48,6 +48,10 @@ class ConnectionInUseError(CredentialsError):
     """What was asked for would take something from another connection; the message says what."""
 
 
+class MissingCredentialsError(CredentialsError):
+    """There is no token to read Meta with; the message says how to give one."""
+
+
 @dataclass(frozen=True)
 class TokenFacts:
     """What Meta says about a token; instants are UTC, None means never, or not known."""
@@ -125,6 +129,18 @@ def has_stored_token(database: Database) -> bool:
         row = connection.execute(
             "select exists (select from control.connections where token_ciphertext is not null)"
             " as found"
+        ).fetchone()
+    return row is not None and bool(row["found"])
+
+
+def holds_real_accounts(database: Database, simulators: SecretStr) -> bool:
+    """Whether an ad account was read with another token than the simulator's."""
+    with database.connect() as connection:
+        row = connection.execute(
+            "select exists (select from control.ad_accounts as a"
+            " left join control.connections as c using (connection_id)"
+            " where c.token_fingerprint is distinct from %s) as found",
+            [fingerprint(simulators)],
         ).fetchone()
     return row is not None and bool(row["found"])
 

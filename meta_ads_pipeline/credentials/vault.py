@@ -25,9 +25,7 @@ logger = logging.getLogger(__name__)
 
 KEY_FILE_NAME = "encryption.keys"
 KEYS_VARIABLE = "META_ADS_ENCRYPTION_KEYS"
-_NEW_KEY_COMMAND = (
-    'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
-)
+_NEW_KEY_COMMAND = "`meta-ads connections make-key`"
 _OTHERS_MAY = 0o077
 
 

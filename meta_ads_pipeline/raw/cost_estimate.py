@@ -43,7 +43,8 @@ class AccountPlan:
     """What one account would cost, against the calls that Meta lets it have in an hour.
 
     ``calls_per_hour`` is the lower of Meta's limit for the account and the token's own cap;
-    ``speed`` is that of this database's pulls.
+    ``speed`` is that of this database's pulls. ``token_cap`` is the cap that the account shares
+    with all others of its token; None: there is none.
     """
 
     account: Account
@@ -52,6 +53,7 @@ class AccountPlan:
     tier: str
     readers: int
     speed: Speed
+    token_cap: int | None = None
 
     @property
     def calls(self) -> int:
@@ -114,6 +116,7 @@ def plan_accounts(
                     tier or "unknown tier",
                     readers,
                     speed,
+                    cap,
                 )
             )
         return plans

@@ -121,6 +121,6 @@ def test_only_known_accounts_are_planned(database: Database, account):
         read_plan(settings, database, window, ["99"])
     with database.connect() as connection:
         save_accounts(connection, [account])
-    found = document(window, read_plan(settings, database, window, []))
+    found = document(window, read_plan(settings, database, window, []), 0.0)
     assert [each["account_id"] for each in found["accounts"]] == [account.account_id]
     assert found["calls"] == found["accounts"][0]["calls"] > 0
