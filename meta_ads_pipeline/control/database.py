@@ -107,7 +107,7 @@ class Database:
             except psycopg.Error as error:
                 if not is_lost(error):
                     raise
-                logger.warning("the database went away (%s): once more", type(error).__name__)
+                logger.warning("lost database connection (%s); retrying", type(error).__name__)
         with self.connect(**options) as connection:
             return work(connection)
 

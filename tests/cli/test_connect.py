@@ -84,6 +84,29 @@ def test_accounts_are_chosen_by_option(
     assert [a.account_id for a in active_accounts(database)] == [first, third]
 
 
+def test_connecting_with_one_account_switches_no_other_off(
+    meta: MetaApp, meta_ads: MetaAds, database: Database
+) -> None:
+    meta.token()
+    first, second, _ = meta.account_ids
+    assert meta_ads("connect", "--all", stdin=PERSON)[0] == 0
+    code, said = meta_ads("connect", "--account", first, stdin=PERSON)
+    assert code == 0, said
+    assert [a.account_id for a in active_accounts(database)] == meta.account_ids
+    assert "still synced with this connection" in said
+    assert f"{second} (" in said
+    assert "meta-ads accounts stop" in said
+
+
+def test_removing_says_how_many_accounts_stop(meta: MetaApp, meta_ads: MetaAds) -> None:
+    meta.token()
+    assert meta_ads("connect", "--all", stdin=PERSON)[0] == 0
+    code, said = meta_ads("connections", "remove", "main", "--yes")
+    assert code == 0
+    assert "3 ad accounts are no longer synced" in said
+    assert "meta-ads accounts purge" in said
+
+
 @pytest.mark.parametrize(
     ("answer", "chosen"), [("all", (0, 1, 2)), ("1, 3", (0, 2)), ("act_{1}", (1,))]
 )

@@ -207,3 +207,20 @@ def test_the_printed_address_is_one_that_psql_reads() -> None:
     assert found["host"] == "/home/a b/postgres c", "a + in a URL's query is a space to SQLAlchemy"
     encoded = Database("postgresql://u@/db?host=/home/a%20b/postgres%2Bc").safe_url
     assert conninfo_to_dict(encoded)["host"] == "/home/a b/postgres+c"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u@127.0.0.1:1/db?password=hunter2secret",
+        "postgresql://u:hunter2secret%zz@127.0.0.1:1/db",
+        "postgresql://u:hunter2secret@127.0.0.1:1/db",
+    ],
+)
+def test_no_password_reaches_what_is_printed(url):
+    database = Database(url)
+    assert "hunter2secret" not in database.safe_url
+    with pytest.raises(DatabaseError) as caught, database.connect():
+        pass
+    assert "hunter2secret" not in str(caught.value)
+    assert caught.value.__cause__ is None or "hunter2secret" not in str(caught.value.__cause__)
