@@ -167,12 +167,13 @@ def test_the_real_accounts_oddities_survive(
 
     # A custom conversion is its own conversion, by id, and no lead.
     assert pipeline.rows(
-        "select conversion, custom_conversion_id, sum(value) as value"
-        " from marts.conversions_daily where conversion like 'custom%' group by 1, 2"
+        "select conversion, custom_conversion_id, conversion_name, sum(value) as value"
+        " from marts.conversions_daily where conversion like 'custom%' group by 1, 2, 3"
     ) == [
         {
             "conversion": "custom:1612693103103149",
             "custom_conversion_id": "1612693103103149",
+            "conversion_name": "webinar_form_submit",
             "value": 1,
         }
     ]

@@ -60,7 +60,7 @@
 {#- Good news, and what has its reason, is for information; never does an anomaly block. -#}
 {% macro anomaly_severity() -%}
     case
-        when explanation is not null then 'inform'
+        when known_reason is not null then 'inform'
         when measure = 'spend' then 'warn'
         when direction = case when measure in ('cpm', 'cpc') then 'up' else 'down' end then 'warn'
         else 'inform'
@@ -90,12 +90,15 @@
         when event_hour is not null
             then
                 to_char(starts_at at time zone timezone, '" from "HH24:MI')
-                || to_char(
-                    ends_at at time zone timezone,
-                    case
-                        when last_date > event_date then '" to "YYYY-MM-DD HH24:MI' else '" to "HH24:MI'
-                    end
-                )
+                || ' to '
+                || case
+                    when last_date = event_date then ''
+                    else to_char(last_date, 'YYYY-MM-DD ')
+                end
+                || case
+                    when (ends_at at time zone timezone)::time = '00:00' then '24:00'
+                    else to_char(ends_at at time zone timezone, 'HH24:MI')
+                end
         when last_date > event_date then to_char(last_date, '", and until "YYYY-MM-DD')
         else ''
     end
@@ -143,4 +146,9 @@
     end
     || coalesce('; with it: ' || related_text, '')
     || coalesce('; ' || explanation, '')
+{%- endmacro %}
+
+{#- Effective statuses of an ad that somebody chose not to run. -#}
+{% macro not_running_statuses() -%}
+    {{ return(['PAUSED', 'ADSET_PAUSED', 'CAMPAIGN_PAUSED', 'ARCHIVED', 'DELETED']) }}
 {%- endmacro %}

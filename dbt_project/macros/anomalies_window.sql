@@ -1,10 +1,16 @@
-{#- SQL: a row's dates, event_date to last_date, are of the run's window or next to it;
+{#- Days after the run's dates that are judged again with them: they have these dates as a baseline,
+    which older history, pulled later, changes. -#}
+{% macro judged_ahead() -%}
+    {{ return(7 * var('anomaly_baseline_weeks')) }}
+{%- endmacro %}
+
+{#- SQL: a row's dates, event_date to last_date, are among those judged in this run or next to them;
     always true unless `is_update`. -#}
 {% macro touches_window(relation, is_update=true) -%}
     {%- set window = window_bounds() if is_update else {} -%}
     true
     {%- if window.start %} and {{ relation }}.last_date >= date '{{ window.start }}' - 1{% endif -%}
-    {%- if window.end %} and {{ relation }}.event_date <= date '{{ window.end }}'{% endif -%}
+    {%- if window.end %} and {{ relation }}.event_date <= date '{{ window.end }}' + {{ judged_ahead() }}{% endif -%}
 {%- endmacro %}
 
 {#- Whether marts.anomalies was made before it knew hours and severity: then it is made anew, from

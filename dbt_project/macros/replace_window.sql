@@ -7,6 +7,8 @@
       kept_rows      SQL predicate on the target (alias `old`): rows the model does not speak for,
                      which stay as they are
       scope_columns  the model speaks only for rows whose values of these columns it returns
+      ahead_days     the model gives the rows of so many days after the window, too
+      is_by_weekday  of these and of the window only those of the window's weekdays
     Each build's counts go to intermediate.model_changes. -#}
 {% macro get_incremental_replace_window_sql(arg_dict) -%}
     {%- set target = arg_dict['target_relation'] -%}
@@ -17,8 +19,12 @@
     {%- set meta = config.get('meta', {}) -%}
     {%- set window_column = meta.get('window_column', 'event_date') -%}
     {%- set scope = [
-        dates_in_window('old.' ~ window_column) if window_column != 'none' else 'true'
+        dates_in_window('old.' ~ window_column, 0, meta.get('ahead_days', 0))
+        if window_column != 'none' else 'true'
     ] -%}
+    {%- if meta.get('is_by_weekday') -%}
+        {%- do scope.append(on_weekdays_of_window('old.' ~ window_column)) -%}
+    {%- endif -%}
     {%- set owner = meta.get('scope_columns', []) -%}
     {%- if owner -%}
         {%- do scope.append(
@@ -81,6 +87,12 @@
         comment on table intermediate.model_changes is
         'Rows that each incremental dbt build deleted and inserted; a changed row counts in both.';
         delete from intermediate.model_changes where built_at < now() - interval '30 days';
+        create table if not exists intermediate.model_code (
+            model text primary key,
+            code text not null
+        );
+        comment on table intermediate.model_code is
+        'What the rows of models that keep unchanged rows were built with: a hash of their code.';
     {%- endif -%}
 {%- endmacro %}
 

@@ -9,7 +9,7 @@
     indexes=[
         {'columns': key, 'unique': true},
         {'columns': ['event_date', 'account_id'] if entity else ['event_date']}
-    ],
+    ] + ([{'columns': [entity, 'event_date']}] if entity else []),
     post_hook=['{{ settle_passed_dates() }}', '{{ analyze_after_bulk() }}']
 ) }}
 

@@ -10,8 +10,9 @@
     }) }}
 {%- endmacro %}
 
-{#- SQL: `column` is a date of the run's window, or of the `lookback_days` before it. -#}
-{% macro dates_in_window(column, lookback_days=0) -%}
+{#- SQL: `column` is a date of the run's window, of the `lookback_days` before it or the `ahead_days`
+    after it. -#}
+{% macro dates_in_window(column, lookback_days=0, ahead_days=0) -%}
     {%- set window = window_bounds() -%}
     {%- if not window.start and not window.end -%}
         true
@@ -19,15 +20,16 @@
         {%- if window.start %}{{ column }} >= date '{{ window.start }}'
             {{- ' - ' ~ lookback_days if lookback_days }}{% endif -%}
         {%- if window.start and window.end %} and {% endif -%}
-        {%- if window.end %}{{ column }} < date '{{ window.end }}'{% endif -%}
+        {%- if window.end %}{{ column }} < date '{{ window.end }}'
+            {{- ' + ' ~ ahead_days if ahead_days }}{% endif -%}
     {%- endif -%}
 {%- endmacro %}
 
 {#- SQL for an incremental model's own filter: the window, or all history while the model's table
     does not exist yet or is rebuilt. -#}
-{% macro in_window(column, lookback_days=0) -%}
+{% macro in_window(column, lookback_days=0, ahead_days=0) -%}
     {%- if is_incremental() -%}
-        {{ dates_in_window(column, lookback_days) }}
+        {{ dates_in_window(column, lookback_days, ahead_days) }}
     {%- else -%}
         true
     {%- endif -%}

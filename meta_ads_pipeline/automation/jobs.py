@@ -48,9 +48,16 @@ dimensions_job = dg.define_asset_job(
     description="Build the dimensions from what is landed; no call to Meta.",
 )
 
+rebuild_job = dg.define_asset_job(
+    "rebuild_history",
+    selection=dg.AssetSelection.all() - dg.AssetSelection.key_prefixes("raw"),
+    description="Build the marts of the chosen dates from what is landed; no call to Meta.",
+)
+
 jobs = [
     sync_job,
     dimensions_job,
+    rebuild_job,
     refresh_job,
     entities_job,
     *([reach_job] if _HAS_REACH else []),

@@ -40,6 +40,7 @@ COMMANDS = {
     "doctor": Listed("doctor", "Check credentials, limits, database, Dagster, dbt, disk."),
     "plan": Listed("plan", "Calls, rows and time that a sync would take."),
     "sync": Listed("sync", "Pull, load, build and check a range of dates."),
+    "rebuild": Listed("rebuild", "Build history anew where a definition has changed."),
     "status": Listed("status", "What needs a person, what is not done and why."),
     "alerts": Listed("alerts", "What a person should know, and where it is sent."),
     "serve": Listed("serve", "The HTTP service: Meta's webhooks, health, metrics."),

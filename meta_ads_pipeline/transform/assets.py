@@ -3,7 +3,7 @@
 One dbt invocation per run builds, tests and gates the marts of the run's dates.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,23 +14,13 @@ from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.partitions import daily_partitions, single_run
 from meta_ads_pipeline.resources import DatabaseResource
 from meta_ads_pipeline.transform.dbt_cli import DbtCli
+from meta_ads_pipeline.transform.history import window_arguments
 from meta_ads_pipeline.transform.project import dbt_project
+from meta_ads_pipeline.transform.relations import TABLES, VIEWS_AND_SEEDS, ensure_relations
 from meta_ads_pipeline.transform.translator import MartsTranslator
-from meta_ads_pipeline.transform.views import TABLES, VIEWS_AND_SEEDS, ensure_views
 from meta_ads_pipeline.windows import DateWindow, window_of_keys
 
 _NO_UNIT_TESTS = ("--exclude-resource-type", "unit_test")  # they test the code, not the data
-
-
-def window_arguments(window: DateWindow) -> Sequence[str]:
-    """dbt's arguments for a window of account-local dates.
-
-    The event-time flags rather than ``--vars``: changed vars would force a full parse.
-    """
-    return (
-        *("--event-time-start", window.start.isoformat()),
-        *("--event-time-end", window.half_open_end.isoformat()),
-    )
 
 
 def facts_by_date(database: Database, window: DateWindow) -> dict[str, dict[str, int]]:
@@ -99,7 +89,7 @@ def build_dbt_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
         ):
             if waited:
                 context.log.info("waited for another run that was writing the marts")
-            ensure_views(dbt, database.database, dates)
+            ensure_relations(dbt, database.database, dates)
             with dbt.running(["build", *dates, *_NO_UNIT_TESTS], context=context) as build:
                 yield from build.stream()
         facts = dg.AssetKey(["marts", "metric_facts"])

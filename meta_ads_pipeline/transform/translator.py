@@ -30,7 +30,9 @@ class MartsTranslator(DagsterDbtTranslator):
         schema = node["config"].get("schema") or node["schema"]
         name = f"{schema}.{node['alias']}"
         spec = spec.replace_attributes(
-            key=dg.AssetKey([schema, node["alias"]]), group_name=schema
+            key=dg.AssetKey([schema, node["alias"]]),
+            group_name=schema,
+            description=node["description"].strip(),  # by default with the raw SQL after it
         ).merge_attributes(metadata={"dagster/relation_identifier": name})
         if is_static(node):
             return spec

@@ -66,7 +66,8 @@ def test_what_is_far_from_the_same_weekday_is_told_once(warehouse: Warehouse) ->
     }
     assert told[1]["sentence"] == (
         'Account "Test" (1): delivery stopped: no impressions on Thursday 2026-11-19, usually'
-        " 20,050, by the same weekday in 7 earlier weeks; with it: spend (-100 %), clicks (-100 %)"
+        " 20,050, by the same weekday in 7 earlier weeks; with it: spend (-100 %), clicks (-100 %);"
+        " no pause, end date or spent budget of its ads explains it"
     )
     before = warehouse.contents("ctid, xmin::text")["anomalies"]
     warehouse.build(DAY - timedelta(days=1), DAY, tests=False, models=ANOMALIES)
@@ -297,3 +298,61 @@ def test_a_database_from_before_hours_is_taken_over(warehouse: Warehouse) -> Non
     )
     warehouse.build(DAY, DAY, tests=False, models=TABLES_AND_VIEWS)
     assert warehouse.rows(told) == now
+
+
+def test_what_had_ended_before_its_first_pull_did_not_stop(warehouse: Warehouse) -> None:
+    """Campaigns of a backfilled past: one at its end date, one paused at some time, one running."""
+    ended = {"end_time": f"{DAY - timedelta(days=3)}T00:00:00+0100"}
+    for account_id, adset, status in (
+        ("1", ended, "ACTIVE"),
+        ("2", {}, "CAMPAIGN_PAUSED"),
+        ("3", {}, "ACTIVE"),
+    ):
+        warehouse.account(account_id)
+        prefix = "" if account_id == "1" else f"{account_id}0"
+        warehouse.execute(
+            f"delete from raw.ads where account_id = '{account_id}' and id <> '{prefix}1'"
+        )
+        warehouse.entity("adsets", f"{prefix}31", account_id, adset, campaign_id=f"{prefix}21")
+        version(warehouse, "ad", f"{prefix}1", str(PULLED), effective_status=status)
+        for weeks_ago in range(1, 8):
+            warehouse.pull(DAY - weeks_ago * WEEK, spent("1", 100), account_id=account_id)
+        # Another campaign keeps the account as a whole as it was.
+        warehouse.pull(DAY, spent("2", 100), account_id=account_id)
+        other = f"{prefix}22"
+        warehouse.entity("campaigns", other, account_id, {"objective": "OUTCOME_SALES"})
+        for table in ("insights_hourly", "insights_daily"):
+            warehouse.execute(
+                f"update raw.{table} set campaign_id = '{other}'"
+                f" where ad_id = '{prefix}2' and account_id = '{account_id}'"
+            )
+    warehouse.build(DAY - 8 * WEEK, DAY, tests=False)
+    rows = warehouse.rows(
+        "select external_entity_id, kind, severity, explanation from marts.anomalies order by 1"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("3021", "stopped", "warn", "no pause, end date or spent budget of its ads explains it")
+    ]
+
+
+def test_a_day_is_judged_again_when_older_history_comes(warehouse: Warehouse) -> None:
+    warehouse.account()
+    warehouse.pull(DAY, spent("1", 300))
+    warehouse.build(DAY, DAY, tests=False)
+    assert found(warehouse) == [], "nothing to compare with"
+    for weeks_ago in range(1, 8):
+        warehouse.pull(DAY - weeks_ago * WEEK, spent("1", 100 + RIPPLE[weeks_ago]))
+    warehouse.build(DAY - 8 * WEEK, DAY - WEEK, tests=False)
+    assert found(warehouse) == [("account", "1", DAY, "spend", "spike", "impressions, clicks")]
+
+
+def test_a_day_that_ends_at_midnight_ends_at_24(warehouse: Warehouse) -> None:
+    warehouse.account()
+    eight_weeks(warehouse, "1")
+    late = {f"h{hour}": 0 for hour in range(19, 24)}
+    warehouse.pull(DAY, AdDay("1", usual_hours(0, **late)))
+    warehouse.build(DAY - 9 * WEEK, DAY, tests=False)
+    (sentence,) = (
+        row["sentence"] for row in warehouse.rows("select sentence from marts.anomalies")
+    )
+    assert "no impressions on Thursday 2026-11-19 from 19:00 to 24:00, usually" in sentence

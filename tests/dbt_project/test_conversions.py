@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -196,3 +197,99 @@ def test_reporting_currency_shows_its_rate_or_why_not(rates: Warehouse) -> None:
         ("USD", "USD", 1, DAY, Decimal("2.50"), 10, None),
         ("JPY", "USD", None, None, None, None, "no_rate"),
     ]
+
+
+def test_goals_follow_what_the_ad_set_promotes(warehouse: Warehouse) -> None:
+    """A custom conversion, a custom event, a standard event that only ``conversions`` name."""
+    warehouse.account()
+    promoted = {
+        "31": {"custom_event_type": "OTHER", "custom_conversion_id": "77"},
+        "32": {"custom_event_type": "OTHER", "custom_event_str": "demo_booked"},
+        "33": {"custom_event_type": "CONTACT", "pixel_id": "5"},
+        "34": {"custom_event_type": "PURCHASE", "pixel_id": "5"},
+    }
+    for number, (adset, document) in enumerate(promoted.items(), 1):
+        warehouse.entity("adsets", adset, "1", {"promoted_object": document}, campaign_id="21")
+        warehouse.entity("ads", str(number), "1", {}, campaign_id="21", adset_id=adset)
+    warehouse.execute(
+        "insert into raw.custom_conversions (id, account_id, name, document, document_hash,"
+        " first_seen_at, changed_at, pulled_at)"
+        " values ('77', '1', 'Webinar', '{}', '', now(), now(), now())"
+    )
+    hours, pixel = {9: ("2.50", 10, 1)}, "offsite_conversion.fb_pixel_custom"
+    custom = "offsite_conversion.custom.77"
+    warehouse.pull(
+        DAY,
+        AdDay("1", hours, {custom: "3", pixel: "3"}),
+        AdDay("2", hours, {pixel: "4"}),
+        AdDay("3", hours, {pixel: "6"}),
+        AdDay("4", hours, {"omni_purchase": "2"}),
+    )
+    lists = {
+        "2": [(f"{pixel}.demo_booked", 4)],
+        "3": [("contact_total", 5), ("contact_website", 5), ("subscribe_total", 1)],
+    }
+    for table, key in (("insights_daily", "ad_id"), ("account_totals", "account_id")):
+        for ad, items in lists.items():
+            document = json.dumps([{"action_type": name, "value": str(n)} for name, n in items])
+            entity = ad if table == "insights_daily" else "1"
+            warehouse.execute(
+                f"update raw.{table} set conversions = coalesce(conversions, '[]')"
+                f" || '{document}' where {key} = '{entity}'"
+            )
+        warehouse.execute(
+            f"update raw.{table} set adset_id = 30 + ad_id::int" if key == "ad_id" else "select 1"
+        )
+    warehouse.execute("update raw.insights_hourly set adset_id = 30 + ad_id::int")
+    warehouse.build()
+    facts = warehouse.rows(
+        "select ad_id, goal, conversions from marts.ad_daily where event_date = %s order by 1", DAY
+    )
+    assert [tuple(row.values()) for row in facts] == [
+        ("1", "sales", 3),
+        ("2", "sales", 4),
+        ("3", "sales", 5),
+        ("4", "sales", 2),
+    ]
+    named = warehouse.rows(
+        "select ad_id, conversion, conversion_name, unit, value from marts.conversions_daily"
+        " where conversion <> 'purchases' order by ad_id, conversion"
+    )
+    assert [tuple(row.values()) for row in named] == [
+        ("1", "custom:77", "Webinar", "count", 3),
+        ("2", "custom_event:demo_booked", "demo_booked", "count", 4),
+        ("3", "contacts", None, "count", 5),
+        ("3", "subscriptions", None, "count", 1),
+    ]
+
+
+def test_conversions_of_a_goal_add_up_unless_they_overlap(warehouse: Warehouse) -> None:
+    warehouse.account()
+    warehouse.pull(
+        DAY, AdDay("1", {9: ("2.50", 10, 1)}, {"omni_purchase": "2", "omni_add_to_cart": "5"})
+    )
+    before = warehouse.rows("select * from seeds.goal_conversions")
+    try:
+        warehouse.execute("insert into seeds.goal_conversions values ('sales', 'add_to_cart')")
+        warehouse.build(DAY)
+        assert warehouse.value("select conversions from marts.account_daily") == 7
+        for overlapping in ("revenue", "no_such_conversion"):
+            warehouse.execute(
+                "delete from seeds.goal_conversions where conversion not in ('purchases', 'leads')",
+                f"insert into seeds.goal_conversions values ('sales', '{overlapping}')",
+            )
+            found = warehouse.dbt("test", "--select", "goal_conversions_do_not_overlap")
+            assert not found.success, overlapping
+            assert "goal_conversions_do_not_overlap" in failures(found)
+        warehouse.execute(
+            "delete from seeds.goal_conversions where conversion = 'no_such_conversion'",
+            "insert into seeds.goal_conversions values ('leads', 'registrations')",
+        )
+        assert not warehouse.dbt("test", "--select", "goal_conversions_do_not_overlap").success
+    finally:
+        with warehouse.database.connect() as connection:
+            connection.execute("delete from seeds.goal_conversions")
+            for row in before:
+                connection.execute(
+                    "insert into seeds.goal_conversions values (%(goal)s, %(conversion)s)", row
+                )

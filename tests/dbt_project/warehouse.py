@@ -18,7 +18,7 @@ from dbt.cli.main import dbtRunner, dbtRunnerResult
 from psycopg import sql
 
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.transform.views import TABLES
+from meta_ads_pipeline.transform.relations import TABLES
 
 PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
 WORKSPACE = "00000000-0000-0000-0000-000000000001"

@@ -4,7 +4,7 @@
     on_schema_change='append_new_columns',
     contract={'enforced': true},
     unique_key=['level', 'external_entity_id', 'event_date', 'period'],
-    meta={'kept_rows': waits_for_agreement()},
+    meta={'kept_rows': waits_for_agreement(), 'ahead_days': judged_ahead()},
     indexes=[
         {'columns': ['level', 'external_entity_id', 'event_date', 'period'], 'unique': true},
         {'columns': ['event_date']}
@@ -42,7 +42,7 @@ spent as materialized (
         where
             daily.provider = 'meta'
             and daily.spend > 0
-            and {{ in_window('daily.event_date', 6) }}
+            and {{ in_window('daily.event_date', 6, judged_ahead()) }}
         {{ 'union all' if not loop.last }}
     {% endfor %}
 ),
@@ -133,7 +133,7 @@ lifetimes as (
         where
             budgets.level = '{{ level }}'
             and budgets.lifetime_budget is not null
-            and {{ in_window('budgets.event_date') }}
+            and {{ in_window('budgets.event_date', 0, judged_ahead()) }}
         {{ 'union all' if not loop.last }}
     {% endfor %}
 ),
@@ -184,9 +184,9 @@ inner join {{ ref('stg_meta__slices') }} as slices
         and compared.ends_at <= slices.pulled_at
         and slices.asset = 'insights_hourly'
 where
-    {{ in_window('compared.event_date') }}
-    and {{ in_window('agreed.event_date') }}
-    and {{ in_window('slices.event_date') }}
+    {{ in_window('compared.event_date', 0, judged_ahead()) }}
+    and {{ in_window('agreed.event_date', 0, judged_ahead()) }}
+    and {{ in_window('slices.event_date', 0, judged_ahead()) }}
     and compared.spend > compared.allowed
     -- A lifetime budget is exceeded once, on the day that did it.
     and (

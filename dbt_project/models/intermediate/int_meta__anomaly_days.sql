@@ -4,7 +4,7 @@
     on_schema_change='append_new_columns',
     contract={'enforced': true},
     unique_key=['level', 'external_entity_id', 'event_date', 'measure'],
-    meta={'kept_rows': waits_for_agreement()},
+    meta={'kept_rows': waits_for_agreement(), 'ahead_days': judged_ahead()},
     indexes=[
         {'columns': ['level', 'external_entity_id', 'event_date', 'measure'], 'unique': true},
         {'columns': ['event_date']}
@@ -31,8 +31,8 @@ with whole_days as (
     inner join {{ ref('int_meta__agreed_account_days') }} as agreed
         on slices.account_id = agreed.account_id and slices.event_date = agreed.event_date
     where
-        {{ in_window('slices.event_date', lookback) }}
-        and {{ in_window('agreed.event_date', lookback) }}
+        {{ in_window('slices.event_date', lookback, judged_ahead()) }}
+        and {{ in_window('agreed.event_date', lookback, judged_ahead()) }}
     group by slices.account_id, slices.event_date, accounts.timezone
     having bool_and((slices.pulled_at at time zone accounts.timezone)::date > slices.event_date)
 ),
@@ -46,7 +46,7 @@ active as (
             event_date,
             {{ (additive + ratios) | join(', ') }}
         from {{ ref(rollup) }}
-        where provider = 'meta' and {{ in_window('event_date', lookback) }}
+        where provider = 'meta' and {{ in_window('event_date', lookback, judged_ahead()) }}
         {{ 'union all' if not loop.last }}
     {% endfor %}
 ),
@@ -172,7 +172,7 @@ baselines as (
         ) as lately
     where
         cardinality(histories.earlier_values) >= {{ var('anomaly_minimum_evidence') }}
-        and {{ in_window('histories.event_date') }}
+        and {{ in_window('histories.event_date', 0, judged_ahead()) }}
         and usual.expected > 0
 ),
 

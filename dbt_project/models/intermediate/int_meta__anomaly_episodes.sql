@@ -3,7 +3,45 @@
 {%- set volume = text_list(['spend', 'impressions', 'clicks']) %}
 
 -- One episode per entity, cause and stretch of time, from all that is far from usual.
-with points as (
+-- Campaigns that had ended before their first pull: at their scheduled end, at that of their last
+-- ad set, or at an unknown time where the pull found none of their ads running.
+with ad_ends as (
+    select
+        ads.campaign_id,
+        case when bool_and(adsets.ends_at is not null) then max(adsets.ends_at) end as ended_at,
+        case
+            when bool_and(first_state.effective_status in ({{ text_list(not_running_statuses()) }}))
+                then max(first_state.valid_from)
+        end as ended_by
+    from {{ ref('dim_ads') }} as ads
+    inner join {{ ref('dim_adsets') }} as adsets on ads.adset_id = adsets.adset_id
+    left join
+        lateral (
+            select
+                history.effective_status,
+                history.valid_from
+            from {{ ref('entity_history') }} as history
+            where history.level = 'ad' and history.external_entity_id = ads.ad_id
+            order by history.valid_from
+            limit 1
+        ) as first_state
+        on true
+    group by ads.campaign_id
+),
+
+ended as (
+    select
+        campaigns.campaign_id,
+        case
+            when least(campaigns.ends_at, ad_ends.ended_at) <= campaigns.first_seen_at
+                then least(campaigns.ends_at, ad_ends.ended_at)
+        end as ended_at,
+        ad_ends.ended_by
+    from {{ ref('dim_campaigns') }} as campaigns
+    left join ad_ends on campaigns.campaign_id = ad_ends.campaign_id
+),
+
+found as (
     select
         'day' as grain,
         {{ entity | join(', ') }},
@@ -84,6 +122,21 @@ with points as (
                 and budgets.external_entity_id = hours.external_entity_id
                 and budgets.event_date = hours.event_date
                 and budgets.period = 'day'
+        )
+),
+
+points as (
+    select found.*
+    from found
+    where
+        found.kind <> 'stopped'
+        or not exists (
+            select 1
+            from ended
+            where
+                found.level = 'campaign'
+                and found.external_entity_id = ended.campaign_id
+                and (found.ends_at > ended.ended_at or found.starts_at < ended.ended_by)
         )
 ),
 

@@ -4,7 +4,11 @@
     on_schema_change='append_new_columns',
     contract={'enforced': true},
     unique_key=['level', 'external_entity_id', 'event_date', 'event_hour', 'measure'],
-    meta={'kept_rows': waits_for_agreement()},
+    meta={
+        'kept_rows': waits_for_agreement(),
+        'ahead_days': judged_ahead(),
+        'is_by_weekday': true
+    },
     indexes=[
         {
             'columns': ['level', 'external_entity_id', 'event_date', 'event_hour', 'measure'],
@@ -29,7 +33,7 @@ with agreed as materialized (
         agreed.event_date
     from {{ ref('int_meta__agreed_account_days') }} as agreed
     where
-        {{ in_window('agreed.event_date', lookback) }}
+        {{ in_window('agreed.event_date', lookback, judged_ahead()) }}
         and {{ on_weekdays_of_window('agreed.event_date') }}
 ),
 
@@ -58,7 +62,7 @@ hours as materialized (
             - interval '30 minutes',
             interval '30 minutes'
         ) as steps (at)
-    where {{ in_window('slices.event_date', lookback) }}
+    where {{ in_window('slices.event_date', lookback, judged_ahead()) }}
     group by
         agreed.account_id,
         agreed.event_date,
@@ -81,7 +85,7 @@ active as materialized (
         from {{ ref(rollup) }}
         where
             provider = 'meta'
-            and {{ in_window('event_date', lookback) }}
+            and {{ in_window('event_date', lookback, judged_ahead()) }}
             and event_date = any(array(select distinct agreed.event_date from agreed))
         {{ 'union all' if not loop.last }}
     {% endfor %}
@@ -169,7 +173,7 @@ baselines as (
         ) as usual
     where
         cardinality(histories.earlier_spend) >= {{ var('anomaly_minimum_evidence') }}
-        and {{ in_window('histories.event_date') }}
+        and {{ in_window('histories.event_date', 0, judged_ahead()) }}
 ),
 
 -- What eight values cannot tell, the hours around them help to: how much this entity's hours

@@ -1,4 +1,4 @@
-{%- set chosen = ['PAUSED', 'ADSET_PAUSED', 'CAMPAIGN_PAUSED', 'ARCHIVED', 'DELETED'] %}
+{%- set chosen = not_running_statuses() %}
 
 -- Why delivery stopped, where that is known: every ad that had delivered in the week before was
 -- paused or removed, had come to its end, or had spent its budget.
@@ -111,7 +111,18 @@ reasons as (
                         history.level = 'ad'
                         and history.external_entity_id = ads.ad_id
                         and history.effective_status in ({{ text_list(chosen) }})
-                        and history.valid_from <= horizons.known_by
+                        -- When the state of the first pull began, nobody saw.
+                        and (
+                            history.valid_from <= horizons.known_by
+                            or not exists (
+                                select 1
+                                from {{ ref('entity_history') }} as earlier
+                                where
+                                    earlier.level = 'ad'
+                                    and earlier.external_entity_id = ads.ad_id
+                                    and earlier.valid_from < history.valid_from
+                            )
+                        )
                         and coalesce(history.valid_to, 'infinity') > ads.starts_at
                 )
                 then 'paused or removed'

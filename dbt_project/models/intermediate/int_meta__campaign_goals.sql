@@ -1,3 +1,5 @@
+{{ config(meta={'defines_facts': true}) }}
+
 -- Meta's objective, legacy or outcome-driven, as one goal. An ambiguous legacy objective
 -- (CONVERSIONS) gets the goal of its ad sets where they agree.
 with campaigns as (
@@ -26,10 +28,22 @@ promoted as (
             from {{ ref('promoted_event_goals') }} as ambiguous
         )
     group by adsets.campaign_id
+),
+
+goals as (
+    select
+        campaigns.campaign_id,
+        case when promoted.goals = 1 then promoted.goal else campaigns.goal end as goal
+    from campaigns
+    left join promoted on campaigns.campaign_id = promoted.campaign_id
 )
 
 select
-    campaigns.campaign_id,
-    case when promoted.goals = 1 then promoted.goal else campaigns.goal end as goal
-from campaigns
-left join promoted on campaigns.campaign_id = promoted.campaign_id
+    goals.campaign_id,
+    goals.goal,
+    (
+        select array_agg(listed.conversion order by listed.conversion)
+        from {{ ref('goal_conversions') }} as listed
+        where listed.goal = goals.goal
+    ) as conversions
+from goals

@@ -2,6 +2,7 @@
     materialized='incremental',
     incremental_strategy='replace_window',
     on_schema_change='append_new_columns',
+    meta={'defines_facts': true},
     unique_key=['event_date', 'level', 'external_entity_id', 'conversion'],
     indexes=[
         {'columns': ['event_date', 'level', 'external_entity_id', 'conversion'], 'unique': true}
@@ -17,7 +18,7 @@ with reports as (
         ('ad', 'stg_meta__insights_daily', 'insights_daily', 'ad_id'),
         ('account', 'stg_meta__account_totals', 'account_totals', 'account_id'),
     ] %}
-        {% for field in ['actions', 'action_values'] %}
+        {% for field in ['actions', 'action_values', 'conversions', 'conversion_values'] %}
             select
                 '{{ level }}' as level,
                 rows.account_id,
@@ -114,20 +115,34 @@ standard as (
         priorities.priority
 ),
 
+-- Custom conversions by their id are in actions, custom events by their name in conversions.
 custom as (
     select
         event_date,
         level,
         account_id,
         external_entity_id,
-        case source_field when 'actions' then 'custom:' else 'custom_value:' end
-        || substr(action_type, length('offsite_conversion.custom.') + 1) as conversion,
+        case
+            when action_type like 'offsite\_conversion.custom.%' then 'custom'
+            else 'custom_event'
+        end
+        || case when source_field in ('actions', 'conversions') then ':' else '_value:' end
+        || regexp_replace(action_type, '^offsite_conversion\.(custom|fb_pixel_custom)\.', '')
+            as conversion,
         source_field,
         action_type,
         value,
         {{ window_columns('reported') }}
     from reported
-    where action_type like 'offsite\_conversion.custom.%'
+    where
+        (
+            action_type like 'offsite\_conversion.custom.%'
+            and source_field in ('actions', 'action_values')
+        )
+        or (
+            action_type like 'offsite\_conversion.fb\_pixel\_custom.%'
+            and source_field in ('conversions', 'conversion_values')
+        )
 )
 
 select

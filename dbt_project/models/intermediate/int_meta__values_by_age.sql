@@ -88,7 +88,7 @@ changed_ads as (
 ),
 
 types_now as (
-    {% for field in ['actions', 'action_values'] %}
+    {% for field in ['actions', 'action_values', 'conversions', 'conversion_values'] %}
         select
             daily.event_date,
             daily.ad_id,
@@ -211,14 +211,12 @@ conversion_changes as (
 wanted as (
     select
         ads.ad_id,
-        goal_conversions.conversion
+        unnest(coalesce(adset_goals.conversions, campaign_goals.conversions)) as conversion
     from {{ ref('stg_meta__ads') }} as ads
     left join {{ ref('int_meta__adset_goals') }} as adset_goals
         on ads.adset_id = adset_goals.adset_id
     left join {{ ref('int_meta__campaign_goals') }} as campaign_goals
         on ads.campaign_id = campaign_goals.campaign_id
-    inner join {{ ref('goal_conversions') }} as goal_conversions
-        on coalesce(adset_goals.goal, campaign_goals.goal) = goal_conversions.goal
 ),
 
 finals as (

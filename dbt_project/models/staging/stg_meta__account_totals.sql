@@ -12,5 +12,7 @@ select
     actions,
     action_values,
     api_version,
-    pulled_at
+    pulled_at,
+    conversions,
+    conversion_values
 from {{ source('raw', 'account_totals') }}

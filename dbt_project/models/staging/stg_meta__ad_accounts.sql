@@ -7,12 +7,12 @@ select
     accounts.timezone,
     accounts.is_active,
     accounts.account_status,
-    (landed.document ->> 'disable_reason')::smallint as disable_reason,
-    landed.document #>> '{business,name}' as business_name,
-    (landed.document ->> 'amount_spent')::numeric as amount_spent_minor,
-    (landed.document ->> 'balance')::numeric as balance_minor,
-    (landed.document ->> 'spend_cap')::numeric as spend_cap_minor,
-    (landed.document ->> 'created_time')::timestamptz as created_at,
+    {{ document_column('account', 'disable_reason', 'landed.document') }} as disable_reason,
+    {{ document_column('account', 'business_name', 'landed.document') }} as business_name,
+    {{ document_column('account', 'amount_spent_minor', 'landed.document') }} as amount_spent_minor,
+    {{ document_column('account', 'balance_minor', 'landed.document') }} as balance_minor,
+    {{ document_column('account', 'spend_cap_minor', 'landed.document') }} as spend_cap_minor,
+    {{ document_column('account', 'created_at', 'landed.document') }} as created_at,
     coalesce(landed.first_seen_at, accounts.created_at) as first_seen_at,
     coalesce(landed.changed_at, accounts.updated_at) as changed_at
 from {{ source('control', 'ad_accounts') }} as accounts

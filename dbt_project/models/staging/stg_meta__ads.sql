@@ -6,21 +6,21 @@ select
     creative_id,
     name as ad_name,
     status,
-    document ->> 'configured_status' as configured_status,
+    {{ document_column('ad', 'configured_status') }} as configured_status,
     effective_status,
-    document -> 'ad_review_feedback' as review_feedback,
+    {{ document_column('ad', 'review_feedback') }} as review_feedback,
     {{ json_texts('document', [
         '$.ad_review_feedback.global.keyvalue().key',
         '$.ad_review_feedback.placement_specific.*.keyvalue().key',
     ]) }} as review_reasons,
-    coalesce(jsonb_array_length(document -> 'issues_info'), 0) as issues_count,
-    document -> 'issues_info' as issues,
+    coalesce(jsonb_array_length({{ document_column('ad', 'issues') }}), 0) as issues_count,
+    {{ document_column('ad', 'issues') }} as issues,
     {{ json_texts('document', ['$.issues_info[*].error_summary']) }} as issue_summaries,
-    (document ->> 'created_time')::timestamptz as created_at,
-    (document ->> 'updated_time')::timestamptz as updated_at,
+    {{ document_column('ad', 'created_at') }} as created_at,
+    {{ document_column('ad', 'updated_at') }} as updated_at,
     is_deleted,
     missing_since,
     first_seen_at,
     changed_at,
-    document ->> 'conversion_domain' as conversion_domain
+    {{ document_column('ad', 'conversion_domain') }} as conversion_domain
 from {{ source('raw', 'ads') }}

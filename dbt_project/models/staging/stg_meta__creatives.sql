@@ -6,22 +6,22 @@ select
     effective_status,
     object_type,
     case
-        when document -> 'asset_feed_spec' is not null then 'dynamic'
-        when document #> '{object_story_spec,link_data,child_attachments}' is not null
+        when {{ document_value('asset_feed_spec', 'object') }} <> '{}' then 'dynamic'
+        when
+            {{ document_value('object_story_spec,link_data,child_attachments', 'list') }} is not null
             then 'carousel'
-        when document #> '{object_story_spec,template_data}' is not null then 'catalog'
+        when {{ document_value('object_story_spec,template_data', 'object') }} is not null
+            then 'catalog'
         when
-            coalesce(
-                document ->> 'video_id',
-                document #>> '{object_story_spec,video_data,video_id}'
-            ) is not null then 'video'
+            {{ first_text('document', ['video_id', 'object_story_spec,video_data,video_id']) }}
+            is not null then 'video'
         when
-            coalesce(
-                document ->> 'image_hash',
-                document ->> 'image_url',
-                document #>> '{object_story_spec,link_data,image_hash}',
-                document #>> '{object_story_spec,photo_data,image_hash}'
-            ) is not null then 'image'
+            {{ first_text('document', [
+                'image_hash',
+                'image_url',
+                'object_story_spec,link_data,image_hash',
+                'object_story_spec,photo_data,image_hash',
+            ]) }} is not null then 'image'
     end as media_type,
     {{ first_text('document', [
         'title',
@@ -70,7 +70,7 @@ select
         'object_story_spec,template_data,link',
         'asset_feed_spec,link_urls,0,website_url',
     ]) }} as link_url,
-    document ->> 'url_tags' as url_tags,
+    {{ document_column('creative', 'url_tags') }} as url_tags,
     {{ first_text('document', [
         'image_hash',
         'object_story_spec,link_data,image_hash',
@@ -102,8 +102,8 @@ select
         'instagram_user_id',
         'object_story_spec,instagram_user_id',
     ]) }} as instagram_user_id,
-    document ->> 'instagram_permalink_url' as instagram_permalink_url,
-    document ->> 'effective_object_story_id' as effective_object_story_id,
+    {{ document_column('creative', 'instagram_permalink_url') }} as instagram_permalink_url,
+    {{ document_column('creative', 'effective_object_story_id') }} as effective_object_story_id,
     is_deleted,
     missing_since,
     first_seen_at,

@@ -16,5 +16,7 @@ select
     action_values,
     attribution_setting,
     api_version,
-    pulled_at
+    pulled_at,
+    conversions,
+    conversion_values
 from {{ source('raw', 'insights_daily') }}

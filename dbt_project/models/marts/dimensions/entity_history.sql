@@ -58,26 +58,26 @@ documents as (
         versions.level,
         versions.external_entity_id,
         versions.valid_from,
-        versions.document ->> 'name' as name,
-        versions.document ->> 'status' as status,
-        versions.document ->> 'effective_status' as effective_status,
+        {{ document_value('name', 'text', 'versions.document') }} as name,
+        {{ document_value('status', 'text', 'versions.document') }} as status,
+        {{ document_value('effective_status', 'text', 'versions.document') }} as effective_status,
         case versions.level
-            when 'ad' then versions.document ->> 'adset_id'
-            when 'adset' then versions.document ->> 'campaign_id'
+            when 'ad' then {{ document_value('adset_id', 'text', 'versions.document') }}
+            when 'adset' then {{ document_value('campaign_id', 'text', 'versions.document') }}
             when 'account' then null
             else versions.account_id
         end as parent_external_id,
-        versions.document ->> 'objective' as objective,
-        versions.document ->> 'optimization_goal' as optimization_goal,
-        versions.document ->> 'bid_strategy' as bid_strategy,
-        {{ limit_in_major_units("(versions.document ->> 'bid_amount')::numeric") }} as bid_amount,
-        {{ limit_in_major_units("(versions.document ->> 'daily_budget')::numeric") }}
+        {{ document_value('objective', 'text', 'versions.document') }} as objective,
+        {{ document_value('optimization_goal', 'text', 'versions.document') }} as optimization_goal,
+        {{ document_value('bid_strategy', 'text', 'versions.document') }} as bid_strategy,
+        {{ limit_in_major_units(document_value('bid_amount', 'number', 'versions.document')) }} as bid_amount,
+        {{ limit_in_major_units(document_value('daily_budget', 'number', 'versions.document')) }}
             as daily_budget,
-        {{ limit_in_major_units("(versions.document ->> 'lifetime_budget')::numeric") }}
+        {{ limit_in_major_units(document_value('lifetime_budget', 'number', 'versions.document')) }}
             as lifetime_budget,
-        {{ limit_in_major_units("(versions.document ->> 'spend_cap')::numeric") }} as spend_cap,
-        versions.document #>> '{creative,id}' as creative_id,
-        versions.document #>> '{learning_stage_info,status}' as learning_status
+        {{ limit_in_major_units(document_value('spend_cap', 'number', 'versions.document')) }} as spend_cap,
+        {{ document_value('creative,id', 'text', 'versions.document') }} as creative_id,
+        {{ document_value('learning_stage_info,status', 'text', 'versions.document') }} as learning_status
     from {{ ref('stg_meta__entity_versions') }} as versions
     inner join changed
         on

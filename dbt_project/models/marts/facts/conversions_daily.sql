@@ -33,10 +33,12 @@ select
     daily.currency,
     conversions.conversion,
     case
-        when conversions.conversion like 'custom%'
+        when conversions.conversion like 'custom:%' or conversions.conversion like 'custom\_value:%'
             then substring(conversions.conversion from ':(.+)$')
     end as custom_conversion_id,
-    case conversions.source_field when 'actions' then 'count' else 'amount' end as unit,
+    case
+        when conversions.source_field in ('actions', 'conversions') then 'count' else 'amount'
+    end as unit,
     conversions.action_type,
     conversions.value,
     {{ window_columns('conversions') }},
@@ -51,12 +53,21 @@ select
     daily.attribution_setting,
     daily.api_version,
     {{ is_settled('daily.event_date', 'daily.timezone') }} as is_settled,
-    daily.pulled_at
+    daily.pulled_at,
+    coalesce(
+        names.conversion_name,
+        case
+            when conversions.conversion like 'custom\_event%'
+                then substring(conversions.conversion from ':(.+)$')
+        end
+    ) as conversion_name
 from {{ ref('int_meta__conversions') }} as conversions
 inner join {{ ref('stg_meta__insights_daily') }} as daily
     on
         conversions.event_date = daily.event_date
         and conversions.external_entity_id = daily.ad_id
+left join {{ ref('stg_meta__custom_conversions') }} as names
+    on substring(conversions.conversion from '^custom(?:_value)?:(.+)$') = names.custom_conversion_id
 inner join agreed
     on daily.account_id = agreed.account_id and daily.event_date = agreed.event_date
 inner join {{ ref('stg_meta__ad_accounts') }} as accounts on daily.account_id = accounts.account_id

@@ -1,6 +1,7 @@
 {{ config(
     unique_key=['natural_key', 'event_date'],
     full_refresh=false,
+    indexes=[{'columns': ['ad_id', 'event_date']}],
     pre_hook='{{ ensure_fact_partitions() }}',
     post_hook=['{{ settle_passed_dates() }}', '{{ analyze_after_bulk() }}'],
     meta={
@@ -29,7 +30,8 @@ agreed as materialized (
 goals as (
     select
         adset_id,
-        goal
+        goal,
+        conversions
     from {{ ref('int_meta__adset_goals') }}
 ),
 
@@ -72,7 +74,7 @@ day_rows as (
         sum(conversions.value) filter (where conversions.conversion = 'revenue') as revenue,
         sum(conversions.value) filter (where conversions.conversion = 'leads') as leads,
         sum(conversions.value) filter (
-            where conversions.conversion = goal_conversions.conversion
+            where conversions.conversion = any(coalesce(goals.conversions, campaign_goals.conversions))
         ) as conversions,
         daily.pulled_at
     from {{ ref('int_meta__conversions') }} as conversions
@@ -85,13 +87,11 @@ day_rows as (
     left join goals on daily.adset_id = goals.adset_id
     left join {{ ref('int_meta__campaign_goals') }} as campaign_goals
         on daily.campaign_id = campaign_goals.campaign_id
-    left join {{ ref('goal_conversions') }} as goal_conversions
-        on coalesce(goals.goal, campaign_goals.goal) = goal_conversions.goal
     where
         conversions.level = 'ad'
         and (
             conversions.conversion in ('purchases', 'revenue', 'leads')
-            or conversions.conversion = goal_conversions.conversion
+            or conversions.conversion = any(coalesce(goals.conversions, campaign_goals.conversions))
         )
         and {{ in_window('conversions.event_date') }}
         and {{ in_window('daily.event_date') }}

@@ -38,7 +38,14 @@ described as (
         episodes.*,
         accounts.workspace_id,
         accounts.timezone,
-        stops.explanation,
+        stops.explanation as known_reason,
+        coalesce(
+            stops.explanation,
+            case
+                when episodes.kind = 'stopped' and episodes.measure = 'impressions'
+                    then 'no pause, end date or spent budget of its ads explains it'
+            end
+        ) as explanation,
         case when episodes.log_ratio > 0 then 'up' else 'down' end as direction,
         case
             when episodes.measure in ('spend', 'revenue', 'cpc', 'cpm') then accounts.currency

@@ -1,0 +1,145 @@
+"""The dbt project's relations: views and seeds are schema, and what should exist does.
+
+Views and seeds are built when the project changed, not per run. Which version of the project they
+were built from is a comment on the schema ``staging``. What is missing although that comment says
+otherwise (``dbt build --full-refresh -s one_model`` takes the views that read it along) is built
+again, and indexes that a model declares are made.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from psycopg import sql
+
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.transform.dbt_cli import DbtCli
+from meta_ads_pipeline.transform.project import dbt_project, project_digest
+
+logger = logging.getLogger(__name__)
+
+VIEWS_AND_SEEDS = "config.materialized:view resource_type:seed"
+"""dbt's selection of what holds no data of its own."""
+
+TABLES = (
+    "config.materialized:incremental config.materialized:table"
+    " config.materialized:materialized_view resource_type:snapshot"
+)
+"""dbt's selection of the rest, an analyst's tables included. Not an exclusion of the above: that
+would drop the tests that read both."""
+
+_NO_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
+_RELATION_KINDS = {"view": "v", "materialized_view": "m"}
+
+
+def ensure_relations(dbt: DbtCli, database: Database, window: Sequence[str]) -> list[str]:
+    """Build views and seeds of a changed project, and whatever is missing; make missing indexes.
+
+    Tables that views read are built first, for the run's dates: dbt's event-time arguments.
+    Returns what dbt was asked to build. Raises dagster-dbt's error when dbt fails.
+    """
+    manifest = dbt_manifest()
+    selection: list[str] = []
+    claim = f"built from dbt project {project_digest()}"
+    if _claim(database) != claim:
+        logger.info("the dbt project changed: building its views and seeds")
+        selection = [f"+{part}" for part in VIEWS_AND_SEEDS.split()]  # a view may read a table
+    elif missing := missing_relations(database, manifest):
+        logger.warning("missing in the database, building: %s", ", ".join(missing))
+        selection = missing
+    if selection:
+        # One argument: dagster-dbt takes no more than one after --select.
+        chosen = " ".join(selection)
+        with dbt.running(["build", "--select", chosen, *window, *_NO_TESTS]) as build:
+            build.wait()
+        with database.connect() as connection:
+            connection.execute(
+                sql.SQL("comment on schema staging is {}").format(sql.Literal(claim))
+            )
+    make_missing_indexes(database, manifest)
+    return selection
+
+
+def dbt_manifest() -> Mapping[str, Any]:
+    """What dbt parsed of the project: its manifest."""
+    path = dbt_project().manifest_path
+    return _read_manifest(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _read_manifest(path: Path, _changed_at: int) -> Mapping[str, Any]:
+    manifest: Mapping[str, Any] = json.loads(path.read_text())
+    return manifest
+
+
+def _claim(database: Database) -> str | None:
+    with database.connect() as connection:
+        row = connection.execute(
+            "select obj_description(to_regnamespace('staging')) as claim"
+        ).fetchone()
+    return None if row is None else row["claim"]
+
+
+def _nodes(manifest: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Models, seeds and snapshots that have a relation."""
+    for node in manifest["nodes"].values():
+        if node["resource_type"] in ("model", "seed", "snapshot") and (
+            node["config"]["materialized"] != "ephemeral" and node["config"]["enabled"]
+        ):
+            yield node
+
+
+def missing_relations(database: Database, manifest: Mapping[str, Any]) -> list[str]:
+    """Names of the nodes whose relation is not there, or is a view for a table or the reverse."""
+    with database.connect() as connection:
+        rows = connection.execute(
+            "select n.nspname || '.' || c.relname as name, c.relkind::text as kind"
+            " from pg_class as c inner join pg_namespace as n on c.relnamespace = n.oid"
+            " where c.relkind in ('r', 'p', 'v', 'm')"
+        ).fetchall()
+    kinds = {row["name"]: row["kind"] for row in rows}
+    return sorted(
+        node["name"]
+        for node in _nodes(manifest)
+        if kinds.get(f"{node['schema']}.{node['alias']}", "").replace("p", "r")
+        != _RELATION_KINDS.get(node["config"]["materialized"], "r")
+    )
+
+
+def make_missing_indexes(database: Database, manifest: Mapping[str, Any]) -> list[str]:
+    """Make the indexes that a model's config declares and its table lacks; returns their names.
+
+    dbt makes them only with the table. By their columns: dbt names them anew each time.
+    """
+    with database.connect() as connection:
+        rows = connection.execute(
+            "select i.indrelid::regclass::text as name, i.indisunique as is_unique,"
+            " array(select a.attname::text from unnest(i.indkey::int2[]) with ordinality"
+            "   as k (number, place) inner join pg_attribute as a"
+            "   on a.attrelid = i.indrelid and a.attnum = k.number order by k.place) as columns"
+            " from pg_index as i inner join pg_class as c on i.indrelid = c.oid"
+            " where c.relkind in ('r', 'p', 'm') and i.indpred is null"
+        ).fetchall()
+        present = {(row["name"], tuple(row["columns"]), row["is_unique"]) for row in rows}
+        made = []
+        for node in _nodes(manifest):
+            table = f"{node['schema']}.{node['alias']}"
+            for index in node["config"].get("indexes") or []:
+                columns, is_unique = tuple(index["columns"]), bool(index.get("unique"))
+                if (table, columns, is_unique) in present or (table, columns, True) in present:
+                    continue
+                logger.info("making the index of %s on %s", table, ", ".join(columns))
+                connection.execute(
+                    sql.SQL("create {} index on {} ({})").format(
+                        sql.SQL("unique" if is_unique else ""),
+                        sql.Identifier(node["schema"], node["alias"]),
+                        sql.SQL(", ").join(map(sql.Identifier, columns)),
+                    )
+                )
+                made.append(f"{table} ({', '.join(columns)})")
+    return made
