@@ -254,6 +254,8 @@ def unknown_variables(environment: Mapping[str, str | None] = os.environ) -> lis
         for name in names:
             similar = get_close_matches(name.upper(), known, 1, 0.8)
             ours = name.upper().startswith(_PREFIXES if place == ".env" else _PREFIXES[:1])
+            if place != ".env" and not name.upper().startswith(("META", "PERFORMANCE")):
+                continue  # AWS_CA_BUNDLE is another program's
             if name.upper() in known or not (similar or ours) or _SET_BY_US.fullmatch(name):
                 continue
             guess = f": did you mean {similar[0]}?" if similar else ""

@@ -71,6 +71,7 @@ def test_mistyped_names_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
             "META_ADS_CALL_PER_HOUR": "1",
             "META_ADS_DBT_HOST": "set by us",
             "META_SDK_OF_ANOTHER_PROGRAM": "2",
+            "AWS_CA_BUNDLE": "of another program",
             "PATH": "/bin",
         }
     )
