@@ -23,7 +23,8 @@ from meta_ads_pipeline import __version__
 from meta_ads_pipeline.errors import MetaAdsError
 from meta_ads_pipeline.redaction import redact
 
-INTERRUPTED = "Interrupted. Run the same command to resume."
+_CLICKS_INTERRUPT = 130
+"""What click returns for a ``KeyboardInterrupt`` that it caught."""
 
 
 class Listed(NamedTuple):
@@ -100,12 +101,21 @@ def run(arguments: Sequence[str]) -> int:
         error.show()
         return 2
     except (typer.Abort, KeyboardInterrupt):
-        _print(INTERRUPTED, heading="")
-        return 1
+        return _interrupted()
     except MetaAdsError as error:
         _print(*map(redact, error.lines))
         return error.exit_code
+    if code == _CLICKS_INTERRUPT:
+        return _interrupted()
     return int(code or 0)
+
+
+def _interrupted() -> int:
+    from meta_ads_pipeline.cli.interrupts import INTERRUPTED, announced
+
+    _print(INTERRUPTED, heading="")
+    announced.set()
+    return 1
 
 
 def _print(*lines: str, heading: str = "error") -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from meta_ads_pipeline.cli.interrupts import INTERRUPTED, ended_soon_by_signals
 from meta_ads_pipeline.cli.job_run import JobResult, Steps, close_run, run_job
 from meta_ads_pipeline.cli.progress import SyncProgress
 from meta_ads_pipeline.cli.runtime import Runtime
@@ -90,7 +91,7 @@ def run_sync(
         lambda: _accounts(runtime, accounts),
         console,
     )
-    with progress:
+    with progress, ended_soon_by_signals(INTERRUPTED):
         result = _run_through_restarts(runtime, sync, window, accounts, progress.steps)
     outcome = SyncOutcome(
         sync_id=sync.sync_id,

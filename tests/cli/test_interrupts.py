@@ -1,0 +1,48 @@
+"""A signal ends a command soon, whatever its threads are waiting in."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+PROGRAM = """
+import signal, sys, threading, time
+from meta_ads_pipeline.cli.interrupts import ended_soon_by_signals
+
+def stuck():
+    print("ready", flush=True)
+    time.sleep(60)
+
+def swallowed(_number, _frame):
+    pass  # as a library may
+
+with ended_soon_by_signals("Interrupted."):
+    thread = threading.Thread(target=stuck)
+    thread.start()
+    if sys.argv[1] == "swallowed":
+        signal.signal(signal.SIGINT, swallowed)
+        signal.signal(signal.SIGTERM, swallowed)
+    thread.join()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("handler", ["python's", "swallowed"])
+def test_a_signal_ends_a_process_whose_threads_wait(number: signal.Signals, handler: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, handler],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.2)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=20)  # the thread would take a minute
+    assert process.returncode in (1, -signal.SIGINT)
+    assert "Interrupted." in errors or "KeyboardInterrupt" in errors
