@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from meta_ads_pipeline.settings import get_settings
 
@@ -23,3 +26,26 @@ daily_partitions = dg.DailyPartitionsDefinition(
 
 single_run = dg.BackfillPolicy.single_run()
 """A range of dates is one run: a year's backfill starts one process, not 365."""
+
+
+def materialize_only(
+    context: dg.AssetExecutionContext,
+    asset_key: dg.AssetKey,
+    red: Mapping[str, str],
+    metadata: Mapping[str, Mapping[str, Any]],
+) -> Mapping[str, Any]:
+    """Report the run's partitions as materialized, but for those that are ``red`` (key: why).
+
+    Returns the metadata that the asset's output must carry, so that Dagster does not report all of
+    them by itself. ``metadata`` is per partition key. Dagster 1.13 has no other way to leave a
+    partition out of a range while the steps behind it go on: a partition that was planned and not
+    materialized in a failed run is shown as failed, and the backfill as failed with it.
+    """
+    for key in context.partition_keys:
+        if key in red:
+            context.log.error(f"{asset_key.to_user_string()} {key} is not whole: {red[key]}")
+            continue
+        context.log_event(
+            dg.AssetMaterialization(asset_key, partition=key, metadata=metadata.get(key))
+        )
+    return {SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}

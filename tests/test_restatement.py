@@ -136,8 +136,8 @@ def _run(scenario: Scenario) -> None:
             scenario.build()
         elif number == 28:
             scenario.build("--event-time-start", str(FIRST), "--event-time-end", "2026-11-08")
-        elif number == 29:  # the first date settles outside of the run's window
-            scenario.build("--event-time-start", "2026-11-07", "--event-time-end", "2026-11-09")
+        elif number == 29:  # the first date has been pulled once more, and settles
+            scenario.build("--event-time-start", str(FIRST), "--event-time-end", "2026-11-09")
     replay.pull_entities([FIRST + timedelta(days=n) for n in range(DAYS)])
     scenario.build()
 

@@ -10,10 +10,18 @@
         {'columns': key, 'unique': true},
         {'columns': ['event_date', 'account_id'] if entity else ['event_date']}
     ] + ([{'columns': [entity, 'event_date']}] if entity else []),
-    post_hook=['{{ settle_passed_dates() }}', '{{ analyze_after_bulk() }}']
+    post_hook='{{ analyze_after_bulk() }}'
 ) }}
 
-with summed as (
+with reconciled as materialized (
+    select
+        agreed.account_id,
+        agreed.event_date
+    from {{ ref('int_meta__agreed_account_days') }} as agreed
+    where agreed.is_reconciled and {{ in_window('agreed.event_date') }}
+),
+
+summed as (
     select
         workspace_id,
         {{ key | join(',\n        ') }},
@@ -58,6 +66,16 @@ select
     conversions,
     {{ derived_measures() }},
     is_settled,
+    case
+        when provider = 'meta'
+            then
+                (account_id, event_date) in (
+                    select
+                        reconciled.account_id,
+                        reconciled.event_date
+                    from reconciled
+                )
+    end as is_reconciled,
     pulled_at
 from summed
 {%- endmacro %}

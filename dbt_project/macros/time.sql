@@ -36,20 +36,18 @@
     end
 {%- endmacro %}
 
-{#- Post-hook: dates become settled by the passing of time, long after the last run that was about
-    them. The partial index holds open dates only, so that this finds them without reading history. -#}
-{% macro settle_passed_dates() -%}
-    {%- set index = this.identifier ~ '_open' -%}
-    do $settle$
-    begin
-        if to_regclass('{{ this.schema }}.{{ index }}') is null then
-            create index {{ index }} on {{ this }} (event_date) where not is_settled;
-        end if;
-        update {{ this }}
-        set is_settled = true
-        where
-            not is_settled
-            and event_date < {{ today_in("'UTC'") }} - {{ var('settled_after_days') }} + 2
-            and {{ is_settled('event_date', 'timezone') }};
-    end $settle$
+{#- Post-hook: rows that were kept while their account-day is held follow it in whether it has
+    settled. See control.account_days. -#}
+{% macro settle_account_days() -%}
+    update {{ this }} as rows
+    set is_settled = days.is_settled
+    from control.account_days as days
+    where
+        rows.account_id = days.account_id
+        and rows.event_date = days.event_date
+        and rows.is_settled is distinct from days.is_settled
+        {%- if this.identifier != 'conversions_daily' %}
+            and rows.provider = 'meta'
+        {%- endif %}
+        and {{ dates_in_window('rows.event_date') }}
 {%- endmacro %}

@@ -55,10 +55,13 @@ def today_window(accounts: Sequence[Account], now: datetime) -> DateWindow:
 
 
 def recent_window(accounts: Sequence[Account], now: datetime) -> DateWindow:
-    """The whole days that Meta may still restate: the last 28 in every account's timezone."""
+    """The days that Meta may still restate, 28 in every account's timezone, and the one before.
+
+    That one has just settled: it is pulled and judged once more, to the cent.
+    """
     todays = _local_dates(accounts, now)
     return DateWindow(
-        min(todays) - timedelta(days=SETTLED_AFTER_DAYS), max(todays) - timedelta(days=1)
+        min(todays) - timedelta(days=SETTLED_AFTER_DAYS + 1), max(todays) - timedelta(days=1)
     )
 
 

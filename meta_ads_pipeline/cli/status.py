@@ -75,6 +75,12 @@ _QUERIES = {
         left join control.ad_accounts as a using (account_id)
         where s.status <> 'done' and a.is_active
         group by 1, 2, 3, 4 order by 1, 2, 3, 4""",
+    "account_days": """
+        select account_id, state, count(*) as days, string_agg(to_char(event_date, 'YYYY-MM-DD'),
+                ', ' order by event_date) as dates, left(max(held_because), 200) as reason
+        from control.account_days
+        where is_active and (is_held or state in ('missing', 'incomplete', 'unsettled'))
+        group by account_id, state order by account_id, state""",
     "checks": """
         select account_id, check_name || ' of ' || asset as check,
             severity || ', ' || status as state, concat_ws(' to ', min(event_date),
@@ -132,6 +138,7 @@ _TITLES = {
     "runs": "Runs, those at work first",
     "syncs": "Latest syncs",
     "open_slices": "Slices that are not done",
+    "account_days": "Account-days that are not final: held, missing, half or never settled",
     "checks": "Checks that do not pass",
     "calls": "Calls in the last hour",
     "limits": "Limits on calls that are half used up, or block",

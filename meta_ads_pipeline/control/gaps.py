@@ -1,8 +1,10 @@
-"""Gaps: slices inside an account's history that are not there, found without being told.
+"""Gaps: what an account's history lacks, found without being told, however long an outage was.
 
 The history of an account begins with its first date whose insights are done, and ends with its
-local yesterday. Within it every asset has a slice for every date, and each is done. Reach, which
-may be left out, has a history of its own, and ends a day earlier.
+local yesterday. Within it every asset has a slice for every date, and each is done. Its insights
+were pulled after the day had ended (else the date is ``incomplete``), and once more when Meta no
+longer restates it (else it is ``unsettled``): ``control.account_days`` says so. Reach, which may
+be left out, has a history of its own, and ends a day earlier.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from meta_ads_pipeline.control.database import Database
 INSIGHTS = ("insights_hourly", "insights_daily", "account_totals")
 SLICED_ASSETS = (*INSIGHTS, "campaigns", "adsets", "ads", "creatives")
 REACH = "insights_reach"
-MISSING = "missing"
+MISSING, INCOMPLETE, UNSETTLED = "missing", "incomplete", "unsettled"
+PULLED_BY_THEMSELVES = (MISSING, INCOMPLETE, UNSETTLED)
+"""Gaps that nobody has asked for yet; the others failed, and have their time to be tried again."""
 _THERE = ("done", "mismatched", "not_kept")
 """Mismatched ones are pulled, and pulled again by themselves; Meta no longer keeps the last."""
 
@@ -27,7 +31,8 @@ _THERE = ("done", "mismatched", "not_kept")
 class Gap:
     """Consecutive account-local dates, both included, that one asset of one account lacks.
 
-    ``status`` is ``missing`` (never asked for), or the slices' own: ``failed``, ``parked``,
+    ``status`` is ``missing`` (never asked for), ``incomplete`` (last pulled before the day's end),
+    ``unsettled`` (not pulled since it could settle), or the slices' own: ``failed``, ``parked``,
     ``running``.
     """
 
@@ -66,6 +71,7 @@ def find_gaps(
     Raises ``DatabaseError`` when the server cannot be reached.
     """
     with database.connect() as connection:
+        connection.execute("select set_config('meta_ads.now', %s, true)", [now.isoformat()])
         rows = connection.execute(
             "with history as ("
             " select a.account_id, wanted.asset, min(s.partition_date) as first,"
@@ -80,12 +86,18 @@ def find_gaps(
             "   and (%(only)s::text[] = '{}' or a.account_id = any(%(only)s))"
             " group by a.account_id, a.timezone, wanted.asset)"
             " select h.account_id, h.asset, day::date as day,"
-            "   coalesce(s.status, %(missing)s) as status"
+            "   case when s.status = any(%(there)s)"
+            "     then case when d.is_complete then %(unsettled)s else %(incomplete)s end"
+            "     else coalesce(s.status, %(missing)s) end as status"
             " from history as h"
             " cross join generate_series(h.first, h.last, interval '1 day') as day"
             " left join control.slices as s on s.account_id = h.account_id"
             "   and s.partition_date = day::date and s.asset = h.asset"
+            " left join control.account_days as d on d.account_id = h.account_id"
+            "   and d.event_date = day::date and d.is_due and h.asset = any(%(insights)s)"
             " where s.status is null or s.status <> all(%(there)s)"
+            # Held account-days are tried again by their own clock.
+            "   or (d.is_due and s.status = 'done')"
             " order by 1, 2, 4, 3",
             {
                 "now": now,
@@ -94,6 +106,8 @@ def find_gaps(
                 "assets": [*SLICED_ASSETS, *([REACH] if with_reach else [])],
                 "reach": REACH,
                 "missing": MISSING,
+                "incomplete": INCOMPLETE,
+                "unsettled": UNSETTLED,
                 "only": list(only),
             },
         ).fetchall()
@@ -102,12 +116,12 @@ def find_gaps(
 
 
 def next_batch(gaps: Iterable[Gap], max_account_days: int) -> GapBatch | None:
-    """The newest gaps that were never asked for, bounded; None when there is none.
+    """The newest gaps that nobody has asked for, bounded; None when there is none.
 
     Those that failed have their own time to be tried again. The window ends with the newest
     missing date and covers at most ``max_account_days`` divided among the accounts that lack it.
     """
-    missing = [gap for gap in gaps if gap.status == MISSING]
+    missing = [gap for gap in gaps if gap.status in PULLED_BY_THEMSELVES]
     if not missing:
         return None
     end = max(gap.end for gap in missing)

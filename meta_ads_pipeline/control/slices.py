@@ -15,6 +15,7 @@ import psycopg
 
 from meta_ads_pipeline.control.database import Connection, Database, is_lost
 from meta_ads_pipeline.control.retry_delays import LONGEST_DELAY, first_delay, is_passing
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.windows import SETTLED_AFTER_DAYS
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,8 @@ def done_under(connection: Connection, key: SliceKey, sync_id: str) -> dict[date
     A slice is done for a sync when it was pulled by it, or by anyone since it began, and that is
     still the newest there is to have: a day that was not over when it was pulled counts for
     ``OPEN_FRESH_FOR``, one that Meta may restate for ``RECENT_FRESH_FOR``, a settled one for good.
-    Where the sync fills gaps, what was ever done is done.
+    Where the sync fills gaps, what was ever done is done, but for what is due to be pulled once
+    more (``control.account_days``).
     """
     rows = connection.execute(
         _DONE_UNDER,
@@ -76,6 +78,7 @@ def done_under(connection: Connection, key: SliceKey, sync_id: str) -> dict[date
             "open": OPEN_FRESH_FOR,
             "recent": RECENT_FRESH_FOR,
             "settled_after": SETTLED_AFTER_DAYS,
+            "insights": list(INSIGHTS_TABLES),
         },
     ).fetchall()
     return {row["partition_date"]: row["rows"] for row in rows}
@@ -97,8 +100,25 @@ where
     and s.status = 'done'
     and (s.sync_id = %(sync)s or s.pulled_at >= y.started_at)
     and (
-        y.started_at = 'epoch'
-        or s.pulled_at >= d.ended_at + make_interval(days => %(settled_after)s)
+        (
+            y.started_at = 'epoch'
+            and not exists (
+                select from control.account_days as due
+                where
+                    due.account_id = s.account_id
+                    and due.event_date = s.partition_date
+                    and due.is_due
+                    and s.asset = any(%(insights)s)
+                    and (
+                        s.pulled_at < due.ends_at
+                        or due.can_settle
+                        and (s.pulled_at at time zone due.timezone)::date - due.event_date
+                        <= %(settled_after)s
+                    )
+            )
+        )
+        or y.started_at is distinct from 'epoch'
+        and s.pulled_at >= d.ended_at + make_interval(days => %(settled_after)s)
         or clock_timestamp() - s.pulled_at
         < case when s.pulled_at < d.ended_at then %(open)s else %(recent)s end
     )

@@ -13,7 +13,7 @@ import dagster as dg
 
 from meta_ads_pipeline.control.check_results import blocked_days
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.partitions import daily_partitions, single_run
+from meta_ads_pipeline.partitions import daily_partitions, materialize_only, single_run
 from meta_ads_pipeline.quality.catalogue import RULES
 from meta_ads_pipeline.quality.discrepancies import update_discrepancy_alerts
 from meta_ads_pipeline.quality.mismatches import RECONCILED_ASSETS, update_slices
@@ -59,11 +59,21 @@ def close_gate(database: Database, scope: CheckScope) -> dict[tuple[str, date], 
 )
 def check_results(
     context: dg.AssetExecutionContext, database: DatabaseResource, meta: MetaAdsResource
-) -> None:
+) -> dg.Output[None]:
     """Evaluate and keep the checks of the run's landed insights, before dbt reads them."""
     held = close_gate(database.database, scope_of(context, database, meta))
-    by_date = Counter(day.isoformat() for _, day in held)
-    for key in context.partition_keys:
-        context.add_asset_metadata({"account_days_held_back": by_date[key]}, partition_key=key)
     for (account_id, day), reason in sorted(held.items()):
         context.log.warning(f"act_{account_id} {day} stays out of the facts: {reason}")
+    by_date = Counter(day.isoformat() for _, day in held)
+    counts = {key: {"account_days_held_back": by_date[key]} for key in context.partition_keys}
+    red = {
+        day.isoformat(): "; ".join(
+            f"act_{account_id}: {reason}" for (account_id, on), reason in held.items() if on == day
+        )
+        for _, day in held
+    }
+    if red:
+        return dg.Output(None, metadata=materialize_only(context, GATE, red, counts))
+    for key, values in counts.items():
+        context.add_asset_metadata(values, partition_key=key)
+    return dg.Output(None)

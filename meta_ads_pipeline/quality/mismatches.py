@@ -26,14 +26,14 @@ def mark_mismatches(database: Database, outcome: CheckOutcome, scope: CheckScope
     """
     reasons: dict[tuple[str, date], list[str]] = defaultdict(list)
     for finding in outcome.findings:
-        if finding.event_date is not None and finding.rule != NOT_THERE:
+        if finding.event_date is not None and not finding.is_warning and finding.rule != NOT_THERE:
             reasons[finding.account_id, finding.event_date].append(finding.sentence)
     window = scope.window
     held = blocked_days(database, scope.account_ids, window.start, window.end)
     agreed = [
         (result.account_id, result.event_date)
         for result in outcome.days
-        if result.status == "passed"
+        if result.status != "failed"
         and result.event_date is not None
         and (result.account_id, result.event_date) not in held
     ]

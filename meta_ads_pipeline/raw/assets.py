@@ -13,12 +13,13 @@ from typing import Any
 
 import dagster as dg
 
+from meta_ads_pipeline.control.account_days import complete_accounts, undone_dates
 from meta_ads_pipeline.control.accounts import Account, accounts_of_run
 from meta_ads_pipeline.control.slices import SliceKey, UndoneSlice, undone_under
 from meta_ads_pipeline.credentials.checks import revalidate_paused
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.meta_api.fields import Kind
-from meta_ads_pipeline.partitions import daily_partitions, single_run
+from meta_ads_pipeline.partitions import daily_partitions, materialize_only, single_run
 from meta_ads_pipeline.raw.context import REFRESH_TAG, PullContext, SliceReport
 from meta_ads_pipeline.raw.failures import describe, mark_undone
 from meta_ads_pipeline.raw.fan_out import FanOut, for_each_account
@@ -63,11 +64,33 @@ def _asset(
 
 
 def sync_id_of(context: dg.AssetExecutionContext) -> str:
-    """The sync a run belongs to: its tag, else its backfill, else its own retries."""
+    """The sync a run belongs to: its tag, else its backfill, else itself.
+
+    What an earlier run did is skipped by automatic retries and by re-execution from the failure:
+    they go on with its sync. Whoever re-executes all wants all of it anew.
+    """
     run = context.run
+    if run.parent_run_id is not None:
+        if not _CONTINUES & run.tags.keys():
+            return run.run_id
+        parent = context.instance.get_run_by_id(run.parent_run_id)
+        if parent is not None and parent.parent_run_id is not None and SYNC_TAG not in run.tags:
+            # A chain: it goes on with what the nearest run that began anew has done.
+            while parent.parent_run_id is not None and _CONTINUES & parent.tags.keys():
+                above = context.instance.get_run_by_id(parent.parent_run_id)
+                if above is None:
+                    break
+                parent = above
+            return str(parent.run_id)
     return (
         run.tags.get(SYNC_TAG) or run.tags.get("dagster/backfill") or run.root_run_id or run.run_id
     )
+
+
+_CONTINUES = frozenset(
+    {"dagster/is_resume_retry", "dagster/is_asset_resume_retry", "dagster/retry_number"}
+)
+"""Run tags of a run that goes on where its parent failed."""
 
 
 def _pull_context(context: dg.AssetExecutionContext) -> PullContext:
@@ -107,8 +130,10 @@ def _pull(
     database: DatabaseResource,
     pull: Callable[[Account, list[date], PullContext], list[SliceReport]],
     request: str | None = None,
-) -> None:
+) -> dg.Output[None]:
     """Pull the run's dates for every account, then report per date.
+
+    A date on which an active account's slice is not done is not materialized.
 
     A failure is on its slices; ``control/sync_results`` fails for it, or this where it is not run.
 
@@ -118,10 +143,17 @@ def _pull(
     dates = window_of_keys(context.partition_keys).dates
     pull_context, asset = _pull_context(context), context.asset_key.path[-1]
 
+    # A run over dates that an account is missing on is about that account: the others are whole.
+    is_plain = not {SYNC_TAG, REFRESH_TAG} & context.run.tags.keys() and (
+        context.run.parent_run_id is None
+    )
+    whole = complete_accounts(database.database, asset, dates) if is_plain else {}
+
     def work(account: Account) -> list[SliceReport]:
-        days = database.database.run(
+        asked = database.database.run(
             lambda connection: askable(connection, account, asset, dates, pull_context.attempt, now)
         )
+        days = [day for day in asked if day not in whole.get(account.account_id, ())]
         try:
             return pull(account, days, pull_context)
         except Exception as error:
@@ -142,32 +174,47 @@ def _pull(
         )
         for field, reason in refused.items():
             context.log.warning(f"Meta refuses the field {field}: {reason}")
-    _report(context, database, fan_out)
+    return _report(context, database, fan_out)
 
 
-def _report(context: dg.AssetExecutionContext, database: DatabaseResource, fan_out: FanOut) -> None:
+def _report(
+    context: dg.AssetExecutionContext, database: DatabaseResource, fan_out: FanOut
+) -> dg.Output[None]:
     by_date: dict[str, list[SliceReport]] = defaultdict(list)
     for report in fan_out.reports:
         by_date[report.partition_date.isoformat()].append(report)
+    metadata: dict[str, dict[str, Any]] = {}
     for key in context.partition_keys:
         reports = by_date.get(key, [])
-        context.add_asset_metadata(
-            {
-                "dagster/partition_row_count": sum(r.row_count for r in reports),
-                "accounts": len(reports),
-                "inserted": sum(r.inserted for r in reports),
-                "updated": sum(r.updated for r in reports),
-                "deleted": sum(r.deleted for r in reports),
-                "unchanged": sum(r.unchanged for r in reports),
-                "dead_lettered": sum(r.dead_lettered for r in reports),
-                "failed_accounts": ", ".join(sorted(fan_out.failures)) or "none",
-            },
-            partition_key=key,
-        )
+        metadata[key] = {
+            "dagster/partition_row_count": sum(r.row_count for r in reports),
+            "accounts": len(reports),
+            "inserted": sum(r.inserted for r in reports),
+            "updated": sum(r.updated for r in reports),
+            "deleted": sum(r.deleted for r in reports),
+            "unchanged": sum(r.unchanged for r in reports),
+            "dead_lettered": sum(r.dead_lettered for r in reports),
+            "failed_accounts": ", ".join(sorted(fan_out.failures)) or "none",
+        }
     for account_id, error in sorted(fan_out.failures.items()):
         context.log.error(f"act_{account_id} failed: {describe(error)}")
     if fan_out.failures and not _is_followed(context):
         _fail_for(context, undone_of_run(context, database, context.asset_key.path[-1]))
+    dates = window_of_keys(context.partition_keys).dates
+    red = undone_dates(database.database, context.asset_key.path[-1], dates)
+    if red:
+        return dg.Output(
+            None,
+            metadata=materialize_only(
+                context,
+                context.asset_key,
+                {day.isoformat(): reason for day, reason in red.items()},
+                metadata,
+            ),
+        )
+    for key, values in metadata.items():
+        context.add_asset_metadata(values, partition_key=key)
+    return dg.Output(None)
 
 
 def _is_followed(context: dg.AssetExecutionContext) -> bool:
@@ -248,8 +295,8 @@ def _insights_asset(
     @_asset(name, description, deps)
     def insights(
         context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
-    ) -> None:
-        _pull(
+    ) -> dg.Output[None]:
+        return _pull(
             context,
             meta,
             database,
@@ -273,8 +320,8 @@ def _entity_asset(
     @_asset(name, description, deps)
     def entities(
         context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
-    ) -> None:
-        _pull(
+    ) -> dg.Output[None]:
+        return _pull(
             context,
             meta,
             database,
@@ -323,9 +370,9 @@ creatives = _entity_asset("creatives", "creative", "Ad creatives, current state.
 )
 def custom_conversions(
     context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
-) -> None:
+) -> dg.Output[None]:
     """Names only: where Meta refuses the list, numbers go on without."""
-    _pull(
+    return _pull(
         context,
         meta,
         database,
@@ -342,9 +389,9 @@ def custom_conversions(
 )
 def insights_reach(
     context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
-) -> None:
+) -> dg.Output[None]:
     """What cannot be summed, asked for at each level and period."""
-    _pull(
+    return _pull(
         context,
         meta,
         database,

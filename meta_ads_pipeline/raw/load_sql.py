@@ -162,7 +162,9 @@ def record_changes(table: InsightsTable) -> str:
         " join unnest(%(loaded_dates)s::date[], %(loaded_at)s::timestamptz[])"
         "   as p(event_date, pulled_at) on p.event_date = d.event_date"
         f" cross join lateral ({changes}) as m"
+        # A day that is still running grows with every pull: only its last state is of interest.
         " where m.changed"
+        " and %(pulled_at)s >= (d.event_date + 1)::timestamp at time zone %(timezone)s"
     )
 
 

@@ -3,15 +3,16 @@
 One dbt invocation per run builds, tests and gates the marts of the run's dates.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 from dagster_dbt import build_dbt_asset_specs, dbt_assets
 
+from meta_ads_pipeline.control.account_days import unfinished_dates
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.partitions import daily_partitions, single_run
+from meta_ads_pipeline.partitions import daily_partitions, materialize_only, single_run
 from meta_ads_pipeline.resources import DatabaseResource
 from meta_ads_pipeline.transform.dbt_cli import DbtCli
 from meta_ads_pipeline.transform.history import window_arguments
@@ -56,6 +57,28 @@ def again_after_a_restart(database: Database) -> Iterator[None]:
         raise dg.RetryRequested(max_retries=1) from error
 
 
+def _without_unfinished(
+    context: dg.AssetExecutionContext, database: Database, events: Iterable[Any]
+) -> Iterator[Any]:
+    """dbt's events, with each model materialized only for the dates that lack no account.
+
+    What is missing or held is read when the model has been built: the reconciliation comes first.
+    """
+    dates = window_of_keys(context.partition_keys).dates
+    for event in events:
+        red = unfinished_dates(database, dates) if isinstance(event, dg.Output) else {}
+        if not red:
+            yield event
+            continue
+        metadata = materialize_only(
+            context,
+            context.asset_key_for_output(event.output_name),
+            {day.isoformat(): reason for day, reason in red.items()},
+            dict.fromkeys(context.partition_keys, event.metadata),
+        )
+        yield dg.Output(event.value, event.output_name, metadata={**event.metadata, **metadata})
+
+
 def build_dbt_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """The assets of the dbt project. A function, because reading the manifest may parse first."""
     project = dbt_project()
@@ -91,7 +114,7 @@ def build_dbt_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
                 context.log.info("waited for another run that was writing the marts")
             ensure_relations(dbt, database.database, dates)
             with dbt.running(["build", *dates, *_NO_UNIT_TESTS], context=context) as build:
-                yield from build.stream()
+                yield from _without_unfinished(context, database.database, build.stream())
         facts = dg.AssetKey(["marts", "metric_facts"])
         if facts in context.selected_asset_keys:
             by_date = facts_by_date(database.database, window)

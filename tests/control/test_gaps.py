@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from meta_ads_pipeline.control.accounts import Account, save_accounts
+from meta_ads_pipeline.control.check_results import DayResult, record_results
 from meta_ads_pipeline.control.gaps import (
     INSIGHTS,
     REACH,
@@ -122,6 +123,81 @@ def test_a_batch_is_the_newest_missing_dates_within_bounds():
     assert next_batch(gaps[3:], 60) == GapBatch(day(2), day(3), ("3",))
     assert next_batch([gaps[2]], 60) is None
     assert next_batch([], 60) is None
+
+
+@pytest.fixture
+def pulled(database):
+    """Sets when one account-day's insights were last pulled."""
+
+    def pulled(account, number, at, assets=INSIGHTS):
+        with database.connect() as connection:
+            connection.execute(
+                "update control.slices set pulled_at = %s where account_id = %s"
+                " and partition_date = %s and asset = any(%s)",
+                [at, account, day(number), list(assets)],
+            )
+
+    return pulled
+
+
+def states(database, now):
+    with database.connect() as connection:
+        connection.execute("select set_config('meta_ads.now', %s, true)", [now.isoformat()])
+        rows = connection.execute(
+            "select event_date, state, is_due from control.account_days order by 1"
+        ).fetchall()
+    return {row["event_date"].day: (row["state"], row["is_due"]) for row in rows}
+
+
+@pytest.mark.usefixtures("accounts")
+def test_a_half_day_is_a_gap_however_long_the_outage(database, add, pulled):
+    """New York: the 3rd ends on the 4th at 05:00 UTC."""
+    add("1", FIRST, day(8))
+    for number in range(1, 9):
+        pulled("1", number, datetime(2026, 3, number + 1, 12, tzinfo=UTC))
+    pulled("1", 3, datetime(2026, 3, 4, 4, 59, tzinfo=UTC), ["account_totals"])
+    assert states(database, NOW)[3] == ("incomplete", True)
+    assert states(database, NOW)[4] == ("complete", False)
+    assert {(gap.start, gap.status) for gap in find_gaps(database, NOW)} == {(day(3), "incomplete")}
+    assert next_batch(find_gaps(database, NOW), 60) == GapBatch(day(3), day(3), ("1",))
+    sync_id = open_gap_sync(database, day(3), day(3), ["1"])
+    with database.connect() as connection:
+        connection.execute("select set_config('meta_ads.now', %s, true)", [NOW.isoformat()])
+        for asset, is_done in (("account_totals", False), ("insights_daily", True)):
+            done = done_under(connection, SliceKey("1", asset), sync_id)
+            assert (day(3) in done) is is_done
+            assert day(4) in done
+    pulled("1", 3, NOW)
+    assert find_gaps(database, NOW) == []
+
+
+@pytest.mark.usefixtures("accounts")
+def test_a_day_is_pulled_once_more_when_it_settles(database, add, pulled):
+    add("1", FIRST, FIRST)
+    pulled("1", 1, datetime(2026, 3, 29, 12, tzinfo=UTC))  # 28 days after
+    before, after = (datetime(2026, 3, number, 12, tzinfo=UTC) for number in (29, 30))
+    assert states(database, before)[1] == ("complete", False)
+    assert states(database, after)[1] == ("unsettled", True)
+    gaps = [gap for gap in find_gaps(database, after) if gap.end == FIRST]
+    assert {(gap.asset, gap.status) for gap in gaps} == {(a, "unsettled") for a in INSIGHTS}
+    pulled("1", 1, after)
+    assert states(database, after)[1] == ("settled", False)
+    assert [gap for gap in find_gaps(database, after) if gap.end == FIRST] == []
+
+
+@pytest.mark.usefixtures("accounts")
+def test_a_held_day_is_held_until_its_check_passes(database, add, pulled):
+    add("1", FIRST, FIRST)
+    pulled("1", 1, datetime(2026, 3, 2, 12, tzinfo=UTC))
+    for status, state in (("failed", "held"), ("passed", "complete")):
+        record_results(
+            database,
+            ("marts/reconciliation", "reconciliation"),
+            "block",
+            [DayResult("1", FIRST, status, message="spend is off")],
+            run_id=status,
+        )
+        assert states(database, NOW)[1] == (state, False)
 
 
 @pytest.mark.usefixtures("accounts")

@@ -292,7 +292,7 @@ def outcome(built_warehouse: Warehouse) -> Iterator[Outcome]:
 def test_a_planted_fault_is_caught_held_and_mended(outcome: Outcome, fault: Fault) -> None:
     place = outcome.accounts[fault.currency].account_id, day_of(fault)
     assert fault.says in outcome.faulty.caught[place].get(fault.caught_by, "")
-    assert place not in outcome.faulty.spend
+    assert outcome.faulty.spend.get(place) is None
     assert outcome.mended.caught[place] == {}
     assert outcome.mended.spend[place] == outcome.truth[place] > 0
 

@@ -41,6 +41,7 @@ judged as (
         measure in ('spend', 'impressions', 'clicks', 'link_clicks') as is_delivery,
         case
             when status = 'incomplete' then 'all three pulls are there'
+            when status = 'withheld' then 'nothing is withheld above ad level'
             when status not in ('reconciled', 'within_tolerance') then 'the three pulls agree'
             when
                 distance is null
@@ -55,7 +56,7 @@ select
     account_id,
     event_date,
     rule,
-    false as is_warning,
+    status = 'withheld' as is_warning,
     1 as violations,
     measure || ': '
     || case

@@ -17,7 +17,8 @@ with landed as (
 ),
 
 known as (
-    {% if is_incremental() %}
+    {#- A table of before there was `changed_fields` is read anew, so that every range has it. #}
+    {% if is_incremental() and 'changed_fields' in adapter.get_columns_in_relation(this) | map(attribute='name') -%}
         select
             level,
             external_entity_id,
@@ -127,9 +128,25 @@ select
     level,
     external_entity_id,
     valid_from,
-    lead(valid_from) over (partition by level, external_entity_id order by valid_from) as valid_to,
+    lead(valid_from) over entity as valid_to,
     md5('meta:' || level || ':' || external_entity_id)::uuid as entity_id,
     {{ tracked | join(', ') }},
     versions,
-    last_version_at
+    last_version_at,
+    case
+        when row_number() over entity > 1
+            then
+                array_remove(
+                    array[
+                        {% for field in tracked -%}
+                            case
+                                when {{ field }} is distinct from lag({{ field }}) over entity
+                                    then '{{ field }}'
+                            end{{ ',' if not loop.last }}
+                        {% endfor %}
+                    ],
+                    null
+                )
+    end as changed_fields
 from ranges
+window entity as (partition by level, external_entity_id order by valid_from)

@@ -5,11 +5,12 @@
         {'columns': ['event_date', 'ad_id', 'conversion'], 'unique': true},
         {'columns': ['account_id', 'event_date']}
     ],
-    post_hook=['{{ settle_passed_dates() }}', '{{ analyze_after_bulk() }}'],
+    post_hook=['{{ settle_account_days() }}', '{{ analyze_after_bulk() }}'],
     meta={
         'kept_rows': "not exists ("
         ~ "select 1 from intermediate.int_meta__agreed_account_days as agreed "
-        ~ "where agreed.account_id = old.account_id and agreed.event_date = old.event_date)"
+        ~ "where agreed.account_id = old.account_id and agreed.event_date = old.event_date "
+        ~ "and not old.conversion = any(agreed.held_measures))"
     }
 ) }}
 
@@ -17,7 +18,9 @@
 with agreed as materialized (
     select
         agreed.account_id,
-        agreed.event_date
+        agreed.event_date,
+        agreed.held_measures,
+        agreed.is_settled
     from {{ ref('int_meta__agreed_account_days') }} as agreed
     where {{ in_window('agreed.event_date') }}
 )
@@ -52,7 +55,7 @@ select
     end as overlap,
     daily.attribution_setting,
     daily.api_version,
-    {{ is_settled('daily.event_date', 'daily.timezone') }} as is_settled,
+    agreed.is_settled,
     daily.pulled_at,
     coalesce(
         names.conversion_name,
@@ -73,5 +76,6 @@ inner join agreed
 inner join {{ ref('stg_meta__ad_accounts') }} as accounts on daily.account_id = accounts.account_id
 where
     conversions.level = 'ad'
+    and not conversions.conversion = any(agreed.held_measures)
     and {{ in_window('conversions.event_date') }}
     and {{ in_window('daily.event_date') }}

@@ -3,7 +3,7 @@
     full_refresh=false,
     indexes=[{'columns': ['ad_id', 'event_date']}],
     pre_hook='{{ ensure_fact_partitions() }}',
-    post_hook=['{{ settle_passed_dates() }}', '{{ analyze_after_bulk() }}'],
+    post_hook=['{{ settle_account_days() }}', '{{ analyze_after_bulk() }}'],
     meta={
         'kept_rows': "old.source <> 'insights' or not exists ("
         ~ "select 1 from intermediate.int_meta__agreed_account_days as agreed "
@@ -22,7 +22,9 @@ with accounts as (
 agreed as materialized (
     select
         agreed.account_id,
-        agreed.event_date
+        agreed.event_date,
+        agreed.held_measures,
+        agreed.is_settled
     from {{ ref('int_meta__agreed_account_days') }} as agreed
     where {{ in_window('agreed.event_date') }}
 ),
@@ -76,6 +78,10 @@ day_rows as (
         sum(conversions.value) filter (
             where conversions.conversion = any(coalesce(goals.conversions, campaign_goals.conversions))
         ) as conversions,
+        coalesce(bool_or(
+            conversions.conversion = goal_conversions.conversion
+            and conversions.conversion = any(agreed.held_measures)
+        ), false) as goal_is_held,
         daily.pulled_at
     from {{ ref('int_meta__conversions') }} as conversions
     inner join {{ ref('stg_meta__insights_daily') }} as daily
@@ -127,6 +133,7 @@ unioned as (
         null::numeric as revenue,
         null::numeric as leads,
         null::numeric as conversions,
+        false as goal_is_held,
         pulled_at
     from hour_rows
     union all
@@ -150,41 +157,127 @@ unioned as (
         revenue,
         leads,
         conversions,
+        goal_is_held,
         pulled_at
     from day_rows
+),
+
+-- Of an account-day in which only some measures agree, the others stay as they were.
+{%- set identity = [
+    'natural_key', 'account_id', 'campaign_id', 'adset_id', 'ad_id', 'grain', 'event_at',
+    'event_date', 'event_hour', 'timezone', 'currency'
+] %}
+{%- set measures = [
+    'spend', 'impressions', 'clicks', 'link_clicks', 'purchases', 'revenue', 'leads'
+] %}
+
+partly_held as (
+    select
+        account_id,
+        event_date,
+        held_measures
+    from agreed
+    where held_measures <> '{}'
+),
+
+previous as (
+    select facts.*
+    from {{ this }} as facts
+    inner join partly_held
+        on facts.account_id = partly_held.account_id and facts.event_date = partly_held.event_date
+    where facts.source = 'insights' and {{ dates_in_window('facts.event_date') }}
+),
+
+pulled as (
+    select unioned.*
+    from unioned
+    inner join partly_held
+        on
+            unioned.account_id = partly_held.account_id
+            and unioned.event_date = partly_held.event_date
+),
+
+partly_new as (
+    select
+        {% for name in identity -%}
+            coalesce(pulled.{{ name }}, previous.{{ name }}) as {{ name }},
+        {% endfor -%}
+        {% for measure in measures -%}
+            case
+                when '{{ measure }}' = any(partly_held.held_measures) then previous.{{ measure }}
+                else pulled.{{ measure }}
+            end as {{ measure }},
+        {% endfor -%}
+        case when pulled.goal_is_held then previous.conversions else pulled.conversions end
+            as conversions,
+        coalesce(pulled.pulled_at, previous.pulled_at) as pulled_at
+    from pulled
+    full join previous
+        on pulled.natural_key = previous.natural_key and pulled.event_date = previous.event_date
+    inner join partly_held
+        on
+            coalesce(pulled.account_id, previous.account_id) = partly_held.account_id
+            and coalesce(pulled.event_date, previous.event_date) = partly_held.event_date
+),
+
+rows_to_keep as (
+    select
+        {{ identity | join(',\n        ') }},
+        {{ measures | join(',\n        ') }},
+        conversions,
+        pulled_at
+    from partly_new
+    where num_nonnulls({{ measures | join(', ') }}, conversions) > 0
+    union all
+    select
+        {{ identity | join(',\n        ') }},
+        {{ measures | join(',\n        ') }},
+        conversions,
+        pulled_at
+    from unioned
+    where
+        not exists (
+            select 1
+            from partly_held
+            where
+                partly_held.account_id = unioned.account_id
+                and partly_held.event_date = unioned.event_date
+        )
 )
 
 select
-    unioned.natural_key,
+    facts.natural_key,
     accounts.workspace_id,
     'meta' as provider,
-    unioned.account_id,
+    facts.account_id,
     'ad' as level,
-    unioned.ad_id as external_entity_id,
-    {{ entity_uuid("'ad'", 'unioned.ad_id') }} as entity_id,
-    unioned.campaign_id,
-    unioned.adset_id,
-    unioned.ad_id,
-    unioned.grain,
-    unioned.event_at,
-    unioned.event_date,
-    unioned.event_hour,
-    unioned.timezone,
-    unioned.currency,
+    facts.ad_id as external_entity_id,
+    {{ entity_uuid("'ad'", 'facts.ad_id') }} as entity_id,
+    facts.campaign_id,
+    facts.adset_id,
+    facts.ad_id,
+    facts.grain,
+    facts.event_at,
+    facts.event_date,
+    facts.event_hour,
+    facts.timezone,
+    facts.currency,
     coalesce(goals.goal, campaign_goals.goal) as goal,
-    unioned.spend,
-    unioned.impressions,
-    unioned.clicks,
-    unioned.link_clicks,
-    unioned.purchases,
-    unioned.revenue,
-    unioned.leads,
-    unioned.conversions,
-    {{ is_settled('unioned.event_date', 'unioned.timezone') }} as is_settled,
+    facts.spend,
+    facts.impressions,
+    facts.clicks,
+    facts.link_clicks,
+    facts.purchases,
+    facts.revenue,
+    facts.leads,
+    facts.conversions,
+    agreed.is_settled,
     'insights' as source,
-    unioned.pulled_at
-from unioned
-inner join accounts on unioned.account_id = accounts.account_id
-left join goals on unioned.adset_id = goals.adset_id
+    facts.pulled_at
+from rows_to_keep as facts
+inner join accounts on facts.account_id = accounts.account_id
+inner join agreed
+    on facts.account_id = agreed.account_id and facts.event_date = agreed.event_date
+left join goals on facts.adset_id = goals.adset_id
 left join {{ ref('int_meta__campaign_goals') }} as campaign_goals
-    on unioned.campaign_id = campaign_goals.campaign_id
+    on facts.campaign_id = campaign_goals.campaign_id

@@ -1,60 +1,65 @@
 {{ config(materialized='view') }}
 
-with slices as (
+with days as (
     select
         account_id,
-        min(event_date) filter (where is_pulled) as first_date,
-        max(event_date) filter (where is_pulled) as last_date,
-        max(pulled_at) filter (where asset = 'insights_hourly') as last_pulled_at
-    from {{ ref('stg_meta__slices') }}
+        min(event_date) filter (where last_pulled_at is not null) as first_date,
+        max(event_date) filter (where last_pulled_at is not null) as last_date,
+        max(hours_until) as hours_until,
+        count(*) filter (where state = 'missing') as missing_days,
+        string_agg(to_char(event_date, 'YYYY-MM-DD'), ', ' order by event_date) filter (
+            where state = 'missing'
+        ) as missing_dates,
+        count(*) filter (where state = 'incomplete') as incomplete_days,
+        string_agg(to_char(event_date, 'YYYY-MM-DD'), ', ' order by event_date) filter (
+            where state = 'incomplete'
+        ) as incomplete_dates,
+        count(*) filter (where state = 'unsettled') as unsettled_days
+    from {{ ref('stg_meta__account_days') }}
     group by account_id
 ),
 
-pulled_days as (
-    select
-        account_id,
-        event_date
-    from {{ ref('stg_meta__slices') }}
-    where is_pulled
-    group by account_id, event_date
-    having count(*) = 3
-),
-
-gaps as (
-    select
-        slices.account_id,
-        count(*) as missing_days,
-        string_agg(to_char(calendar.day, 'YYYY-MM-DD'), ', ' order by calendar.day)
-            as missing_dates
-    from slices
-    cross join
-        lateral generate_series(
-            slices.first_date::timestamp, slices.last_date::timestamp, interval '1 day'
-        ) as calendar (day)
-    left join pulled_days
-        on
-            slices.account_id = pulled_days.account_id
-            and calendar.day::date = pulled_days.event_date
-    where pulled_days.event_date is null
-    group by slices.account_id
-),
-
+-- By a check of the landed rows, or by the build itself.
 held as (
     select
-        pulled.account_id,
-        count(*) as held_days
+        account_id,
+        count(*) as held_days,
+        string_agg(to_char(event_date, 'YYYY-MM-DD'), ', ' order by event_date) as held_dates
     from (
         select
             account_id,
             event_date
-        from {{ ref('reconciliation') }}
-        except
+        from {{ ref('stg_meta__account_days') }}
+        where is_held
+        union
         select
             account_id,
             event_date
-        from {{ ref('int_meta__agreed_account_days') }}
-    ) as pulled
-    group by pulled.account_id
+        from {{ ref('reconciliation') }}
+        where status = 'mismatch'
+    ) as held_account_days
+    group by account_id
+),
+
+pulls as (
+    select
+        account_id,
+        max(pulled_at) as last_pulled_at
+    from {{ ref('stg_meta__slices') }}
+    where asset = 'insights_hourly'
+    group by account_id
+),
+
+-- The end of the newest hour that has been over for long enough, where the account is.
+expected as (
+    select
+        account_id,
+        date_trunc(
+            'hour',
+            ({{ current_instant() }} - interval '1 minute' * {{ var('expected_lag_minutes') }})
+            at time zone timezone
+        ) at time zone timezone as hours_until
+    from {{ ref('stg_meta__ad_accounts') }}
 )
 
 select
@@ -63,28 +68,29 @@ select
     accounts.account_name as name,
     accounts.timezone,
     accounts.is_active,
-    slices.first_date,
-    slices.last_date,
+    days.first_date,
+    days.last_date,
     latest.event_at as last_hour_at,
-    slices.last_pulled_at,
+    pulls.last_pulled_at,
     (extract(epoch from {{ current_instant() }} - latest.event_at - interval '1 hour') / 60)::int
         as data_lag_minutes,
-    (extract(epoch from {{ current_instant() }} - slices.last_pulled_at) / 60)::int
+    (extract(epoch from {{ current_instant() }} - pulls.last_pulled_at) / 60)::int
         as pull_lag_minutes,
     {{ var('expected_lag_minutes') }} as expected_lag_minutes,
-    accounts.is_active
-    and coalesce(
-        {{ current_instant() }} - slices.last_pulled_at
-        > interval '1 minute' * {{ var('expected_lag_minutes') }},
-        true
-    ) as is_late,
-    coalesce(gaps.missing_days, 0) as missing_days,
-    gaps.missing_dates,
-    coalesce(held.held_days, 0) as held_days
+    accounts.is_active and coalesce(days.hours_until < expected.hours_until, true) as is_late,
+    coalesce(days.missing_days, 0) as missing_days,
+    days.missing_dates,
+    coalesce(held.held_days, 0) as held_days,
+    held.held_dates,
+    coalesce(days.incomplete_days, 0) as incomplete_days,
+    days.incomplete_dates,
+    coalesce(days.unsettled_days, 0) as unsettled_days,
+    days.hours_until
 from {{ ref('stg_meta__ad_accounts') }} as accounts
-left join slices on accounts.account_id = slices.account_id
-left join gaps on accounts.account_id = gaps.account_id
+inner join expected on accounts.account_id = expected.account_id
+left join days on accounts.account_id = days.account_id
 left join held on accounts.account_id = held.account_id
+left join pulls on accounts.account_id = pulls.account_id
 left join
     lateral (
         select hourly.event_at

@@ -1,5 +1,6 @@
 {{ config(
     unique_key=['account_id', 'event_date', 'measure'],
+    on_schema_change='append_new_columns',
     indexes=[
         {'columns': ['account_id', 'event_date', 'measure'], 'unique': true},
         {'columns': ['event_date']}
@@ -13,13 +14,15 @@ with pulls as (
     select
         account_id,
         event_date,
-        bool_or(asset = 'insights_hourly' and is_pulled) as has_hourly,
-        bool_or(asset = 'insights_daily' and is_pulled) as has_daily,
-        bool_or(asset = 'account_totals' and is_pulled) as has_account,
-        max(pulled_at) as last_pulled_at
-    from {{ ref('stg_meta__slices') }}
-    where {{ in_window('event_date') }}
-    group by account_id, event_date
+        timezone,
+        has_hours,
+        has_days,
+        has_totals,
+        is_complete,
+        is_settled,
+        last_pulled_at
+    from {{ ref('stg_meta__account_days') }}
+    where {{ in_window('event_date') }} and is_asked
 ),
 
 hourly as (
@@ -61,7 +64,16 @@ ad_days as (
                 where coalesce(hourly.{{ measure }}, 0) <> coalesce(daily.{{ measure }}, 0)
             ) as ads_differing_{{ measure }},
         {% endfor -%}
-        count(*) filter (where hourly.ad_id is null) as ads_without_hours,
+        count(*) filter (
+            where
+            hourly.ad_id is null
+            and (
+                false
+                {% for measure in delivery %}
+                    or daily.{{ measure }} <> 0
+                {% endfor %}
+            )
+        ) as ads_without_hours,
         count(*) filter (where daily.ad_id is null) as ads_without_day,
         greatest(max(hourly.pulled_at), max(daily.pulled_at)) as pulled_at
     from hourly
@@ -80,18 +92,52 @@ account_days as (
     where {{ in_window('event_date') }}
 ),
 
-conversion_totals as (
+chosen as (
     select
         account_id,
         event_date,
         conversion as measure,
-        sum(value) filter (where level = 'ad') as ad_daily_total,
-        sum(value) filter (where level = 'account') as account_total
+        source_field,
+        action_type,
+        sum(value) filter (where level = 'ad') as ad_total,
+        count(*) filter (where level = 'account') > 0 as is_of_account
     from {{ ref('int_meta__conversions') }}
     where
         {{ in_window('event_date') }}
         and conversion in ({{ text_list(conversions) }})
-    group by account_id, event_date, conversion
+    group by account_id, event_date, conversion, source_field, action_type
+),
+
+-- Which type of a conversion is chosen differs from ad to ad: the ads' choices add up to the
+-- account's only by accident. What must agree is each type that anybody chose.
+type_deltas as (
+    select
+        chosen.account_id,
+        chosen.event_date,
+        chosen.measure,
+        chosen.ad_total,
+        chosen.is_of_account,
+        coalesce(totals.ads_total, 0) - coalesce(totals.account_total, 0) as delta
+    from chosen
+    left join {{ ref('int_meta__action_totals') }} as totals
+        on
+            chosen.account_id = totals.account_id
+            and chosen.event_date = totals.event_date
+            and chosen.source_field = totals.source_field
+            and chosen.action_type = totals.action_type
+            and {{ in_window('totals.event_date') }}
+),
+
+conversion_totals as (
+    select
+        account_id,
+        event_date,
+        measure,
+        sum(ad_total) as ad_daily_total,
+        coalesce(sum(ad_total), 0) - (array_agg(delta order by abs(delta) desc))[1] as account_total,
+        not bool_or(is_of_account) as is_withheld
+    from type_deltas
+    group by account_id, event_date, measure
 ),
 
 spine as (
@@ -116,18 +162,14 @@ days as (
         accounts.workspace_id,
         spine.account_id,
         spine.event_date,
-        coalesce(pulls.has_hourly, false) as has_hourly,
-        coalesce(pulls.has_daily, false) as has_daily,
-        coalesce(pulls.has_account, false) as has_account,
-        -- A date keeps the timezone that it was pulled under, whatever the account's is now.
-        {{ is_settled('spine.event_date', 'coalesce(account_days.timezone, accounts.timezone)') }}
-            as is_settled,
+        coalesce(pulls.has_hours, false) as has_hourly,
+        coalesce(pulls.has_days, false) as has_daily,
+        coalesce(pulls.has_totals, false) as has_account,
+        coalesce(pulls.is_complete, false) as is_complete,
+        coalesce(pulls.is_settled, false) as is_settled,
         greatest(
             coalesce(
-                (
-                    pulls.last_pulled_at
-                    at time zone coalesce(account_days.timezone, accounts.timezone)
-                )::date,
+                (pulls.last_pulled_at at time zone pulls.timezone)::date,
                 {{ today_in('accounts.timezone') }}
             ) - spine.event_date,
             0
@@ -159,6 +201,7 @@ measured as (
             coalesce(ad_days.ads_differing_{{ measure }}, 0) as ads_differing,
             coalesce(ad_days.ads_without_hours, 0) as ads_without_hours,
             coalesce(ad_days.ads_without_day, 0) as ads_without_day,
+            false as is_withheld,
             greatest(ad_days.pulled_at, account_days.pulled_at) as pulled_at
         from days
         left join ad_days
@@ -180,6 +223,9 @@ measured as (
         0 as ads_differing,
         0 as ads_without_hours,
         0 as ads_without_day,
+        -- Meta leaves conversions out above the ad where it may not tell them: of ads with a
+        -- partner's catalogue, or where some of an account's iOS campaigns are.
+        coalesce(totals.is_withheld, false) and account_days.account_id is not null as is_withheld,
         greatest(ad_days.pulled_at, account_days.pulled_at) as pulled_at
     from days
     cross join unnest(array[{{ text_list(conversions) }}]) as measures (measure)
@@ -199,7 +245,7 @@ measured as (
 compared as (
     select
         measured.*,
-        measured.has_hourly and measured.has_daily and measured.has_account as is_complete,
+        measured.has_hourly and measured.has_daily and measured.has_account as is_pulled,
         coalesce(measured.hourly_total - measured.account_total, 0) as hourly_delta,
         measured.ad_daily_total - measured.account_total as daily_delta,
         case
@@ -223,7 +269,7 @@ judged as (
     select
         compared.*,
         case
-            when not is_complete then null
+            when not is_pulled then null
             when abs(hourly_delta) > abs(daily_delta) then hourly_delta
             else daily_delta
         end as delta,
@@ -241,22 +287,30 @@ select
     account_total,
     delta,
     case
-        when not is_complete then 'incomplete'
+        when not is_pulled then 'incomplete'
         -- Below a cent is equal: money has two decimals, counts have none.
         when distance < 0.01 then 'reconciled'
+        -- An ad whose hours are all missing is no matter of minutes between two pulls.
+        when is_delivery and ads_without_hours > 0 and age_days >= 2 and ads_differing > 0
+            then 'mismatch'
         when distance <= tolerance then 'within_tolerance'
+        when is_withheld then 'withheld'
         else 'mismatch'
     end as status,
     tolerance,
-    case when is_complete then ads_differing end as ads_differing,
+    case when is_pulled then ads_differing end as ads_differing,
     case
-        when not is_complete
+        when not is_pulled
             then 'not pulled: ' || concat_ws(
                 ', ',
                 case when not has_hourly then 'insights_hourly' end,
                 case when not has_daily then 'insights_daily' end,
                 case when not has_account then 'account_totals' end
             )
+        when distance >= 0.01 and distance > tolerance and is_withheld
+            then
+                'withheld above ad level: Meta reports ' || ad_daily_total
+                || ' for the ads and none for the account'
         when distance >= 0.01
             then concat_ws(
                 '; ',
@@ -277,6 +331,7 @@ select
                 end
             )
     end as reason,
+    is_complete,
     is_settled,
     pulled_at
 from judged

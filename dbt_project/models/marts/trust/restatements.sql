@@ -20,3 +20,9 @@ select
 from {{ ref('stg_meta__insights_changes') }} as changes
 inner join {{ ref('stg_meta__ad_accounts') }} as accounts
     on changes.account_id = accounts.account_id
+where
+    -- What came between the last pull of a running day and its end is growth, not restatement.
+    (
+        changes.previous_pulled_at
+        < (changes.event_date + 1)::timestamp at time zone accounts.timezone
+    ) is not true

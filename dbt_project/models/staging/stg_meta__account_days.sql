@@ -1,0 +1,23 @@
+select
+    account_id,
+    event_date,
+    timezone,
+    is_active,
+    starts_at,
+    ends_at,
+    is_asked,
+    has_hours,
+    has_days,
+    has_totals,
+    pulled_at,
+    last_pulled_at,
+    hours_until,
+    is_over,
+    is_complete,
+    is_settled,
+    is_held,
+    held_because,
+    can_settle,
+    is_due,
+    state
+from {{ source('control', 'account_days') }}
