@@ -17,7 +17,7 @@ from typing import Any
 
 from psycopg import sql
 
-from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.transform.dbt_cli import DbtCli
 from meta_ads_pipeline.transform.project import dbt_project, project_digest
 
@@ -111,6 +111,16 @@ def missing_relations(database: Database, manifest: Mapping[str, Any]) -> list[s
     )
 
 
+def _tables(connection: Connection) -> set[str]:
+    """Every table and materialized view, with its schema."""
+    rows = connection.execute(
+        "select n.nspname || '.' || c.relname as name"
+        " from pg_class as c inner join pg_namespace as n on c.relnamespace = n.oid"
+        " where c.relkind in ('r', 'p', 'm')"
+    ).fetchall()
+    return {row["name"] for row in rows}
+
+
 def make_missing_indexes(database: Database, manifest: Mapping[str, Any]) -> list[str]:
     """Make the indexes that a model's config declares and its table lacks; returns their names.
 
@@ -126,9 +136,12 @@ def make_missing_indexes(database: Database, manifest: Mapping[str, Any]) -> lis
             " where c.relkind in ('r', 'p', 'm') and i.indpred is null"
         ).fetchall()
         present = {(row["name"], tuple(row["columns"]), row["is_unique"]) for row in rows}
+        tables = _tables(connection)
         made = []
         for node in _nodes(manifest):
             table = f"{node['schema']}.{node['alias']}"
+            if table not in tables:
+                continue  # its first build makes its indexes, too
             for index in node["config"].get("indexes") or []:
                 columns, is_unique = tuple(index["columns"]), bool(index.get("unique"))
                 if (table, columns, is_unique) in present or (table, columns, True) in present:

@@ -79,7 +79,7 @@ day_rows as (
             where conversions.conversion = any(coalesce(goals.conversions, campaign_goals.conversions))
         ) as conversions,
         coalesce(bool_or(
-            conversions.conversion = goal_conversions.conversion
+            conversions.conversion = any(coalesce(goals.conversions, campaign_goals.conversions))
             and conversions.conversion = any(agreed.held_measures)
         ), false) as goal_is_held,
         daily.pulled_at
