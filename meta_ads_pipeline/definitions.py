@@ -14,6 +14,7 @@ from meta_ads_pipeline.automation.jobs import jobs
 from meta_ads_pipeline.automation.schedules import schedules
 from meta_ads_pipeline.automation.sensors import sensors
 from meta_ads_pipeline.automation.webhooks import webhook_sensors
+from meta_ads_pipeline.catalog import with_entries
 from meta_ads_pipeline.quality.gate import check_results
 from meta_ads_pipeline.quality.runner import quality_checks
 from meta_ads_pipeline.raw.assets import raw_assets
@@ -26,7 +27,7 @@ from meta_ads_pipeline.transform.project import dbt_project
 def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     """The whole code location; ``resources`` replaces single resources, in tests above all."""
     return dg.Definitions(
-        assets=[*raw_assets, check_results, *build_dbt_assets()],
+        assets=with_entries([*raw_assets, check_results, *build_dbt_assets()]),
         asset_checks=quality_checks,
         jobs=jobs,
         schedules=[*schedules, *credential_schedules],

@@ -3,7 +3,7 @@
 One dbt invocation per run builds, tests and gates the marts of the run's dates.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,32 +14,48 @@ from meta_ads_pipeline.control.account_days import unfinished_dates
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.partitions import daily_partitions, materialize_only, single_run
 from meta_ads_pipeline.resources import DatabaseResource
+from meta_ads_pipeline.transform.check_names import readable_manifest
 from meta_ads_pipeline.transform.dbt_cli import DbtCli
 from meta_ads_pipeline.transform.history import window_arguments
 from meta_ads_pipeline.transform.project import dbt_project
 from meta_ads_pipeline.transform.relations import TABLES, VIEWS_AND_SEEDS, ensure_relations
+from meta_ads_pipeline.transform.row_counts import row_count, rows_per_partition
 from meta_ads_pipeline.transform.translator import MartsTranslator
 from meta_ads_pipeline.windows import DateWindow, window_of_keys
 
 _NO_UNIT_TESTS = ("--exclude-resource-type", "unit_test")  # they test the code, not the data
 
 
-def facts_by_date(database: Database, window: DateWindow) -> dict[str, dict[str, int]]:
-    """Per account-local date of the window: rows of ``marts.metric_facts``, and totals.
+def _as_reported(
+    events: Iterable[Any],
+    context: dg.AssetExecutionContext,
+    database: Database,
+    window: DateWindow,
+) -> Iterator[Any]:
+    """dbt's events; each built model with its rows, materialized for dates that lack no account.
 
-    Money is left out: the accounts' currencies differ.
+    What is missing or held is read when the model has been built: the reconciliation comes first.
     """
-    with database.connect() as connection:
-        rows = connection.execute(
-            "select event_date, count(*) as rows, count(distinct account_id) as accounts,"
-            " coalesce(sum(impressions), 0) as impressions, coalesce(sum(clicks), 0) as clicks"
-            " from marts.metric_facts where event_date between %s and %s group by 1",
-            [window.start, window.end],
-        ).fetchall()
-    return {
-        row.pop("event_date").isoformat(): {name: int(value) for name, value in row.items()}
-        for row in rows
-    }
+    for event in events:
+        if not isinstance(event, dg.Output):
+            yield event
+            continue
+        key = context.asset_key_for_output(event.output_name)
+        schema, table = key.path
+        rows = rows_per_partition(database, schema, table, window)
+        red = unfinished_dates(database, window.dates)
+        if not red:
+            for date, values in rows.items():
+                context.add_asset_metadata(values, asset_key=key, partition_key=date)
+            yield event
+            continue
+        metadata = materialize_only(
+            context,
+            key,
+            {day.isoformat(): reason for day, reason in red.items()},
+            {date: {**event.metadata, **values} for date, values in rows.items()},
+        )
+        yield dg.Output(event.value, event.output_name, metadata={**event.metadata, **metadata})
 
 
 @contextmanager
@@ -57,43 +73,54 @@ def again_after_a_restart(database: Database) -> Iterator[None]:
         raise dg.RetryRequested(max_retries=1) from error
 
 
-def _without_unfinished(
-    context: dg.AssetExecutionContext, database: Database, events: Iterable[Any]
-) -> Iterator[Any]:
-    """dbt's events, with each model materialized only for the dates that lack no account.
-
-    What is missing or held is read when the model has been built: the reconciliation comes first.
-    """
-    dates = window_of_keys(context.partition_keys).dates
-    for event in events:
-        red = unfinished_dates(database, dates) if isinstance(event, dg.Output) else {}
-        if not red:
-            yield event
-            continue
-        metadata = materialize_only(
-            context,
-            context.asset_key_for_output(event.output_name),
-            {day.isoformat(): reason for day, reason in red.items()},
-            dict.fromkeys(context.partition_keys, event.metadata),
+def source_specs(manifest: Mapping[str, Any]) -> list[dg.AssetSpec]:
+    """The sources that are no assets of their own: what pulls write beside the landed tables."""
+    return [
+        dg.AssetSpec(
+            [source["source_name"], source["name"]],
+            description=source["description"],
+            group_name="control",
+            kinds={"python", "postgres"},
+            metadata={"dagster/relation_identifier": f"{source['schema']}.{source['name']}"},
         )
-        yield dg.Output(event.value, event.output_name, metadata={**event.metadata, **metadata})
+        for source in manifest["sources"].values()
+        if "dagster" not in source["config"].get("meta", {})
+    ]
+
+
+def report_views(
+    context: dg.AssetExecutionContext, database: Database, specs: Sequence[dg.AssetSpec]
+) -> None:
+    """Have the catalog say that these are there: views, seeds and sources are no part of a step."""
+    for spec in specs:
+        schema, table = spec.metadata["dagster/relation_identifier"].split(".")
+        # A view's rows may take long to count, and are another number the next minute.
+        rows = row_count(database, schema, table) if schema != "staging" else None
+        context.log_event(
+            dg.AssetMaterialization(
+                spec.key, metadata={} if rows is None else {"dagster/row_count": rows}
+            )
+        )
 
 
 def build_dbt_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """The assets of the dbt project. A function, because reading the manifest may parse first."""
     project = dbt_project()
+    manifest = readable_manifest(project)
 
     # Not executable by themselves: an unpartitioned asset among partitioned ones would split every
     # backfill of a range into several runs.
     views = build_dbt_asset_specs(
-        manifest=project.manifest_path,
+        manifest=manifest,
         project=project,
         dagster_dbt_translator=MartsTranslator(),
         select=VIEWS_AND_SEEDS,
     )
 
+    sources = source_specs(manifest)
+
     @dbt_assets(
-        manifest=project.manifest_path,
+        manifest=manifest,
         project=project,
         dagster_dbt_translator=MartsTranslator(),
         name="dbt_marts",
@@ -112,18 +139,9 @@ def build_dbt_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
         ):
             if waited:
                 context.log.info("waited for another run that was writing the marts")
-            ensure_relations(dbt, database.database, dates)
+            if ensure_relations(dbt, database.database, dates):
+                report_views(context, database.database, [*views, *sources])
             with dbt.running(["build", *dates, *_NO_UNIT_TESTS], context=context) as build:
-                yield from _without_unfinished(context, database.database, build.stream())
-        facts = dg.AssetKey(["marts", "metric_facts"])
-        if facts in context.selected_asset_keys:
-            by_date = facts_by_date(database.database, window)
-            for key in context.partition_keys:
-                totals = by_date.get(key, {})
-                context.add_asset_metadata(
-                    {"dagster/partition_row_count": totals.pop("rows", 0), **totals},
-                    asset_key=facts,
-                    partition_key=key,
-                )
+                yield from _as_reported(build.stream(), context, database.database, window)
 
-    return [*views, dbt_marts]
+    return [*views, *sources, dbt_marts]

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject
+from dagster_dbt.asset_utils import default_description_fn
 
 
 class MartsTranslator(DagsterDbtTranslator):
@@ -42,6 +43,24 @@ class MartsTranslator(DagsterDbtTranslator):
             for parent in _behind_views(manifest, unique_id)
         }
         return spec.merge_attributes(deps=sorted(behind_views - direct))
+
+    def get_asset_check_spec(
+        self,
+        asset_spec: dg.AssetSpec,
+        manifest: Mapping[str, Any],
+        unique_id: str,
+        project: DbtProject | None,
+    ) -> dg.AssetCheckSpec | None:
+        """The default spec with the test's description, which dagster-dbt looks for elsewhere."""
+        spec = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
+        if spec is None:
+            return None
+        return spec._replace(description=manifest["nodes"][unique_id]["description"])
+
+    def get_description(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        """The description alone: dagster-dbt adds the SQL, which is a click away in dbt's docs."""
+        description: str = default_description_fn(dbt_resource_props, display_raw_sql=False)
+        return description
 
 
 def is_static(node: Mapping[str, Any]) -> bool:

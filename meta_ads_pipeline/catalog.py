@@ -1,0 +1,78 @@
+"""What the pages of the catalog say beside what each asset says itself: owner, layer, lateness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import TypeAlias
+
+import dagster as dg
+import yaml  # type: ignore[import-untyped]
+
+from meta_ads_pipeline.settings import PROJECT_ROOT, Settings, get_settings
+
+OWNERS = ("team:meta-ads",)
+
+_PAGES = PROJECT_ROOT / "docs" / "marts"
+_LAYERS = {
+    "raw": "landed",
+    "control": "quality",
+    "staging": "cleaned",
+    "intermediate": "prepared",
+    "marts": "published",
+    "seeds": "lookup",
+}
+
+_EVERY_REFRESH = frozenset(
+    {
+        *("raw/insights_hourly", "raw/insights_daily", "raw/account_totals"),
+        *("marts/metric_facts", "marts/reconciliation", "marts/account_hourly"),
+        *("marts/campaign_hourly", "marts/account_daily", "marts/campaign_daily"),
+        *("marts/adset_daily", "marts/ad_daily"),
+    }
+)
+"""What each refresh of today lands or builds."""
+
+_FAILS_AFTER = 4
+"""So many times the expected lag: until then an asset is late, from then on it is stale."""
+
+Asset: TypeAlias = "dg.AssetsDefinition | dg.AssetSpec"
+
+
+def with_entries(assets: Iterable[Asset]) -> list[Asset]:
+    """The assets with their entries in the catalog."""
+    return list(dg.map_asset_specs(entry, assets))
+
+
+def entry(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """The spec with an owner, its layer as a tag and, for a mart, its page of ``docs/marts``."""
+    schema = spec.key.path[0]
+    page = _PAGES / f"{spec.key.path[-1]}.md"
+    metadata = {}
+    if schema == "marts" and page.exists():
+        metadata = {
+            "page": dg.MetadataValue.md(page.read_text()),
+            "page_file": dg.MetadataValue.path(str(page.relative_to(PROJECT_ROOT))),
+        }
+    policy = _freshness_policy(spec.key, get_settings())
+    if policy is not None:
+        spec = spec.replace_attributes(freshness_policy=policy)
+    return spec.merge_attributes(
+        owners=[] if spec.owners else OWNERS,
+        tags={"meta_ads/layer": _LAYERS.get(schema, schema)},
+        metadata=metadata,
+    )
+
+
+def expected_lag() -> timedelta:
+    """After which an account is late in ``marts.freshness``: a variable of the dbt project."""
+    project = yaml.safe_load((PROJECT_ROOT / "dbt_project" / "dbt_project.yml").read_text())
+    return timedelta(minutes=project["vars"]["expected_lag_minutes"])
+
+
+def _freshness_policy(key: dg.AssetKey, settings: Settings) -> dg.FreshnessPolicy | None:
+    """When Dagster calls an asset late: as ``marts.freshness`` does, where the schedules are on."""
+    if not settings.schedules_on or key.to_user_string() not in _EVERY_REFRESH:
+        return None
+    lag = expected_lag()
+    return dg.FreshnessPolicy.time_window(fail_window=_FAILS_AFTER * lag, warn_window=lag)
