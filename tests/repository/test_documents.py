@@ -27,9 +27,10 @@ CODE = re.compile(r"`([^`\n]+)`|^```\w*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 NOT_OURS = re.compile(
     r"^(\.meta_ads/|\.\./|site-packages/|target/|api_samples/|real_account/|recorded_pages/"
-    r"|raw_responses/|dagster/|dbt/|facebook_business/)"
+    r"|raw_responses/|dagster/|dbt/|facebook_business/|(dbt_project/)?models/custom/)"
 )
-"""Folders that are made while the program runs, lie beside the checkout, or are a library's."""
+"""Folders that are made while the program runs, lie beside the checkout, or are a library's or an
+analyst's."""
 
 
 def documents() -> list[Path]:
