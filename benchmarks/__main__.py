@@ -5,7 +5,16 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("anomalies", "call_cost", "kill", "mart_queries", "restatement", "soak", "storm")
+BENCHMARKS = (
+    "anomalies",
+    "call_cost",
+    "kill",
+    "mart_queries",
+    "power_cut",
+    "restatement",
+    "soak",
+    "storm",
+)
 """Modules of this package; each has ``main() -> bool``: whether its targets were met."""
 
 

@@ -25,10 +25,11 @@ from meta_ads_pipeline.control.report_runs import PostgresReportStore
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.fields import Kind
 from meta_ads_pipeline.rate_limit.limiter import PostgresRateLimiter
-from meta_ads_pipeline.raw.context import REFRESH_RECENT, REFRESH_TODAY, PullContext
+from meta_ads_pipeline.raw.context import PullContext
 from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
 from meta_ads_pipeline.raw.pull_entities import pull_entities
 from meta_ads_pipeline.raw.pull_insights import pull_insights
+from meta_ads_pipeline.run_tags import REFRESH_RECENT, REFRESH_TODAY
 from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig
 from meta_graph_simulator.http.server import SimulatorServer
 

@@ -15,13 +15,12 @@ from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart
 from meta_ads_pipeline.raw.context import (
-    REFRESH_RECENT,
-    REFRESH_TODAY,
     PullContext,
 )
 from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
 from meta_ads_pipeline.raw.pull_entities import pull_entities
 from meta_ads_pipeline.raw.pull_insights import pull_insights
+from meta_ads_pipeline.run_tags import REFRESH_RECENT, REFRESH_TODAY
 from meta_ads_pipeline.windows import begun, local_today
 from meta_graph_simulator.http.server import SimulatorServer
 

@@ -19,7 +19,7 @@ from benchmarks.replay import Replay, dbt_at
 from meta_ads_pipeline.control.database import Database, export_environment
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
-from meta_ads_pipeline.raw.context import REFRESH_RECENT
+from meta_ads_pipeline.run_tags import REFRESH_RECENT
 from meta_ads_pipeline.windows import SETTLED_AFTER_DAYS, local_today
 from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig
 from meta_graph_simulator.http.server import SimulatorServer

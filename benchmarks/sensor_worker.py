@@ -59,9 +59,8 @@ def tick(instance: dg.DagsterInstance, meta: FastMeta) -> Tick:
     resources = {"database": DatabaseResource(), "meta": meta}
     outcome = Tick()
     for sensor in (retry_failed_slices, backfill_gaps):
-        asked = sensor.evaluate_tick(
-            dg.build_sensor_context(instance=instance, resources=resources)
-        )
+        with dg.build_sensor_context(instance=instance, resources=resources) as context:
+            asked = sensor.evaluate_tick(context)
         outcome.said = asked.skip_message or outcome.said
         for request in asked.run_requests or ():
             # As the daemon does: what was asked for before is not started again.

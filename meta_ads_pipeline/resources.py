@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from meta_ads_pipeline.control.database import Database, export_environment, ope
 from meta_ads_pipeline.credentials.clients import ConnectedClients, clients_for
 from meta_ads_pipeline.credentials.connections import MissingCredentialsError
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
+from meta_ads_pipeline.run_workers import claimed
 from meta_ads_pipeline.settings import get_settings
 
 if TYPE_CHECKING:
@@ -26,6 +29,16 @@ class DatabaseResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         database = open_database(get_settings())
         export_environment(database)
         return database
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[DatabaseResource]:
+        """For a run, have it known as this process's (``run_workers``)."""
+        run = context.dagster_run
+        if run is None:
+            yield self
+            return
+        with claimed(self.database, context.instance, run.run_id):
+            yield self
 
 
 class MetaAdsResource(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -22,8 +22,8 @@ from dbt.cli.main import dbtRunner
 from benchmarks.replay import Replay, dbt_at
 from meta_ads_pipeline.control.database import export_environment
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
-from meta_ads_pipeline.raw.context import REFRESH_RECENT
 from meta_ads_pipeline.raw.pull_insights import consecutive_windows
+from meta_ads_pipeline.run_tags import REFRESH_RECENT
 from meta_ads_pipeline.windows import is_settled, local_today
 from meta_graph_simulator.accounts.source import METRICS
 from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig

@@ -5,11 +5,12 @@ Windows follow the accounts' timezones, whatever the hour in UTC.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
 import dagster as dg
 
+from meta_ads_pipeline.automation.catch_up import first_open_dates
 from meta_ads_pipeline.automation.default_status import schedule_status
 from meta_ads_pipeline.automation.jobs import entities_job, reach_job, refresh_job
 from meta_ads_pipeline.automation.reach import REACH_CRON, accounts_due_for_reach
@@ -25,9 +26,14 @@ from meta_ads_pipeline.automation.windows import (
 )
 from meta_ads_pipeline.control.accounts import Account, active_accounts
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.raw.assets import ACCOUNTS_TAG
-from meta_ads_pipeline.raw.context import REFRESH_REACH, REFRESH_RECENT, REFRESH_TODAY
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
+from meta_ads_pipeline.run_tags import (
+    ACCOUNTS_TAG,
+    REFRESH_ENTITIES,
+    REFRESH_REACH,
+    REFRESH_RECENT,
+    REFRESH_TODAY,
+)
 from meta_ads_pipeline.settings import Settings, get_settings
 from meta_ads_pipeline.windows import DateWindow
 
@@ -52,9 +58,14 @@ def refresh_schedule(
     cron: str,
     plan: Plan,
     description: str,
+    every: timedelta,
     status: dg.DefaultScheduleStatus,
 ) -> dg.ScheduleDefinition:
-    """A schedule that asks for one run of what ``plan`` says, unless the last one is not over."""
+    """A schedule that asks for one run of what ``plan`` says, unless the last one is not over.
+
+    ``every`` is the time between two ticks that are due. After an outage Dagster evaluates the
+    latest missed ticks: of these only the last asks, for everything.
+    """
 
     @dg.schedule(
         name=name,
@@ -67,10 +78,12 @@ def refresh_schedule(
     def refresh(
         context: dg.ScheduleEvaluationContext, database: DatabaseResource, meta: MetaAdsResource
     ) -> dg.RunRequest | dg.SkipReason:
+        tick = context.scheduled_execution_time
+        if tick + every <= present():
+            return dg.SkipReason("missed; the latest tick asks for what is open since")
         unfinished = unfinished_run(context.instance, kind)
         if unfinished is not None:
             return dg.SkipReason(f"run {unfinished} of the same kind is not over yet")
-        tick = context.scheduled_execution_time
         planned = plan(database.database, known_accounts(database, meta), tick)
         if isinstance(planned, dg.SkipReason):
             return planned
@@ -80,6 +93,11 @@ def refresh_schedule(
         return dg.RunRequest(run_key=f"{name}:{tick.isoformat()}", tags=tags)
 
     return refresh
+
+
+def present() -> datetime:
+    """The time (UTC); tests set another."""
+    return datetime.now(UTC)
 
 
 def known_accounts(database: DatabaseResource, meta: MetaAdsResource) -> list[Account]:
@@ -98,27 +116,30 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
             REFRESH_TODAY,
             job_name=refresh_job.name,
             cron=cron_for(settings.performance_sync_interval_minutes),
-            plan=_every(settings.performance_sync_interval_minutes, today_window),
+            plan=_every(settings.performance_sync_interval_minutes, plan_today),
+            every=timedelta(minutes=settings.performance_sync_interval_minutes),
             status=status,
-            description="Today's numbers, and yesterday's until they are closed "
-            "(every PERFORMANCE_SYNC_INTERVAL_MINUTES).",
+            description="Today's numbers, yesterday's until they are closed, what an outage has "
+            "left open (every PERFORMANCE_SYNC_INTERVAL_MINUTES).",
         ),
         refresh_schedule(
             "refresh_recent_28_days",
             REFRESH_RECENT,
             job_name=refresh_job.name,
             cron=recent_cron(settings.recent_refreshes_per_day),
-            plan=_always(recent_window),
+            plan=plan_recent,
+            every=timedelta(hours=24 // settings.recent_refreshes_per_day),
             status=status,
             description="The days that Meta may still restate, in one run "
             "(META_ADS_RECENT_REFRESHES_PER_DAY times a day).",
         ),
         refresh_schedule(
             "refresh_entities",
-            "entities",
+            REFRESH_ENTITIES,
             job_name=entities_job.name,
             cron=cron_for(settings.sync_interval_minutes),
-            plan=_every(settings.sync_interval_minutes, today_window),
+            plan=_every(settings.sync_interval_minutes, plan_entities),
+            every=timedelta(minutes=settings.sync_interval_minutes),
             status=status,
             description="Names, statuses and budgets (every META_SYNC_INTERVAL_MINUTES).",
         ),
@@ -131,6 +152,7 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
                 job_name=reach_job.name,
                 cron=REACH_CRON,
                 plan=plan_reach,
+                every=timedelta(hours=1),
                 status=status,
                 description="Reach, frequency and unique counts of yesterday every morning, and "
                 "after a Sunday of the weeks before it.",
@@ -149,21 +171,34 @@ def plan_reach(
     return Refresh(reach_window(due, tick), tuple(account.account_id for account in due))
 
 
-def _always(window: Callable[[Sequence[Account], datetime], DateWindow]) -> Plan:
-    return lambda _database, accounts, tick: Refresh(window(accounts, tick))
+def plan_today(database: Database, accounts: Sequence[Account], tick: datetime) -> Refresh:
+    """Today, yesterday while its last hours come in, and before it what an outage left open."""
+    window = today_window(accounts, tick)
+    first_open = first_open_dates(database, accounts, tick)
+    return Refresh(DateWindow(min([window.start, *first_open.values()]), window.end))
 
 
-def _every(minutes: int, window: Callable[[Sequence[Account], datetime], DateWindow]) -> Plan:
+def plan_recent(_: Database, accounts: Sequence[Account], tick: datetime) -> Refresh:
+    """The days that Meta may still restate."""
+    return Refresh(recent_window(accounts, tick))
+
+
+def plan_entities(_: Database, accounts: Sequence[Account], tick: datetime) -> Refresh:
+    """Today, which stands for the present state of entities."""
+    return Refresh(today_window(accounts, tick))
+
+
+def _every(minutes: int, plan: Plan) -> Plan:
     """Of the ticks of a cron line those that are multiples of ``minutes``."""
 
-    def plan(
-        _database: Database, accounts: Sequence[Account], tick: datetime
+    def plan_if_due(
+        database: Database, accounts: Sequence[Account], tick: datetime
     ) -> Refresh | dg.SkipReason:
         if not is_due(tick, minutes):
             return dg.SkipReason(f"not a multiple of {minutes} minutes")
-        return Refresh(window(accounts, tick))
+        return plan(database, accounts, tick)
 
-    return plan
+    return plan_if_due
 
 
 schedules = build_schedules(get_settings())

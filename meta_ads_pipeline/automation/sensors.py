@@ -1,11 +1,13 @@
 """The sensors: retry what failed, fill what is missing, and say so when a run fails."""
 
+import json
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
 
+from meta_ads_pipeline.automation.abandoned_runs import fail_abandoned_runs
 from meta_ads_pipeline.automation.default_status import sensor_status
 from meta_ads_pipeline.automation.jobs import reach_job, sync_job
 from meta_ads_pipeline.automation.retries import OpenSlice, RetryPlan, next_retry
@@ -20,9 +22,9 @@ from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.gaps import REACH, find_gaps, next_batch
 from meta_ads_pipeline.control.syncs import open_gap_sync
-from meta_ads_pipeline.raw.assets import ACCOUNTS_TAG, SYNC_TAG
 from meta_ads_pipeline.redaction import redact
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
+from meta_ads_pipeline.run_tags import ACCOUNTS_TAG, BACKFILL, RETRY, SYNC_TAG
 from meta_ads_pipeline.settings import get_settings
 from meta_ads_pipeline.windows import DateWindow
 
@@ -30,8 +32,6 @@ alerts = logging.getLogger("meta_ads_pipeline.alerts")
 """What a person should see; attach a handler to have it sent somewhere."""
 
 _JOBS = [sync_job, *([reach_job] if get_settings().reach else [])]
-
-RETRY, BACKFILL = "retry", "gaps"
 
 GAP_ACCOUNT_DAYS = 60
 """Account-days that one backfill of gaps asks for at most: a batch that fits into any budget."""
@@ -138,6 +138,29 @@ def backfill_gaps(
     )
 
 
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Closes runs whose process is gone, so that nothing waits for them. Always on.",
+)
+def close_abandoned_runs(
+    context: dg.SensorEvaluationContext, database: DatabaseResource
+) -> dg.SensorResult:
+    """The cursor keeps since when runs of other machines were seen without a sign of life."""
+    seen = {run_id: datetime.fromisoformat(at) for run_id, at in _cursor(context).items()}
+    closed, waiting = fail_abandoned_runs(context.instance, database.database, first_seen=seen)
+    said = f"closed {', '.join(closed)}" if closed else "every run in progress has its process"
+    return dg.SensorResult(
+        skip_reason=said,
+        cursor=json.dumps({run_id: at.isoformat() for run_id, at in waiting.items()}),
+    )
+
+
+def _cursor(context: dg.SensorEvaluationContext) -> dict[str, str]:
+    stored: dict[str, str] = json.loads(context.cursor or "{}")
+    return stored
+
+
 def failure_alert(run: dg.DagsterRun, reason: str) -> str:
     """A failed run in one line without secrets: job, dates, accounts, why, where to look."""
     start = run.tags.get("dagster/asset_partition_range_start") or run.tags.get("dagster/partition")
@@ -175,4 +198,4 @@ def _cause(event: dg.DagsterEvent) -> str:
     return error.message
 
 
-sensors = [retry_failed_slices, backfill_gaps, alert_on_run_failure]
+sensors = [retry_failed_slices, backfill_gaps, close_abandoned_runs, alert_on_run_failure]

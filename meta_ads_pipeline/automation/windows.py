@@ -8,7 +8,7 @@ from math import gcd
 from zoneinfo import ZoneInfo
 
 from meta_ads_pipeline.control.accounts import Account
-from meta_ads_pipeline.raw.context import REFRESH_TAG
+from meta_ads_pipeline.run_tags import RANGE_END_TAG, RANGE_START_TAG, REFRESH_TAG
 from meta_ads_pipeline.windows import SETTLED_AFTER_DAYS, DateWindow, local_today
 
 CLOSED_AFTER = timedelta(hours=6)
@@ -88,8 +88,8 @@ def reach_window(accounts: Sequence[Account], now: datetime) -> DateWindow:
 def range_tags(window: DateWindow, kind: str) -> Mapping[str, str]:
     """The tags of one run over the whole window."""
     return {
-        "dagster/asset_partition_range_start": window.start.isoformat(),
-        "dagster/asset_partition_range_end": window.end.isoformat(),
+        RANGE_START_TAG: window.start.isoformat(),
+        RANGE_END_TAG: window.end.isoformat(),
         REFRESH_TAG: kind,
     }
 

@@ -59,6 +59,7 @@ def run_job(
     that nobody is alerted of what a person did.
     """
     from meta_ads_pipeline.definitions import build_defs
+    from meta_ads_pipeline.run_workers import run_tags_of_a_command
 
     run_id = run_id or str(uuid.uuid4())
     job = build_defs().resolve_job_def("sync")
@@ -74,7 +75,7 @@ def run_job(
         result = job.execute_in_process(
             instance=instance,
             run_id=run_id,
-            tags=tags,
+            tags={**run_tags_of_a_command(run_id), **tags},
             asset_selection=chosen if groups_left_out else None,
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},

@@ -71,6 +71,8 @@ def running(
         os.environ["DAGSTER_HOME"] = str(_dagster_home(settings))
         # A range of dates gives an event per asset and date: written together, not one by one.
         os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "500")
+        # A busy machine's code server answers late: no reason to give a run up.
+        os.environ.setdefault("DAGSTER_GRPC_TIMEOUT_SECONDS", "300")
         for problem in unknown_variables():
             logger.warning("%s", problem)
         simulated = needs_api and settings.uses_simulator and not has_stored_token(database)

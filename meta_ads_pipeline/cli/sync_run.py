@@ -177,7 +177,7 @@ def _run_through_restarts(
 
 
 def _tags(sync: Sync | None, window: DateWindow, accounts: Sequence[str]) -> dict[str, str]:
-    from meta_ads_pipeline.raw.assets import ACCOUNTS_TAG, SYNC_TAG
+    from meta_ads_pipeline.run_tags import ACCOUNTS_TAG, SYNC_TAG
 
     return {
         "dagster/asset_partition_range_start": window.start.isoformat(),

@@ -70,6 +70,9 @@ def run_up(host: str, port: int, console: Console) -> int:
                 # Other commands find the simulator here and use it instead of their own.
                 state.write_text(json.dumps({"url": runtime.settings.graph_url}))
                 stack.callback(state.unlink, missing_ok=True)
+            for run_id in _close_abandoned_runs(runtime):
+                console.print(f"run {run_id[:8]} was cut off; it is started again by itself")
+            stack.callback(_requeue_interrupted_runs, runtime)
             children = _start(runtime, host, port)
             stack.callback(_stop_all, children)
             _wait_for_webserver(host, port, children)
@@ -136,20 +139,62 @@ def _watch(children: dict[str, subprocess.Popen[bytes]], console: Console) -> in
 
 
 def _stop_all(children: dict[str, subprocess.Popen[bytes]]) -> None:
-    """Terminate the children and everything they started: code servers, runs in progress.
+    """Stop the children and everything they started: code servers, runs in progress.
 
     Looked for again until nothing is left: whoever is being stopped may just have started another.
+    Code servers and workers are killed: a worker that is asked to end marks its run as failed,
+    while this one goes on with the next start. They keep nothing that is not in the database.
     """
     sessions = {child.pid for child in children.values()}
+    leaders = set(sessions)
     deadline = time.monotonic() + _STOP_SECONDS
     while family := _members(sessions):
         patient = time.monotonic() < deadline
-        for process in family:
+        # The daemon first: it starts runs, and code servers anew.
+        for process in sorted(family, key=lambda member: (member.pid not in leaders, member.pid)):
             with suppress(psutil.NoSuchProcess):
-                process.terminate() if patient else process.kill()
+                process.terminate() if process.pid in leaders and patient else process.kill()
         psutil.wait_procs(family, timeout=max(1.0, deadline - time.monotonic()))
     for child in children.values():
         child.wait()
+
+
+def _close_abandoned_runs(runtime: Runtime) -> list[str]:
+    """Close the runs that a kill or a power cut left as started; returns their ids."""
+    if not _has_runs_in_progress(runtime):
+        return []
+    import dagster as dg
+
+    from meta_ads_pipeline.automation.abandoned_runs import fail_abandoned_runs
+
+    with dg.DagsterInstance.get() as instance:
+        return fail_abandoned_runs(instance, runtime.database, launching=False)[0]
+
+
+def _requeue_interrupted_runs(runtime: Runtime) -> None:
+    """Have the next start go on with the runs that this stop has interrupted."""
+    if not _has_runs_in_progress(runtime):
+        return
+    import dagster as dg
+
+    from meta_ads_pipeline.automation.abandoned_runs import requeue_interrupted_runs
+
+    with dg.DagsterInstance.get() as instance:
+        requeue_interrupted_runs(instance)
+
+
+def _has_runs_in_progress(runtime: Runtime) -> bool:
+    """Asked without Dagster, whose import takes seconds."""
+    with runtime.database.connect() as connection:
+        if connection.execute("select to_regclass('dagster.runs') as runs").fetchone() == {
+            "runs": None
+        }:
+            return False
+        row = connection.execute(
+            "select exists (select from dagster.runs"
+            " where status in ('STARTING', 'STARTED', 'CANCELING')) as found"
+        ).fetchone()
+    return row is not None and bool(row["found"])
 
 
 def _members(sessions: set[int]) -> list[psutil.Process]:

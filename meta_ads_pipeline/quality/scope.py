@@ -10,8 +10,8 @@ from typing import TypeAlias
 import dagster as dg
 
 from meta_ads_pipeline.control.accounts import Account, accounts_of_run
-from meta_ads_pipeline.raw.assets import ACCOUNTS_TAG
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
+from meta_ads_pipeline.run_tags import ACCOUNTS_TAG
 from meta_ads_pipeline.windows import (
     SETTLED_AFTER_DAYS,
     DateWindow,

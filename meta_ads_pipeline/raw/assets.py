@@ -20,7 +20,7 @@ from meta_ads_pipeline.credentials.checks import revalidate_paused
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.meta_api.fields import Kind
 from meta_ads_pipeline.partitions import daily_partitions, materialize_only, single_run
-from meta_ads_pipeline.raw.context import REFRESH_TAG, PullContext, SliceReport
+from meta_ads_pipeline.raw.context import PullContext, SliceReport
 from meta_ads_pipeline.raw.failures import describe, mark_undone
 from meta_ads_pipeline.raw.fan_out import FanOut, for_each_account
 from meta_ads_pipeline.raw.kept_dates import askable
@@ -31,17 +31,9 @@ from meta_ads_pipeline.raw.pull_insights import pull_insights
 from meta_ads_pipeline.raw.pull_reach import pull_reach
 from meta_ads_pipeline.raw.refused_fields import record_refused_fields
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
+from meta_ads_pipeline.run_tags import ACCOUNTS_TAG, REFRESH_TAG, SYNC_TAG
 from meta_ads_pipeline.settings import get_settings
 from meta_ads_pipeline.windows import window_of_keys
-
-META_API_POOL = "meta_api"
-"""Everything that spends the call budget waits for a place in this pool."""
-
-ACCOUNTS_TAG = "meta_ads/accounts"
-"""Run tag: the ad accounts to sync, comma-separated; absent: every active one."""
-
-SYNC_TAG = "meta_ads/sync_id"
-"""Run tag: the sync this run belongs to. Slices done under the same sync are not fetched again."""
 
 SYNC_RESULTS = dg.AssetKey(["control", "sync_results"])
 """What the run was to pull: fails where something is not done, once everything else is."""
@@ -56,7 +48,6 @@ def _asset(
         deps=[dg.AssetKey(["raw", dep]) for dep in deps],
         partitions_def=daily_partitions,
         backfill_policy=single_run,
-        pool=META_API_POOL,
         group_name="raw",
         kinds={"python", "postgres"},
         metadata={"dagster/relation_identifier": f"raw.{name}"},

@@ -12,14 +12,10 @@ from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.slices import Attempt, SliceCounts
 from meta_ads_pipeline.meta_api.client import AccountRef
 from meta_ads_pipeline.meta_api.priority import Priority, calls_of_priority
+from meta_ads_pipeline.run_tags import REFRESH_RECENT, REFRESH_TODAY
 from meta_ads_pipeline.windows import local_today
 
 Document: TypeAlias = dict[str, Any]
-
-REFRESH_TAG = "meta_ads/refresh"
-"""Run tag: the kind of refresh (``today``, ``recent``, ``reach``, ``entities``, ``retry``)."""
-
-REFRESH_TODAY, REFRESH_RECENT, REFRESH_REACH = "today", "recent", "reach"
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,13 @@ from meta_ads_pipeline.meta_api.calls import CallCounter
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.error_rules import ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.raw.context import REFRESH_TODAY, PullContext, SliceReport
+from meta_ads_pipeline.raw.context import PullContext, SliceReport
 from meta_ads_pipeline.raw.dead_letters import dead_letter
 from meta_ads_pipeline.raw.entities import CUSTOM_CONVERSIONS, normalize_entities
 from meta_ads_pipeline.raw.entities_load import EntityPull, load_entities
 from meta_ads_pipeline.raw.failures import mark_failed
 from meta_ads_pipeline.raw.load import shared_calls
+from meta_ads_pipeline.run_tags import REFRESH_TODAY
 
 logger = logging.getLogger(__name__)
 

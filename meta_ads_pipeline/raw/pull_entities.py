@@ -18,7 +18,6 @@ from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import Kind
 from meta_ads_pipeline.meta_api.paging import LeftOut, Listing
 from meta_ads_pipeline.raw.context import (
-    REFRESH_TODAY,
     Document,
     PullContext,
     SliceReport,
@@ -40,6 +39,7 @@ from meta_ads_pipeline.raw.entities_load import (
 )
 from meta_ads_pipeline.raw.failures import describe, mark_failed
 from meta_ads_pipeline.raw.load import shared_calls
+from meta_ads_pipeline.run_tags import REFRESH_TODAY
 
 _UNREADABLE_FOR_GOOD = frozenset({ErrorKind.PERMISSION, ErrorKind.INVALID})
 

@@ -7,6 +7,11 @@ from functools import cached_property
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 
 from meta_ads_pipeline.control.accounts import Account, save_accounts
 from meta_ads_pipeline.control.database import Database
@@ -14,6 +19,12 @@ from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 
 NEW_YORK = Account("1", "America/New_York", "USD")
 TOKYO = Account("2", "Asia/Tokyo", "JPY")
+
+ORIGIN = RemoteJobOrigin(
+    RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("meta_ads_pipeline"), "__repository__"),
+    "sync",
+)
+"""As of every run that a daemon or a webserver creates."""
 
 AddRun = Callable[..., str]
 
@@ -61,7 +72,13 @@ def add_run(instance: dg.DagsterInstance) -> AddRun:
     """Put a run into the instance; returns its id."""
 
     def add(status: dg.DagsterRunStatus, tags: Mapping[str, str], run_id: str = "") -> str:
-        run = dg.DagsterRun(job_name="sync", run_id=run_id or None, status=status, tags=dict(tags))
+        run = dg.DagsterRun(
+            job_name="sync",
+            run_id=run_id or None,
+            status=status,
+            tags=dict(tags),
+            remote_job_origin=ORIGIN,
+        )
         return instance.add_run(run).run_id
 
     return add

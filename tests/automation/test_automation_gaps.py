@@ -9,9 +9,8 @@ import pytest
 from dagster import DagsterRunStatus
 
 from meta_ads_pipeline.automation.sensors import GAP_ACCOUNT_DAYS, backfill_gaps
-from meta_ads_pipeline.automation.windows import REFRESH_TAG
 from meta_ads_pipeline.control.gaps import SLICED_ASSETS
-from meta_ads_pipeline.raw.assets import ACCOUNTS_TAG, SYNC_TAG
+from meta_ads_pipeline.run_tags import ACCOUNTS_TAG, REFRESH_TAG, SYNC_TAG
 
 YESTERDAY = (datetime.now(UTC) - timedelta(days=2)).date()
 
@@ -37,8 +36,8 @@ def history(database, two_accounts):
 
 
 def tick(instance, resources):
-    context = dg.build_sensor_context(instance=instance, resources=resources)
-    data = backfill_gaps.evaluate_tick(context)
+    with dg.build_sensor_context(instance=instance, resources=resources) as context:
+        data = backfill_gaps.evaluate_tick(context)
     return data.run_requests[0] if data.run_requests else data.skip_message
 
 

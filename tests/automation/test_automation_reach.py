@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -14,20 +15,19 @@ from dagster import DagsterRunStatus
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meta_ads_pipeline import automation
 from meta_ads_pipeline.automation.jobs import jobs, reach_job, sync_job
 from meta_ads_pipeline.automation.reach import REACH_CRON
 from meta_ads_pipeline.automation.schedules import schedules
 from meta_ads_pipeline.automation.sensors import backfill_gaps, retry_failed_slices
 from meta_ads_pipeline.automation.windows import (
-    REFRESH_TAG,
     reach_is_due,
     reach_window,
 )
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.gaps import REACH, SLICED_ASSETS
 from meta_ads_pipeline.definitions import build_defs
-from meta_ads_pipeline.raw.assets import ACCOUNTS_TAG
-from meta_ads_pipeline.raw.context import REFRESH_REACH
+from meta_ads_pipeline.run_tags import ACCOUNTS_TAG, REFRESH_REACH, REFRESH_TAG
 from meta_ads_pipeline.windows import DateWindow, is_settled
 
 NEW_YORK = Account("1", "America/New_York", "USD")
@@ -35,11 +35,14 @@ MORNING = datetime(2026, 3, 10, 8, 40, tzinfo=UTC)  # 04:40 of Tuesday in New Yo
 
 
 def tick(at: datetime, instance, resources):
-    context = dg.build_schedule_context(
-        instance=instance, scheduled_execution_time=at, resources=resources
-    )
     (refresh_reach,) = [each for each in schedules if each.name == "refresh_reach"]
-    data = refresh_reach.evaluate_tick(context)
+    with (
+        patch.object(automation.schedules, "present", lambda: at),
+        dg.build_schedule_context(
+            instance=instance, scheduled_execution_time=at, resources=resources
+        ) as context,
+    ):
+        data = refresh_reach.evaluate_tick(context)
     return data.run_requests[0] if data.run_requests else data.skip_message
 
 
@@ -123,7 +126,8 @@ def test_only_its_own_job_and_a_full_sync_pull_it():
     chosen = {job.name: job.selection.resolve(graph) for job in jobs}
     key, mart = dg.AssetKey(["raw", REACH]), dg.AssetKey(["marts", "reach"])
     assert {name for name, keys in chosen.items() if key in keys} == {"sync", "refresh_reach"}
-    assert chosen["refresh_reach"] == {key, mart}
+    results = dg.AssetKey(["control", "sync_results"])
+    assert chosen["refresh_reach"] == {key, mart, results}
     assert mart in chosen["refresh_insights"], "the control totals are in it, too"
     assert chosen["sync"] - chosen["refresh_insights"] == {key}
 
@@ -153,8 +157,8 @@ def test_gaps_of_reach_are_filled_without_the_rest(instance, resources, database
     history(5)
 
     def ask():
-        context = dg.build_sensor_context(instance=instance, resources=resources)
-        return backfill_gaps.evaluate_tick(context).run_requests[0]
+        with dg.build_sensor_context(instance=instance, resources=resources) as context:
+            return backfill_gaps.evaluate_tick(context).run_requests[0]
 
     assert ask().job_name == reach_job.name
     with database.connect() as connection:
@@ -170,8 +174,8 @@ def test_a_failure_of_reach_alone_is_retried_alone(instance, resources, database
     begin(database, "1", date(2026, 3, 1), long_ago, "parked")
 
     def ask():
-        context = dg.build_sensor_context(instance=instance, resources=resources)
-        return retry_failed_slices.evaluate_tick(context).run_requests[0]
+        with dg.build_sensor_context(instance=instance, resources=resources) as context:
+            return retry_failed_slices.evaluate_tick(context).run_requests[0]
 
     assert ask().job_name == reach_job.name
     with database.connect() as connection:

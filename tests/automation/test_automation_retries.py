@@ -22,7 +22,6 @@ from meta_ads_pipeline.automation.sensors import (
     open_slices,
     retry_failed_slices,
 )
-from meta_ads_pipeline.automation.windows import REFRESH_TAG
 from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.alerts import list_open_alerts
 from meta_ads_pipeline.control.database import Database
@@ -32,7 +31,7 @@ from meta_ads_pipeline.control.retry_delays import (
     NEEDS_A_PERSON_DELAY,
 )
 from meta_ads_pipeline.control.slices import SliceKey
-from meta_ads_pipeline.raw.assets import ACCOUNTS_TAG, SYNC_TAG
+from meta_ads_pipeline.run_tags import ACCOUNTS_TAG, REFRESH_TAG, SYNC_TAG
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 FAILED = OpenSlice(
@@ -131,8 +130,8 @@ def add_slice(database: Database, account: str, day: str, **values: object) -> N
 
 
 def tick(instance: dg.DagsterInstance, resources: dict[str, object]) -> object:
-    context = dg.build_sensor_context(instance=instance, resources=resources)
-    data = retry_failed_slices.evaluate_tick(context)
+    with dg.build_sensor_context(instance=instance, resources=resources) as context:
+        data = retry_failed_slices.evaluate_tick(context)
     return data.run_requests[0] if data.run_requests else data.skip_message
 
 

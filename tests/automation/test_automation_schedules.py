@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -12,16 +13,18 @@ from dagster import DagsterRunStatus, RunRequest, SkipReason
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meta_ads_pipeline import automation
 from meta_ads_pipeline.automation.jobs import entities_job, reach_job, refresh_job
 from meta_ads_pipeline.automation.schedules import build_schedules, schedules
 from meta_ads_pipeline.automation.windows import (
-    REFRESH_TAG,
     cron_for,
     is_due,
     recent_window,
     today_window,
 )
 from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
+from meta_ads_pipeline.run_tags import REFRESH_TAG
 from meta_ads_pipeline.settings import Settings
 from meta_ads_pipeline.windows import DateWindow, is_settled
 
@@ -31,11 +34,17 @@ TOKYO = Account("2", "Asia/Tokyo", "JPY")
 NOON = datetime(2026, 3, 10, 16, tzinfo=UTC)  # noon in New York, 01:00 of the 11th in Tokyo
 
 
-def tick(name: str, at: datetime, instance, resources) -> RunRequest | SkipReason:
-    context = dg.build_schedule_context(
-        instance=instance, scheduled_execution_time=at, resources=resources
-    )
-    data = BY_NAME[name].evaluate_tick(context)
+def tick(
+    name: str, at: datetime, instance, resources, late: timedelta = timedelta(0)
+) -> RunRequest | SkipReason:
+    """What the tick of an instant says, evaluated so much later."""
+    with (
+        patch.object(automation.schedules, "present", lambda: at + late),
+        dg.build_schedule_context(
+            instance=instance, scheduled_execution_time=at, resources=resources
+        ) as context,
+    ):
+        data = BY_NAME[name].evaluate_tick(context)
     if data.run_requests:
         (request,) = data.run_requests
         return request
@@ -141,6 +150,78 @@ def test_the_last_28_days_are_read_as_often_as_the_settings_say():
 def test_a_tick_between_two_intervals_is_skipped(instance, resources):
     skipped = tick("refresh_entities", NOON + timedelta(minutes=15), instance, resources)
     assert skipped.skip_message == "not a multiple of 60 minutes"
+
+
+@pytest.mark.usefixtures("two_accounts")
+def test_of_missed_ticks_only_the_latest_asks(instance, resources):
+    missed = tick("refresh_today", NOON, instance, resources, late=timedelta(minutes=15))
+    assert "missed" in missed.skip_message
+    just = tick("refresh_today", NOON, instance, resources, late=timedelta(minutes=14))
+    assert isinstance(just, RunRequest)
+    day = NOON.replace(hour=5, minute=20)
+    assert isinstance(
+        tick("refresh_recent_28_days", day, instance, resources, timedelta(hours=11)), RunRequest
+    )
+    assert (
+        "missed"
+        in tick(
+            "refresh_recent_28_days", day, instance, resources, timedelta(hours=12)
+        ).skip_message
+    )
+
+
+def pulled(database, account: str, day: date, at: datetime, status: str = "done") -> None:
+    with database.connect() as connection:
+        connection.execute(
+            "insert into control.slices (account_id, partition_date, asset, status, pulled_at)"
+            " select %s, %s, asset, %s, %s from unnest(%s::text[]) as asset",
+            [account, day, status, at, list(INSIGHTS_TABLES)],
+        )
+
+
+def in_order(database, account: str, until: date, *, then: datetime) -> None:
+    """A week up to ``until`` closed in order, and that date last pulled at an instant."""
+    for back in range(6, 0, -1):
+        day = until - timedelta(days=back)
+        pulled(database, account, day, datetime(day.year, day.month, day.day + 2, tzinfo=UTC))
+    pulled(database, account, until, then)
+
+
+def test_an_outage_loses_no_hour_and_asks_for_no_closed_date_again(
+    instance, resources, two_accounts, database
+):
+    """The daemon was down from 9 March, 10:00 in New York: its last hours were never read."""
+    down = datetime(2026, 3, 9, 14, tzinfo=UTC)
+    in_order(database, "1", date(2026, 3, 9), then=down)
+    in_order(database, "2", date(2026, 3, 9), then=down)  # 23:00 in Tokyo
+    back = NOON + timedelta(days=2)
+    first = tick("refresh_today", back, instance, resources)
+    assert window_of(first) == ("2026-03-09", "2026-03-13")
+    # The run has closed them: the next tick asks for the running dates alone.
+    with database.connect() as connection:
+        connection.execute("update control.slices set pulled_at = %s", [back])
+    for day in (10, 11):
+        pulled(database, "1", date(2026, 3, day), back)
+        pulled(database, "2", date(2026, 3, day), back)
+    pulled(database, "1", date(2026, 3, 12), back)
+    pulled(database, "2", date(2026, 3, 12), back)
+    after = tick("refresh_today", back + timedelta(minutes=15), instance, resources)
+    assert window_of(after) == ("2026-03-12", "2026-03-13")
+
+
+def test_what_failed_is_left_to_the_retries(instance, resources, two_accounts, database):
+    in_order(database, "1", date(2026, 3, 7), then=datetime(2026, 3, 9, tzinfo=UTC))
+    pulled(database, "1", date(2026, 3, 8), datetime(2026, 3, 8, 20, tzinfo=UTC), "parked")
+    pulled(database, "1", date(2026, 3, 9), datetime(2026, 3, 10, 12, tzinfo=UTC))
+    assert window_of(tick("refresh_today", NOON, instance, resources)) == (
+        *("2026-03-10", "2026-03-11"),
+    )
+
+
+def test_an_outage_of_the_first_day_is_caught_up(instance, resources, two_accounts, database):
+    pulled(database, "1", date(2026, 3, 8), datetime(2026, 3, 8, 20, tzinfo=UTC))
+    request = tick("refresh_today", NOON, instance, resources)
+    assert window_of(request) == ("2026-03-08", "2026-03-11")
 
 
 @given(st.integers(5, 1440))

@@ -48,8 +48,8 @@ def test_a_tick_asks_for_a_run_only_where_there_is_a_connection(
     (schedule,) = credential_schedules
 
     def tick() -> dg.ScheduleExecutionData:
-        context = dg.build_schedule_context(resources={"database": DatabaseResource()})
-        return schedule.evaluate_tick(context)
+        with dg.build_schedule_context(resources={"database": DatabaseResource()}) as context:
+            return schedule.evaluate_tick(context)
 
     assert tick().run_requests == []
     assert "no connection" in str(tick().skip_message)

@@ -22,12 +22,12 @@ def tick(
     database: Database, instance: dg.DagsterInstance, cursor: str | None
 ) -> tuple[dg.RunRequest | dg.SkipReason, str | None]:
     resource = GivenDatabase(url=database.url)
-    context = dg.build_sensor_context(
+    with dg.build_sensor_context(
         instance=instance, cursor=cursor, resources={"database": resource}
-    )
-    result = outdated_history(context)
-    assert isinstance(result, dg.RunRequest | dg.SkipReason)
-    return result, context.cursor
+    ) as context:
+        result = outdated_history(context)
+        assert isinstance(result, dg.RunRequest | dg.SkipReason)
+        return result, context.cursor
 
 
 def test_months_are_asked_for_one_after_the_other(

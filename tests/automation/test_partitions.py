@@ -10,7 +10,8 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from meta_ads_pipeline.partitions import daily_partitions, materialize_only, single_run
-from meta_ads_pipeline.raw.assets import SYNC_TAG, sync_id_of
+from meta_ads_pipeline.raw.assets import sync_id_of
+from meta_ads_pipeline.run_tags import SYNC_TAG
 
 DATES = ("2026-03-02", "2026-03-03")
 KEY = dg.AssetKey("landed")

@@ -13,10 +13,11 @@ import pytest
 from meta_ads_pipeline.automation.webhooks import WEBHOOKS, follow_webhooks
 from meta_ads_pipeline.control import webhook_events
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
-from meta_ads_pipeline.raw.context import REFRESH_TAG, PullContext
+from meta_ads_pipeline.raw.context import PullContext
 from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
 from meta_ads_pipeline.raw.pull_entities import pull_entities
 from meta_ads_pipeline.resources import MetaAdsResource
+from meta_ads_pipeline.run_tags import REFRESH_TAG
 from meta_ads_pipeline.serving.webhook_payload import parse_payload
 from meta_graph_simulator.config import DEFAULT_TOKEN
 

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from meta_ads_pipeline.quality.scope import open_window
-from meta_ads_pipeline.raw.assets import ACCOUNTS_TAG
+from meta_ads_pipeline.run_tags import ACCOUNTS_TAG
 from tests.quality.landing import DAYS, NEW_YORK, PULLED, Landing
 
 INSIGHTS = ("insights_hourly", "insights_daily", "account_totals")

@@ -6,8 +6,9 @@ import pytest
 
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.raw.context import REFRESH_TODAY, PullContext
+from meta_ads_pipeline.raw.context import PullContext
 from meta_ads_pipeline.raw.pull_custom_conversions import pull_custom_conversions
+from meta_ads_pipeline.run_tags import REFRESH_TODAY
 from tests.raw.fake_reader import NO_PERMISSION, TRANSIENT, FakeReader, api_error
 from tests.raw.insights_rows import DAY
 

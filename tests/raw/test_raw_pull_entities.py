@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.raw.context import REFRESH_RECENT, REFRESH_TODAY, PullContext
+from meta_ads_pipeline.raw.context import PullContext
 from meta_ads_pipeline.raw.pull_entities import pull_entities
 from meta_ads_pipeline.raw.pull_insights import pull_insights
+from meta_ads_pipeline.run_tags import REFRESH_RECENT, REFRESH_TODAY
 from tests.raw.fake_reader import (
     NO_PERMISSION,
     TRANSIENT,

@@ -8,9 +8,10 @@ import pytest
 
 from meta_ads_pipeline.control.slices import SliceKey, rows_per_day
 from meta_ads_pipeline.meta_api.priority import Priority, calls_about, current_priority
-from meta_ads_pipeline.raw.context import REFRESH_RECENT, REFRESH_TODAY, PullContext
+from meta_ads_pipeline.raw.context import PullContext
 from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
 from meta_ads_pipeline.raw.pull_insights import pull_insights
+from meta_ads_pipeline.run_tags import REFRESH_RECENT, REFRESH_TODAY
 from tests.raw.fake_reader import FakeReader
 
 LOAD = PullContext("load", "run-1")

@@ -6,9 +6,10 @@ import pytest
 
 from meta_ads_pipeline.control.alerts import list_open_alerts
 from meta_ads_pipeline.control.timezones import CHANGED, account_timezones
-from meta_ads_pipeline.raw.context import REFRESH_RECENT, PullContext
+from meta_ads_pipeline.raw.context import PullContext
 from meta_ads_pipeline.raw.pull_accounts import land_account, pull_ad_accounts
 from meta_ads_pipeline.raw.pull_insights import pull_insights
+from meta_ads_pipeline.run_tags import REFRESH_RECENT
 from tests.raw.fake_reader import FakeReader
 from tests.raw.insights_rows import DAY, ad_row, days, hour_row
 

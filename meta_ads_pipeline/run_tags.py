@@ -1,0 +1,27 @@
+"""The tags of Dagster runs: what a run is for, and how it is queued and watched."""
+
+ACCOUNTS_TAG = "meta_ads/accounts"
+"""The ad accounts to sync, comma-separated; absent: every active one."""
+
+SYNC_TAG = "meta_ads/sync_id"
+"""The sync that the run belongs to. Slices done under the same sync are not fetched again."""
+
+REFRESH_TAG = "meta_ads/refresh"
+"""The kind of refresh: one of the below."""
+
+REFRESH_TODAY, REFRESH_RECENT, REFRESH_REACH = "today", "recent", "reach"
+REFRESH_ENTITIES, RETRY, BACKFILL = "entities", "retry", "gaps"
+
+LANE_TAG = "meta_ads/lane"
+"""Which places of the queue a run takes: ``today`` or ``other``. Limits are in ``dagster.yaml``."""
+
+WORKER_TAG = "meta_ads/worker"
+"""The run's process: the run's id, then ``control.process_identity``."""
+
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
+PARTITION_TAG = "dagster/partition"
+PRIORITY_TAG = "dagster/priority"
+MAX_RUNTIME_TAG = "dagster/max_runtime"
+"""Seconds; 0: as long as its process lives."""
+MAX_RETRIES_TAG = "dagster/max_retries"
