@@ -18,7 +18,11 @@ from meta_ads_pipeline.transform.check_names import readable_manifest
 from meta_ads_pipeline.transform.dbt_cli import DbtCli
 from meta_ads_pipeline.transform.history import window_arguments
 from meta_ads_pipeline.transform.project import dbt_project
-from meta_ads_pipeline.transform.relations import TABLES, VIEWS_AND_SEEDS, ensure_relations
+from meta_ads_pipeline.transform.relations import (
+    VIEWS_AND_SEEDS,
+    ensure_relations,
+    table_selection,
+)
 from meta_ads_pipeline.transform.row_counts import row_count, rows_per_partition
 from meta_ads_pipeline.transform.translator import MartsTranslator
 from meta_ads_pipeline.windows import DateWindow, window_of_keys
@@ -124,7 +128,7 @@ def build_dbt_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
         project=project,
         dagster_dbt_translator=MartsTranslator(),
         name="dbt_marts",
-        select=TABLES,
+        select=table_selection(),
         partitions_def=daily_partitions,
         backfill_policy=single_run,
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.transform.dbt_cli import DbtCli
-from meta_ads_pipeline.transform.relations import TABLES, ensure_relations
+from meta_ads_pipeline.transform.relations import ensure_relations, table_selection
 from meta_ads_pipeline.windows import DateWindow
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def rebuild_windows(
         dates = window_arguments(window)
         with database.exclusive("marts"):
             ensure_relations(dbt, database, dates)
-            selection = ("--select", TABLES)
+            selection = ("--select", table_selection())
             tests = ("--exclude-resource-type", "unit_test")
             with dbt.running(["build", *selection, *dates, *tests]) as build:
                 build.wait()

@@ -94,6 +94,20 @@ def _nodes(manifest: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield node
 
 
+def table_selection() -> str:
+    """Those of the criteria of ``TABLES`` that the project has nodes for.
+
+    dbt warns about the others, on standard output, where only the answer of a command belongs.
+    """
+    present = {
+        f"resource_type:{node['resource_type']}"
+        if node["resource_type"] == "snapshot"
+        else f"config.materialized:{node['config']['materialized']}"
+        for node in _nodes(dbt_manifest())
+    }
+    return " ".join(each for each in TABLES.split() if each in present)
+
+
 def missing_relations(database: Database, manifest: Mapping[str, Any]) -> list[str]:
     """Names of the nodes whose relation is not there, or is a view for a table or the reverse."""
     with database.connect() as connection:
