@@ -340,7 +340,7 @@ class InsightsReader:
             longest = max((stop - start).days + 1 for start, stop in spans)
             self.planner.too_large(query.account_id, query.level, query.grain, 2 * longest)
             return query.spans_apart()
-        if not error.suggests_smaller:
+        if not error.suggests_smaller or not self._may_be_size(query, error, counter):
             raise error
         try:
             return self._split(query, error, groups, counter)
@@ -350,6 +350,25 @@ class InsightsReader:
                 self.planner.fits_after_all(query.account_id, query.level, query.grain)
                 self.sizes.forget(_size_key(query))
             raise
+
+    def _may_be_size(
+        self, query: InsightsQuery, error: MetaApiError, counter: CallCounter | None
+    ) -> bool:
+        """Whether a smaller request can help; one probe tells where Meta does not say so itself.
+
+        Where one row of one day fails as well, Meta is ill, and pieces would be a storm of calls.
+        """
+        if error.kind is not ErrorKind.TRANSIENT or query.only_level is not None:
+            return True
+        if query.level == "account" and len(query.spans) == 1:
+            return False
+        try:
+            self.caller.call(self._probe(query), counter)
+        except MetaApiError as also:
+            if also.kind is ErrorKind.RATE_LIMIT:
+                raise
+            return not also.may_pass or also.kind is ErrorKind.TOO_MUCH_DATA
+        return True
 
     def _split(
         self,

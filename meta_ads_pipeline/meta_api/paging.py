@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from meta_ads_pipeline.meta_api.calls import Call, CallCounter, Caller
 from meta_ads_pipeline.meta_api.config import ListLimits
+from meta_ads_pipeline.meta_api.error_kinds import ErrorKind
 from meta_ads_pipeline.meta_api.error_rules import BAD_RESPONSE, ENDLESS_LIST, Action, rule_for
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 
@@ -227,13 +228,15 @@ class ListReader:
             asked = this_page.with_params(limit=limit, after=after)
             try:
                 document = self.caller.call(asked, counter).document
-            except MetaApiError as error:
-                if (
-                    error.suggests_smaller
-                    and self.shrinks(error)
-                    and self.sizes.shrink(self.size_key, limit, self.smallest)
-                ):
-                    continue
+            except MetaApiError as refused:
+                error = refused
+                if error.suggests_smaller and self.shrinks(error):
+                    smallest = asked.with_params(limit=self.smallest)
+                    failed = self._fails_too(error, smallest, limit, counter)
+                    if failed is not None:
+                        error, asked = failed, smallest
+                    elif self.sizes.shrink(self.size_key, limit, self.smallest):
+                        continue
                 fixed = self.repair(error, asked) if self.repair else None
                 if fixed is None:
                     if not error.may_blame_a_part and error.rule.name != "reduce_data":
@@ -248,6 +251,22 @@ class ListReader:
                 continue
             self.sizes.worked(self.size_key, limit)
             return PageRead(document), call, bound
+
+    def _fails_too(
+        self, error: MetaApiError, smallest: Call, limit: int, counter: CallCounter | None
+    ) -> MetaApiError | None:
+        """The error of the smallest page, where Meta does not say that the page was too large.
+
+        Where that fails as well, Meta is ill or one object is, and ever smaller pages would be a
+        storm of calls.
+        """
+        if error.kind is not ErrorKind.TRANSIENT or limit <= self.smallest:
+            return None
+        try:
+            self.caller.call(smallest, counter)
+        except MetaApiError as failed:
+            return failed
+        return None
 
 
 def page_rows(document: Any, call: Call) -> list[Row]:
