@@ -21,6 +21,7 @@ from meta_ads_pipeline.control.slices import SliceKey
 from meta_ads_pipeline.insights_tables import REACH_TABLE
 from meta_ads_pipeline.meta_api.calls import CallCounter
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
+from meta_ads_pipeline.meta_api.field_groups import account_key
 from meta_ads_pipeline.meta_api.fields import Level
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart
 from meta_ads_pipeline.meta_api.priority import calls_of_priority
@@ -172,7 +173,9 @@ def _documents(
     """The rows with what only the question says of them."""
     level, chain = question.level, question.chain
     for part in parts:
-        refused = [name for name in part.query.measures if name in dropped.get(part.query.key, {})]
+        places = (part.query.key, account_key(part.query))
+        gone = {name for place in places for name in dropped.get(place, {})}
+        refused = [name for name in part.query.measures if name in gone]
         reasons = [f"refused by Meta: {', '.join(refused)}"] if refused else []
         if not chain.has_unique_counts:
             reasons.append(UNIQUE_NOT_KEPT)
