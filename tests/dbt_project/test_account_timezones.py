@@ -77,7 +77,8 @@ def test_settled_is_by_the_timezone_of_the_date(
 ) -> None:
     """28 days are over in Tokyo, where the date was pulled, before they are in New York."""
     warehouse.account(timezone="Asia/Tokyo")
-    warehouse.pull(DAY, AdDay("1", {9: ("1.00", 10, 1)}))
+    over_in_tokyo = datetime(2026, 12, 17, 15, 30, tzinfo=UTC)
+    warehouse.pull(DAY, AdDay("1", {9: ("1.00", 10, 1)}), pulled_at=over_in_tokyo)
     move(warehouse, "America/New_York", "2026-11-25Z")
     monkeypatch.setenv("PGOPTIONS", "-c meta_ads.now=2026-12-17T16:00Z")
     assert warehouse.dbt(
