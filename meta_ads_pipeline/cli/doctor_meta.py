@@ -21,6 +21,7 @@ from meta_ads_pipeline.credentials.checks import (
     brief_client,
     connections_in_use,
     inspect,
+    register_environment,
     token_of,
     validate_connection,
 )
@@ -61,6 +62,8 @@ ACCOUNT_STATUSES = {
 
 def examine_meta(settings: Settings, database: Database | None) -> list[Finding]:
     """Everything about Meta. ``database`` None: only the token of the environment is looked at."""
+    if database:
+        register_environment(database, settings)
     connections = connections_in_use(database, settings) if database else []
     findings = guarded("api version", lambda: examine_version(settings, datetime.now(UTC).date()))
     if settings.uses_simulator and not connections:

@@ -9,7 +9,8 @@ import pytest
 import typer
 
 from meta_ads_pipeline.cli import app as app_module
-from meta_ads_pipeline.cli.app import COMMANDS, INTERRUPTED, load_command, run
+from meta_ads_pipeline.cli.app import COMMANDS, load_command, run
+from meta_ads_pipeline.cli.interrupts import INTERRUPTED
 from meta_ads_pipeline.errors import MetaAdsError
 
 

@@ -34,7 +34,6 @@ from .faulty_world import (
     level_fault,
     misread,
     miswritten,
-    nothing,
     restated_but_read_in_part,
     second_page_lost,
     through_binary_cents,
@@ -137,7 +136,7 @@ FAULTS = (
     ),
     Fault(
         "a swallowed empty day",
-        misread("insights_hourly", nothing),
+        miswritten("delete from raw.insights_hourly where {where}"),
         RECONCILIATION,
         "impressions: hours are -",
     ),
@@ -155,7 +154,12 @@ FAULTS = (
         "raw/insights_hourly completeness",
         "not pulled: never pulled",
     ),
-    Fault("a missing level", level_fault("account", "drop"), RECONCILIATION, "spend: hours are "),
+    Fault(
+        "a missing level",
+        miswritten("delete from raw.account_totals where {where}"),
+        RECONCILIATION,
+        "spend: hours are ",
+    ),
     Fault(
         "a missing level, never pulled",
         lambda world, account, day: world.tamper(
