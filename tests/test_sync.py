@@ -219,7 +219,7 @@ def test_a_bad_credential_is_one_clear_line(generated: tuple[Pipeline, dict[str,
     ("arguments", "environment", "code", "says"),
     [
         (("--start", "2026-13-01", "--end", "2026-01-02"), {}, 2, "expected YYYY-MM-DD"),
-        (("--start", "2026-01-03", "--end", "2026-01-02"), {}, 2, "before it starts"),
+        (("--start", "2026-01-03", "--end", "2026-01-02"), {}, 2, "is after"),
         (("--preset", "lately"), {}, 2, "last_7d"),
         (("--preset", "yesterday", "--account", "mine"), {}, 2, "expected digits"),
         (("--preset", "yesterday", "--account", "999"), {}, 1, "cannot be read"),

