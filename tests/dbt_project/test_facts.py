@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import uuid
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -130,21 +130,26 @@ def test_autumn_day_has_one_long_hour(warehouse: Warehouse) -> None:
 def test_settled_is_by_the_accounts_calendar(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More than 28 days ago where the account is, also when a run is about other dates."""
+    """Pulled more than 28 days after the day, where the account is."""
     warehouse.account("1", timezone="America/New_York")
     warehouse.account("2", timezone="Asia/Tokyo")
-    for account_id in ("1", "2"):
-        warehouse.pull(DAY, AdDay("1", {9: ("1.00", 1, 1)}), account_id=account_id)
     tables = ("metric_facts", "account_hourly", "account_daily", "ad_daily")
     settled = " union all ".join(
         f"select account_id, is_settled from marts.{table}" for table in tables
     )
     passing = (
         ("2026-12-17T16:00Z", DAY, {"1": False, "2": True}),
-        ("2026-12-18T04:59Z", DAY + timedelta(days=5), {"1": False, "2": True}),
-        ("2026-12-18T05:00Z", DAY + timedelta(days=5), {"1": True, "2": True}),
+        ("2026-12-18T04:59Z", DAY, {"1": False, "2": True}),
+        ("2026-12-18T05:01Z", DAY, {"1": True, "2": True}),
     )
     for now, built, expected in passing:
+        for account_id in ("1", "2"):
+            warehouse.pull(
+                DAY,
+                AdDay("1", {9: ("1.00", 1, 1)}),
+                account_id=account_id,
+                pulled_at=datetime.fromisoformat(now),
+            )
         monkeypatch.setenv("PGOPTIONS", f"-c meta_ads.now={now}")
         warehouse.build(built, tests=False)
         found = warehouse.rows(settled)
