@@ -18,7 +18,7 @@ with landed as (
 
 known as (
     {#- A table of before there was `changed_fields` is read anew, so that every range has it. #}
-    {% if is_incremental() and 'changed_fields' in adapter.get_columns_in_relation(this) | map(attribute='name') -%} -- noqa: TMP
+    {% if is_incremental() and 'changed_fields' in adapter.get_columns_in_relation(this) | map(attribute='name') -%}
         select
             level,
             external_entity_id,
