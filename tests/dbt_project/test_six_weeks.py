@@ -27,7 +27,10 @@ from meta_ads_pipeline.windows import DateWindow
 
 from .warehouse import AdDay, Warehouse
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skip(reason="written and never run to its end: prove it, then remove this"),
+]
 
 ACCOUNT = Account("1", "Europe/Berlin", "EUR", "Test")
 FIRST = date(2026, 3, 2)
