@@ -6,11 +6,14 @@
     ├── ConfigurationError              exit code 2: what was typed or set cannot be used
     │   ├── AdsManagerFileError         verify/export_file.py
     │   ├── AlertSettingError           alerting/errors.py
+    │   ├── ApiKeyError                 control/api_keys.py
+    │   ├── RoleNotFoundError           control/row_security.py
     │   ├── SettingsError               settings.py
     │   ├── TimezoneError               control/timezones.py
     │   ├── WebhookSettingError         cli/webhooks.py
     │   └── WorkspaceNotFoundError      control/timezones.py
     ├── NotFoundError
+    │   ├── ApiKeyNotFoundError         control/api_keys.py
     │   ├── ConnectionNotFoundError     credentials/connections.py
     │   ├── DeadLetterNotFoundError     control/dead_letters.py
     │   └── UnknownAccountError         control/accounts.py
@@ -22,6 +25,7 @@
     │   ├── RenewalRefusedError         credentials/renewal.py
     │   └── VaultError                  credentials/vault.py
     ├── DatabaseError                   control/database.py
+    │   └── MartsMissingError           control/row_security.py
     ├── EmbeddedPostgresError           control/embedded_postgres.py
     ├── MetaApiError                    meta_api/errors.py
     └── SimulatorError                  cli/runtime.py

@@ -39,6 +39,9 @@ _GRAPH_LINK = re.compile(
 _USER_TOKEN = re.compile(r"EAA[A-Za-z0-9_\-]{12,}")
 _APP_TOKEN = re.compile(r"\d{5,}(\||%7C)[A-Za-z0-9_\-]{16,}")
 
+# Keys of the HTTP service; their beginning is how people name them.
+_API_KEY = re.compile(r"(mak_[a-z0-9]{8})_[A-Za-z0-9_\-]{20,}")
+
 # A database's password: in the URL (which may hold @ and / unescaped), by name, or as libpq quotes
 # what it cannot decode.
 _URL_PASSWORD = re.compile(r"(?i)([a-z][a-z0-9+.-]*://[^\s/:@\"'<>]*:)(?!\*\*\*@)[^\s\"'<>]+(?=@)")
@@ -79,6 +82,7 @@ def redact(text: object, secrets: Iterable[str] = ()) -> str:
     out = _URL_PASSWORD.sub(rf"\1{REDACTED}", out)
     out = _NAMED_PASSWORD.sub(rf"\1{REDACTED}", out)
     out = _UNDECODABLE.sub(rf"\1{REDACTED}", out)
+    out = _API_KEY.sub(rf"\1_{REDACTED}", out)
     out = _USER_TOKEN.sub(REDACTED, out)
     return _APP_TOKEN.sub(REDACTED, out)
 

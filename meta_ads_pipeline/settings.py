@@ -112,6 +112,12 @@ class Settings(BaseSettings):
         alias="META_ADS_ALERT_QUIET_HOURS",
         description="Hours in which only critical alerts are sent, such as 22-07 Europe/Berlin.",
     )
+    requests_per_minute: int = Field(
+        default=600,
+        alias="META_ADS_REQUESTS_PER_MINUTE",
+        ge=1,
+        description="Requests that one API key may make of the HTTP service, for each process.",
+    )
     webhook_sha1: bool = Field(
         default=False,
         alias="META_ADS_WEBHOOK_SHA1",

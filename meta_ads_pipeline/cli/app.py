@@ -45,6 +45,8 @@ COMMANDS = {
     "status": Listed("status", "What needs a person, what is not done and why."),
     "alerts": Listed("alerts", "What a person should know, and where it is sent."),
     "serve": Listed("serve", "The HTTP service: Meta's webhooks, health, metrics."),
+    "keys": Listed("keys", "API keys of the HTTP service: create, list, revoke."),
+    "grant": Listed("grant", "Let a Postgres role read the marts."),
     "webhooks": Listed("webhooks", "What Meta announced, and whether the receiver works."),
     "accounts": Listed("accounts", "The ad accounts: list, stop, start, purge."),
     "connections": Listed("connections", "The stored tokens and their encryption keys."),

@@ -1,4 +1,4 @@
-"""``meta-ads serve``: the HTTP service: Meta's webhooks, health, metrics."""
+"""``meta-ads serve``: the HTTP service: a workspace's numbers, Meta's webhooks, health."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
 ) -> int:
-    """Receive Meta's webhooks (/webhooks/meta); serve /health and /metrics. Ctrl-C stops it.
+    """Serve /workspaces to API keys, /webhooks/meta to Meta, /health, /metrics. Ctrl-C stops it.
 
     It listens on this machine alone unless --host says otherwise. Put a proxy that speaks TLS in
-    front of it, and let only /webhooks/meta through.
+    front of it, and keep /metrics, which needs no key, behind it.
     """
     import uvicorn
 

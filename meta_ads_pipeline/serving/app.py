@@ -12,13 +12,25 @@ from fastapi.responses import JSONResponse
 
 from meta_ads_pipeline import __version__
 from meta_ads_pipeline.control.database import Database, DatabaseError, open_database
+from meta_ads_pipeline.control.row_security import MartsMissingError
+from meta_ads_pipeline.serving.access import Access
 from meta_ads_pipeline.serving.health import health_router
 from meta_ads_pipeline.serving.metrics import metrics_router
 from meta_ads_pipeline.serving.pooled_database import PooledDatabase
+from meta_ads_pipeline.serving.protection import API_VERSION, Protection
 from meta_ads_pipeline.serving.webhooks import webhook_router
+from meta_ads_pipeline.serving.workspaces import workspaces_router
 from meta_ads_pipeline.settings import Settings, get_settings
 
 logger = logging.getLogger(__name__)
+
+_DESCRIPTION = f"""
+Meta ads numbers that agree with Ads Manager, for one workspace at a time.
+
+Send an API key as `Authorization: Bearer KEY`; `meta-ads keys create` makes one. Every path is the
+same under `/v{API_VERSION}`. Amounts are decimal strings in major units of their currency, times
+are ISO 8601, a missing number is null and never 0.
+"""
 
 
 def create_app(settings: Settings | None = None, database: Database | None = None) -> FastAPI:
@@ -38,12 +50,23 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app = FastAPI(
         title="Meta ads pipeline",
         version=__version__,
-        description="Meta's webhooks in; health and metrics out.",
+        description=_DESCRIPTION,
         lifespan=lifespan,
+        # Their pages load scripts from other hosts; /openapi.json is the same in any tool.
+        docs_url=None,
+        redoc_url=None,
     )
+    app.add_middleware(Protection)
+    access = Access(pool, per_minute=settings.requests_per_minute)
     app.include_router(webhook_router(settings, pool))
     app.include_router(health_router(pool))
     app.include_router(metrics_router(pool))
+    app.include_router(workspaces_router(pool, access))
+
+    @app.exception_handler(MartsMissingError)
+    async def not_built(_request: Request, error: Exception) -> JSONResponse:
+        """There is nothing to read yet."""
+        return JSONResponse({"detail": str(error)}, status_code=503)
 
     @app.exception_handler(DatabaseError)
     @app.exception_handler(psycopg.Error)
