@@ -11,6 +11,7 @@ from meta_ads_pipeline.automation.alerts import alert_sensors
 from meta_ads_pipeline.automation.credentials import credential_schedules
 from meta_ads_pipeline.automation.history import outdated_history
 from meta_ads_pipeline.automation.jobs import jobs
+from meta_ads_pipeline.automation.retention import retention_schedules
 from meta_ads_pipeline.automation.schedules import schedules
 from meta_ads_pipeline.automation.sensors import sensors
 from meta_ads_pipeline.automation.webhooks import webhook_sensors
@@ -30,7 +31,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
         assets=with_entries([*raw_assets, check_results, *build_dbt_assets()]),
         asset_checks=quality_checks,
         jobs=jobs,
-        schedules=[*schedules, *credential_schedules],
+        schedules=[*schedules, *credential_schedules, *retention_schedules],
         sensors=[*sensors, *webhook_sensors, *alert_sensors, outdated_history],
         resources={
             "database": DatabaseResource(),

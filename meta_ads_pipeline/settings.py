@@ -180,6 +180,43 @@ class Settings(BaseSettings):
         description="Calls that one token makes in any hour at most. Unset: 180 while the app has "
         "Meta's development tier, no such limit afterwards; 0: none in either.",
     )
+    retention_runs_days: int = Field(
+        default=14,
+        alias="META_ADS_RETENTION_RUNS_DAYS",
+        ge=1,
+        description="Records and logs of finished runs. What partitions and checks show stays.",
+    )
+    retention_audit_days: int = Field(
+        default=400,
+        alias="META_ADS_RETENTION_AUDIT_DAYS",
+        ge=35,
+        description="Each load of a slice, and finished syncs.",
+    )
+    retention_closed_days: int = Field(
+        default=90,
+        alias="META_ADS_RETENTION_CLOSED_DAYS",
+        ge=3,
+        description="What is over: replayed dead letters, closed alerts, webhooks that were "
+        "followed. Meta repeats a webhook for 36 hours.",
+    )
+    retention_check_results_days: int = Field(
+        default=400,
+        alias="META_ADS_RETENTION_CHECK_RESULTS_DAYS",
+        ge=35,
+        description="Results of checks that passed, from when they were last looked at.",
+    )
+    retention_entity_versions_days: int | None = Field(
+        default=None,
+        alias="META_ADS_RETENTION_ENTITY_VERSIONS_DAYS",
+        ge=35,
+        description="Earlier versions of campaigns, ad sets, ads and creatives. Unset: always.",
+    )
+    retention_log_megabytes: int = Field(
+        default=50,
+        alias="META_ADS_RETENTION_LOG_MEGABYTES",
+        ge=1,
+        description="A log file under META_ADS_HOME that grows longer is cut to half of this.",
+    )
     history_start: str = Field(
         default_factory=_first_kept_month,
         alias="META_ADS_HISTORY_START",

@@ -35,7 +35,7 @@ _PRIORITIES = {
 _OF_A_PERSON = 0
 _OF_A_LARGE_BACKFILL = -10
 
-_TAKES_NO_PLACE = frozenset({"credentials"})
+_TAKES_NO_PLACE = frozenset({"credentials", "retention"})
 """Jobs that neither pull insights nor build marts."""
 
 

@@ -52,6 +52,7 @@ COMMANDS = {
     "connections": Listed("connections", "The stored tokens and their encryption keys."),
     "dead-letters": Listed("dead_letters", "Rows and objects that could not be used."),
     "query": Listed("query", "Run a read-only SQL query."),
+    "retention": Listed("retention", "For how long rows, records and logs are kept."),
     "verify": Listed("verify", "Compare the marts with an export of Ads Manager."),
     "workspace": Listed("workspace", "What the readers of a workspace share."),
     "exec": Listed("execute", "Run dagster, dbt or psql with the environment ready."),

@@ -83,7 +83,8 @@ def open_gap_sync(database: Database, start: date, end: date, accounts: Sequence
         row = connection.execute(
             "insert into control.syncs as s (scope, start_date, end_date, started_at)"
             " values (%s, %s, %s, 'epoch')"
-            " on conflict (scope) where status <> 'done' do update set status = 'running'"
+            " on conflict (scope) where status <> 'done' do update set status = 'running',"
+            "   opened_at = now()"
             " returning sync_id::text as sync_id",
             [sync_scope(start, end, accounts, "gaps"), start, end],
         ).fetchone()

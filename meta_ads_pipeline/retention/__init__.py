@@ -1,0 +1,1 @@
+"""How long everything is kept: rows, Dagster's records, files. ``docs/retention.md`` lists it."""
