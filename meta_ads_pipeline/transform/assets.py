@@ -111,13 +111,14 @@ def build_dbt_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """The assets of the dbt project. A function, because reading the manifest may parse first."""
     project = dbt_project()
     manifest = readable_manifest(project)
+    translator = MartsTranslator()
 
     # Not executable by themselves: an unpartitioned asset among partitioned ones would split every
     # backfill of a range into several runs.
     views = build_dbt_asset_specs(
         manifest=manifest,
         project=project,
-        dagster_dbt_translator=MartsTranslator(),
+        dagster_dbt_translator=translator,
         select=VIEWS_AND_SEEDS,
     )
 
@@ -126,7 +127,7 @@ def build_dbt_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
     @dbt_assets(
         manifest=manifest,
         project=project,
-        dagster_dbt_translator=MartsTranslator(),
+        dagster_dbt_translator=translator,
         name="dbt_marts",
         select=table_selection(),
         partitions_def=daily_partitions,

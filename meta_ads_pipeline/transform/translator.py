@@ -15,6 +15,7 @@ class MartsTranslator(DagsterDbtTranslator):
 
     def __init__(self) -> None:
         super().__init__(DagsterDbtTranslatorSettings(enable_source_tests_as_checks=False))
+        self._specs: dict[tuple[int, str], dg.AssetSpec] = {}
 
     def get_asset_spec(
         self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
@@ -24,6 +25,15 @@ class MartsTranslator(DagsterDbtTranslator):
         A model depends directly on what it reads through views, too: views are not part of a run,
         and the order raw, then marts must hold without them.
         """
+        # dagster-dbt asks for a model's spec once for each model and test that reads it.
+        known = (id(manifest), unique_id)
+        if known not in self._specs:
+            self._specs[known] = self._spec(manifest, unique_id, project)
+        return self._specs[known]
+
+    def _spec(
+        self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> dg.AssetSpec:
         spec = super().get_asset_spec(manifest, unique_id, project)
         node = manifest["nodes"].get(unique_id)
         if node is None:  # a source: its key is declared beside it, in the project
