@@ -190,7 +190,8 @@ def _with_database(url: str, name: str) -> str:
 def _create(url: str, name: str, template: str = "template0") -> None:
     with psycopg.connect(_with_database(url, "postgres"), autocommit=True) as connection:
         connection.execute(
-            sql.SQL("create database {} template {}").format(
+            # Without fsync, copying files is twice as fast as writing their pages to the log.
+            sql.SQL("create database {} template {} strategy file_copy").format(
                 sql.Identifier(name), sql.Identifier(template)
             )
         )

@@ -30,7 +30,7 @@ from tests.meta_app import APP_ID, DAY, PERSON, SYSTEM, MetaApp, stored
 @pytest.fixture
 def without_dbt(monkeypatch: pytest.MonkeyPatch) -> None:
     """dbt takes seconds to start; it has a test of its own."""
-    monkeypatch.setattr("meta_ads_pipeline.cli.doctor_platform.examine_dbt", lambda _database: [])
+    monkeypatch.setattr("meta_ads_pipeline.cli.doctor.examine_dbt", lambda _database: [])
 
 
 def report(meta_ads: MetaAds) -> tuple[int, dict[str, dict[str, Any]]]:
@@ -51,6 +51,7 @@ def test_all_is_well(meta: MetaApp, meta_ads: MetaAds, database: Database) -> No
     assert code == 0, checks
     outcomes = {name: each["outcome"] for name, each in checks.items()}
     assert outcomes == {
+        "settings": "pass",
         "database": "pass",
         "migrations": "pass",
         "encryption keys": "pass",

@@ -43,6 +43,14 @@ def _days(warehouse: Warehouse, condition: str) -> set[date]:
     return {row["event_date"] for row in rows}
 
 
+_FIELDS = (
+    ("count", "actions"),
+    ("count", "conversions"),
+    ("amount", "action_values"),
+    ("amount", "conversion_values"),
+)
+
+
 def test_windows_come_to_the_mart_exactly_and_an_old_table_takes_them(
     warehouse: Warehouse, simulator: SimulatorServer
 ) -> None:
@@ -68,7 +76,7 @@ def test_windows_come_to_the_mart_exactly_and_an_old_table_takes_them(
 
     expected = {}
     for row in said:
-        for unit, field in (("count", "actions"), ("amount", "action_values")):
+        for unit, field in _FIELDS:
             for item in row.get(field, ()):
                 key = (date.fromisoformat(row["date_start"]), row["ad_id"], unit)
                 expected[*key, item["action_type"]] = tuple(
