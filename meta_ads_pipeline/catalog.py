@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TypeAlias
 
 import dagster as dg
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from meta_ads_pipeline.settings import PROJECT_ROOT, Settings, get_settings
 

@@ -7,6 +7,7 @@
     │   ├── AdsManagerFileError         verify/export_file.py
     │   ├── AlertSettingError           alerting/errors.py
     │   ├── ApiKeyError                 control/api_keys.py
+    │   ├── BadRequestError             serving/problems.py
     │   ├── RoleNotFoundError           control/row_security.py
     │   ├── SettingsError               settings.py
     │   ├── TimezoneError               control/timezones.py

@@ -74,6 +74,20 @@ def account_timezones(database: Database, account_id: str) -> list[AccountTimezo
     return [AccountTimezone(**row) for row in rows]
 
 
+def today_in(database: Database, workspace_id: str) -> date:
+    """The latest date that has begun for an ad account of the workspace; without any, UTC's."""
+    with database.connect() as connection:
+        row = connection.execute(
+            "select coalesce(max((control.current_instant() at time zone timezone)::date),"
+            " (control.current_instant() at time zone 'UTC')::date) as today"
+            " from control.ad_accounts where workspace_id = %s and is_active",
+            [workspace_id],
+        ).fetchone()
+    assert row is not None
+    today: date = row["today"]
+    return today
+
+
 _OTHER_CALENDAR = """
 select a.account_id, min(t.event_date) as first_date, max(t.event_date) as last_date,
     string_agg(distinct t.timezone, ', ') as timezones

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import psycopg
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 
 from meta_ads_pipeline import __version__
-from meta_ads_pipeline.control.database import Database, DatabaseError, open_database
-from meta_ads_pipeline.control.row_security import MartsMissingError
+from meta_ads_pipeline.control.database import Database, open_database
 from meta_ads_pipeline.serving.access import Access
 from meta_ads_pipeline.serving.health import health_router
+from meta_ads_pipeline.serving.metric_routes import metric_router
 from meta_ads_pipeline.serving.metrics import metrics_router
 from meta_ads_pipeline.serving.pooled_database import PooledDatabase
+from meta_ads_pipeline.serving.problems import answer_problems
 from meta_ads_pipeline.serving.protection import API_VERSION, Protection
 from meta_ads_pipeline.serving.webhooks import webhook_router
 from meta_ads_pipeline.serving.workspaces import workspaces_router
 from meta_ads_pipeline.settings import Settings, get_settings
-
-logger = logging.getLogger(__name__)
 
 _DESCRIPTION = f"""
 Meta ads numbers that agree with Ads Manager, for one workspace at a time.
@@ -62,17 +58,6 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app.include_router(health_router(pool))
     app.include_router(metrics_router(pool))
     app.include_router(workspaces_router(pool, access))
-
-    @app.exception_handler(MartsMissingError)
-    async def not_built(_request: Request, error: Exception) -> JSONResponse:
-        """There is nothing to read yet."""
-        return JSONResponse({"detail": str(error)}, status_code=503)
-
-    @app.exception_handler(DatabaseError)
-    @app.exception_handler(psycopg.Error)
-    async def away(_request: Request, error: Exception) -> JSONResponse:
-        """Nothing was lost: what could not be stored is to be sent again."""
-        logger.error("the database cannot be used: %s", type(error).__name__)
-        return JSONResponse({"detail": "the database cannot be used; try again"}, status_code=503)
-
+    app.include_router(metric_router(pool, access))
+    answer_problems(app)
     return app
