@@ -25,6 +25,9 @@ SECRET_PARAMETERS = (
 )
 
 _NAMES = "|".join(SECRET_PARAMETERS)
+# Meta's answers may hold texts of megabytes: a pattern starts where a word does, and what it looks
+# through before the part that it needs is bounded, or a search takes the square of the length.
+
 # name=value in a query string or form, percent-encoded or not.
 _QUERY_VALUE = re.compile(rf"(?i)(?<![a-z_])({_NAMES})(=|%3D|%253D)[^&\s\"'<>)\]}},;]*")
 # "name": "value" in JSON or a Python dict, quotes possibly escaped.
@@ -32,23 +35,26 @@ _JSON_VALUE = re.compile(rf"(?i)(\\?[\"'](?:{_NAMES})\\?[\"']\s*[:,]\s*\\?[\"'])
 _BEARER = re.compile(r"(?i)\b(bearer|oauth)(\s+|%20)[A-Za-z0-9_\-.|%~+/=]{8,}")
 # A link of the Graph API that carries a token or goes on with a list (`paging.next`).
 _GRAPH_LINK = re.compile(
-    rf"(?i)(https?://[^\s?\"'<>]+/v\d+\.\d+/[^\s?\"'<>]*)\?[^\s\"'<>]*?"
+    rf"(?i)(https?://[^\s?\"'<>]{{1,500}}?/v\d+\.\d+/[^\s?\"'<>]{{0,500}})\?[^\s\"'<>]{{0,2000}}?"
     rf"(?:{_NAMES}|after|before)(?:=|%3D)[^\s\"'<>\\]*"
 )
 # User, page and system-user tokens begin with EAA; app tokens are "<app id>|<secret>".
 _USER_TOKEN = re.compile(r"EAA[A-Za-z0-9_\-]{12,}")
-_APP_TOKEN = re.compile(r"\d{5,}(\||%7C)[A-Za-z0-9_\-]{16,}")
+_APP_TOKEN = re.compile(r"(?<!\d)\d{5,}(\||%7C)[A-Za-z0-9_\-]{16,}")
 
 # Keys of the HTTP service; their beginning is how people name them.
 _API_KEY = re.compile(r"(mak_[a-z0-9]{8})_[A-Za-z0-9_\-]{20,}")
 
 # A database's password: in the URL (which may hold @ and / unescaped), by name, or as libpq quotes
 # what it cannot decode.
-_URL_PASSWORD = re.compile(r"(?i)([a-z][a-z0-9+.-]*://[^\s/:@\"'<>]*:)(?!\*\*\*@)[^\s\"'<>]+(?=@)")
+_URL_PASSWORD = re.compile(
+    r"(?i)((?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://[^\s/:@\"'<>]{0,500}:)"
+    r"(?!\*\*\*@)[^\s\"'<>]{1,500}(?=@)"
+)
 _NAMED_PASSWORD = re.compile(
     r"(?i)((?:\b|_|PG)(?:ssl)?(?:password|passwd)(?:=|%3D))(?:'[^']*'|[^&\s\"'<>)\]}},;]+)"
 )
-_UNDECODABLE = re.compile(r"(?i)(percent-encoded (?:token|value)[^\"']*)([\"'])[^\"']*\2")
+_UNDECODABLE = re.compile(r"(?i)(percent-encoded (?:token|value)[^\"']{0,500})([\"'])[^\"']*\2")
 
 _SHORTEST_SECRET = 8
 _known_secrets: tuple[str, ...] = ()

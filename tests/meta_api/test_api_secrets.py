@@ -225,3 +225,12 @@ def test_an_account_id_is_a_number(client: MetaAdsClient, account: AccountRef) -
     with pytest.raises(ValueError, match="ad account id"):
         client.get_campaigns("act_../me?x=")
     assert account.account_id == "1"
+
+
+@pytest.mark.parametrize(
+    "unit", ["x", "9", "a://", "a://b:", "http://", "/v1.0/a", "EAA", "a.", "12345|", "oauth "]
+)
+def test_a_megabyte_of_anything_is_redacted_in_linear_time(unit):
+    # With a pattern that looks back and forth this takes hours: there is nothing to time.
+    text = unit * (1_000_000 // len(unit))
+    assert "SECRET" not in redact(f"{text} access_token=SECRET")
