@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 _HOME = Path(tempfile.mkdtemp(prefix="meta-ads-tests-"))
 # Before anything reads the settings: no test touches the checkout's .meta_ads/ or real credentials.
@@ -34,9 +35,13 @@ from meta_ads_pipeline.control.database import Database  # noqa: E402
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres  # noqa: E402
 from meta_ads_pipeline.meta_api.client import MetaAdsClient  # noqa: E402
 from meta_ads_pipeline.settings import Settings  # noqa: E402
+from meta_ads_pipeline.transform.relations import claim_relations  # noqa: E402
 from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig  # noqa: E402
 from meta_graph_simulator.http.server import SimulatorServer  # noqa: E402
 from tests.meta_app import meta, meta_server  # noqa: E402, F401 - fixtures for all tests
+
+if TYPE_CHECKING:
+    from tests.dbt_project.warehouse import Warehouse
 
 # A developer's .env is not the tests' business either.
 Settings.model_config["env_file"] = None
@@ -108,10 +113,50 @@ def template_database(postgres_url: str) -> Iterator[str]:
     _drop(postgres_url, name)
 
 
+@pytest.fixture(scope="session")
+def built_warehouse(
+    postgres_url: str, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Warehouse]:
+    """The dbt project's database, built once while empty, with the project's unit tests."""
+    from dbt.cli.main import dbtRunner  # seconds, which not every run of tests needs
+
+    from tests.dbt_project.warehouse import Warehouse, failures
+
+    with copy_of_template(postgres_url, template_database) as database:
+        target = tmp_path_factory.mktemp("dbt")
+        parsed = Warehouse(database, dbtRunner(), target).dbt("parse")
+        assert parsed.success, parsed.exception
+        warehouse = Warehouse(database, dbtRunner(manifest=parsed.result), target)
+        result = warehouse.dbt("build")
+        assert result.success, failures(result)
+        claim_relations(database)
+        warehouse.built = warehouse.relations()
+        yield warehouse
+
+
+@pytest.fixture(scope="session")
+def built_template(postgres_url: str, built_warehouse: Warehouse) -> Iterator[str]:
+    """The name of a database with all of dbt's relations, empty: a sync has none to build."""
+    built_warehouse.empty()
+    source = built_warehouse.database
+    source.dispose()
+    name = f"built_{uuid.uuid4().hex[:12]}"
+    _create(postgres_url, name, make_url(source.url).database or "")
+    yield name
+    _drop(postgres_url, name)
+
+
 @pytest.fixture
 def database(postgres_url: str, template_database: str) -> Iterator[Database]:
     """A fresh, migrated database of the test's own."""
     with copy_of_template(postgres_url, template_database) as database:
+        yield database
+
+
+@pytest.fixture
+def built_database(postgres_url: str, built_template: str) -> Iterator[Database]:
+    """A database of the test's own, with all of dbt's relations."""
+    with copy_of_template(postgres_url, built_template) as database:
         yield database
 
 

@@ -24,7 +24,7 @@ REAL_ACCOUNT = "361744628296290"
 @pytest.fixture(scope="module")
 def real(
     postgres_url: str,
-    template_database: str,
+    built_template: str,
     tmp_path_factory: pytest.TempPathFactory,
     shared_data: Path,
 ) -> Iterator[tuple[Pipeline, dict[str, Any]]]:
@@ -34,7 +34,7 @@ def real(
     )
     with (
         SimulatorServer(config) as server,
-        copy_of_template(postgres_url, template_database) as database,
+        copy_of_template(postgres_url, built_template) as database,
     ):
         pipeline = Pipeline(database, server, tmp_path_factory.mktemp("real"))
         yield pipeline, pipeline.sync(*REAL_WINDOW)

@@ -153,7 +153,7 @@ def _hour_windows(replay: Replay) -> int:
 
 @pytest.fixture(scope="module")
 def scenario(
-    postgres_url: str, template_database: str, tmp_path_factory: pytest.TempPathFactory
+    postgres_url: str, built_template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Scenario]:
     config = SimulatorConfig(
         accounts=1,
@@ -165,7 +165,7 @@ def scenario(
     )
     environment = dict(os.environ)
     with (
-        copy_of_template(postgres_url, template_database) as database,
+        copy_of_template(postgres_url, built_template) as database,
         SimulatorServer(config) as simulator,
         MetaAdsClient(access_token=DEFAULT_TOKEN, graph_url=simulator.url) as client,
     ):

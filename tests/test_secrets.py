@@ -113,7 +113,7 @@ def server() -> Iterator[SimulatorServer]:
 
 
 def test_nothing_that_is_written_during_faulty_runs_opens_anything(
-    database: Database, server: SimulatorServer, home: Path
+    built_database: Database, server: SimulatorServer, home: Path
 ) -> None:
     written = Writings()
     key = Fernet.generate_key().decode()
@@ -124,7 +124,7 @@ def test_nothing_that_is_written_during_faulty_runs_opens_anything(
             *arguments,
             environment={
                 **{k: v for k, v in os.environ.items() if not k.startswith("META_")},
-                "META_ADS_DATABASE_URL": database.url,
+                "META_ADS_DATABASE_URL": built_database.url,
                 "META_ADS_HOME": str(home),
                 "META_GRAPH_URL": server.url,
                 "META_APP_ID": APP_ID,
@@ -167,7 +167,7 @@ def test_nothing_that_is_written_during_faulty_runs_opens_anything(
         assert meta_ads(*command) == 0
         assert meta_ads(*command, "--json") == 0
 
-    written.add_database(database)
+    written.add_database(built_database)
     roots = [home, PROJECT_ROOT / "dbt_project" / "logs", PROJECT_ROOT / "dbt_project" / "target"]
     written.add_files(*(root for root in roots if root.is_dir()))
 

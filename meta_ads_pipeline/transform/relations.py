@@ -45,8 +45,7 @@ def ensure_relations(dbt: DbtCli, database: Database, window: Sequence[str]) -> 
     """
     manifest = dbt_manifest()
     selection: list[str] = []
-    claim = f"built from dbt project {project_digest()}"
-    if _claim(database) != claim:
+    if _claim(database) != _current_claim():
         logger.info("the dbt project changed: building its views and seeds")
         selection = [f"+{part}" for part in VIEWS_AND_SEEDS.split()]  # a view may read a table
     elif missing := missing_relations(database, manifest):
@@ -57,12 +56,21 @@ def ensure_relations(dbt: DbtCli, database: Database, window: Sequence[str]) -> 
         chosen = " ".join(selection)
         with dbt.running(["build", "--select", chosen, *window, *_NO_TESTS]) as build:
             build.wait()
-        with database.connect() as connection:
-            connection.execute(
-                sql.SQL("comment on schema staging is {}").format(sql.Literal(claim))
-            )
+        claim_relations(database)
     make_missing_indexes(database, manifest)
     return selection
+
+
+def claim_relations(database: Database) -> None:
+    """Note in the database that its views and seeds are those of the project as it is now."""
+    with database.connect() as connection:
+        connection.execute(
+            sql.SQL("comment on schema staging is {}").format(sql.Literal(_current_claim()))
+        )
+
+
+def _current_claim() -> str:
+    return f"built from dbt project {project_digest()}"
 
 
 def dbt_manifest() -> Mapping[str, Any]:

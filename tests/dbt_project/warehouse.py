@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ import psycopg
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from psycopg import sql
 
-from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.database import Database, export_environment
 from meta_ads_pipeline.transform.relations import TABLES
 
 PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
@@ -305,11 +306,15 @@ class Warehouse:
         # dbt is not ours to measure: under coverage it would take half as long again.
         thread_trace = threading.gettrace()
         threading.settrace(None)  # type: ignore[arg-type]
+        environment = dict(os.environ)
+        export_environment(self.database)
         try:
             with ThreadPoolExecutor(1) as thread:
                 return thread.submit(self._runner.invoke, command).result()
         finally:
             threading.settrace(thread_trace)  # type: ignore[arg-type]
+            os.environ.clear()
+            os.environ.update(environment)
 
     def build(
         self,
