@@ -56,20 +56,31 @@ def test_overlapping_types_are_chosen_from_and_their_disagreement_is_measured(
     ]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="measures are held back one by one now; conversions_daily of a held day is undecided",
-)
-def test_a_day_that_does_not_reconcile_keeps_its_last_good_conversions(
-    warehouse: Warehouse,
-) -> None:
+def test_conversions_that_disagree_keep_their_last_good_values(warehouse: Warehouse) -> None:
+    """Each by itself: spend that disagrees keeps no conversions back, leads no purchases."""
     warehouse.account()
     hours = {9: ("2.50", 10, 1)}
-    warehouse.pull(DAY, AdDay("1", hours, {"lead": "6"}))
+    warehouse.pull(DAY, AdDay("1", hours, {"lead": "6", "omni_purchase": "1"}))
     warehouse.build()
-    warehouse.pull(DAY, AdDay("1", hours, {"lead": "9"}), account_spend="900")
+    later = AdDay("1", hours, {"lead": "9", "omni_purchase": "2"})
+    warehouse.pull(DAY, later, account_spend="900")
+    warehouse.execute(
+        "update raw.account_totals set actions = actions"
+        """ || '[{"action_type": "lead", "value": "-4"}]'"""
+    )
     warehouse.build()
-    assert warehouse.value("select value from marts.conversions_daily") == 6
+    found = warehouse.rows("select conversion, value from marts.conversions_daily order by 1")
+    assert [tuple(row.values()) for row in found] == [("leads", 6), ("purchases", 2)]
+    facts = warehouse.rows(
+        "select sum(spend) as spend, sum(leads) as leads, sum(purchases) as purchases"
+        " from marts.metric_facts"
+    )
+    assert facts == [{"spend": Decimal("2.50"), "leads": 6, "purchases": 2}]
+    warehouse.pull(DAY, later)
+    warehouse.build()
+    assert (
+        warehouse.value("select value from marts.conversions_daily where conversion = 'leads'") == 9
+    )
 
 
 def _link_clicks(warehouse: Warehouse, ad_id: str, by_hour: dict[int, int]) -> None:
