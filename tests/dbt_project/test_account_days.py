@@ -11,7 +11,13 @@ from typing import Any
 
 import pytest
 
-from .warehouse import AdDay, Warehouse
+from meta_ads_pipeline.control.accounts import active_accounts
+from meta_ads_pipeline.quality.catalogue import rule_of
+from meta_ads_pipeline.quality.runner import evaluate
+from meta_ads_pipeline.quality.scope import CheckScope
+from meta_ads_pipeline.windows import DateWindow
+
+from .warehouse import AdDay, Warehouse, failures
 
 pytestmark = pytest.mark.slow
 
@@ -20,6 +26,8 @@ HALF, NEXT_DAY, AT_28, AT_29, HELD, WITHHELD, MIXED, NO_HOURS, YOUNG = (
     FIRST + timedelta(days=n) for n in range(9)
 )
 LAST = YOUNG
+OLD = FIRST - timedelta(days=1)
+"""Older than Meta keeps hours for."""
 ROLLUPS = (
     *("account_daily", "campaign_daily", "adset_daily", "ad_daily"),
     *("account_hourly", "campaign_hourly"),
@@ -55,13 +63,22 @@ def built(built_warehouse: Warehouse) -> Warehouse:
             AdDay("2", {9: ("1", 10, 0)}),
             pulled_at=after(day, age),
         )
+    warehouse.pull(
+        OLD,
+        AdDay("1", {9: ("2.50", 10, 1)}, {"omni_purchase": "2", "like": "1"}),
+        AdDay("2", {9: ("1.25", 30, 0)}, {"like": "1"}),
+        assets=("insights_daily", "account_totals"),
+        pulled_at=after(OLD, 400),
+    )
     warehouse.execute(
+        "insert into control.slices (account_id, partition_date, asset, status)"
+        f" values ('1', '{OLD}', 'insights_hourly', 'not_kept')",
         "update raw.account_totals set actions = null, action_values = null"
         f" where event_date = '{WITHHELD}'",
         "delete from raw.insights_hourly where ad_id = '2'"
         f" and event_date in ('{NO_HOURS}', '{YOUNG}')",
     )
-    warehouse.build(FIRST, LAST, tests=False)
+    warehouse.build(OLD, LAST, tests=False)
     # Spend disagrees from now on, impressions have grown alike.
     warehouse.pull(
         HELD, AdDay("1", {9: ("3", 12, 1)}), account_spend="9", pulled_at=after(HELD, 30)
@@ -91,6 +108,7 @@ def status(warehouse: Warehouse, day: date, measure: str) -> str:
         (NEXT_DAY, "unsettled", True, False),
         (AT_28, "unsettled", True, False),
         (AT_29, "settled", True, True),
+        (OLD, "settled", True, True),
     ],
 )
 def test_complete_and_settled_follow_the_pull_not_the_calendar(
@@ -98,8 +116,41 @@ def test_complete_and_settled_follow_the_pull_not_the_calendar(
 ) -> None:
     row = of_day(built, day)
     assert (row["is_reconciled"], row["is_settled"]) == (is_reconciled, is_settled)
-    assert row["spend"] == Decimal("2.50"), "shown all the same"
+    spend = Decimal("3.75") if day == OLD else Decimal("2.50")
+    assert row["spend"] == spend, "shown all the same"
     assert built.value("select state from control.account_days where event_date = %s", day) == state
+
+
+def test_delivery_is_on_day_rows_where_meta_keeps_no_hours(built: Warehouse) -> None:
+    facts = built.rows(
+        "select natural_key, grain, spend, impressions, clicks, purchases from marts.metric_facts"
+        " where event_date = %s order by ad_id",
+        OLD,
+    )
+    assert [tuple(row.values()) for row in facts] == [
+        (f"1-{OLD}", "day", Decimal("2.50"), 10, 1, 2),
+        (f"2-{OLD}", "day", Decimal("1.25"), 30, 0, None),
+    ]
+    compared = built.rows(
+        "select hourly_total, ad_daily_total, account_total, status, reason"
+        " from marts.reconciliation where measure = 'spend' and event_date = %s",
+        OLD,
+    )
+    agreed = (None, Decimal("3.75"), Decimal("3.75"), "reconciled", None)
+    assert [tuple(row.values()) for row in compared] == [agreed]
+    (row,) = built.rows("select * from marts.campaign_daily where event_date = %s", OLD)
+    assert (row["spend"], row["impressions"], row["purchases"]) == (Decimal("3.75"), 40, 2)
+    assert built.rows("select 1 from marts.account_hourly where event_date = %s", OLD) == []
+    data_tests = ("each_measure_on_one_grain", "conversions_sum_to_the_day")
+    result = built.dbt("test", "--select", *data_tests)
+    assert result.success, failures(result)
+    scope = CheckScope(
+        DateWindow(OLD, OLD), tuple(active_accounts(built.database)), after(OLD, 401)
+    )
+    checks = (("marts/metric_facts", "levels"), ("marts/reconciliation", "reconciliation"))
+    for asset, name in checks:
+        found = evaluate(built.database, rule_of(asset, name), asset, scope)
+        assert found.passed, found.description
 
 
 def test_every_flag_says_the_same_of_every_day(built: Warehouse) -> None:

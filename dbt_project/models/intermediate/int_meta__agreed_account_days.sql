@@ -7,6 +7,7 @@ with measures as (
         reconciliation.event_date,
         reconciliation.is_complete,
         reconciliation.is_settled,
+        reconciliation.hourly_total,
         case
             when reconciliation.status not in ('reconciled', 'within_tolerance')
                 then reconciliation.measure
@@ -20,6 +21,7 @@ account_days as (
         event_date,
         coalesce(bool_and(is_complete), false) as is_complete,
         bool_and(is_settled) as is_settled,
+        bool_or(hourly_total is not null) as has_hours,
         array_remove(array_agg(held_measure order by held_measure), null) as held_measures
     from measures
     group by account_id, event_date
@@ -30,6 +32,7 @@ select
     account_days.account_id,
     account_days.event_date,
     account_days.held_measures,
+    account_days.has_hours,
     account_days.is_settled,
     account_days.held_measures = '{}' and account_days.is_complete as is_reconciled
 from account_days

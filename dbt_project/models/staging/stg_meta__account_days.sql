@@ -19,5 +19,6 @@ select
     held_because,
     can_settle,
     is_due,
-    state
+    state,
+    hours_not_kept
 from {{ source('control', 'account_days') }}

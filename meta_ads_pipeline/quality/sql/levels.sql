@@ -165,6 +165,7 @@ agreed as materialized (
         reconciliation.account_id,
         reconciliation.event_date,
         reconciliation.measure,
+        reconciliation.hourly_total is not null as has_hours,
         reconciliation.ad_daily_total
     from marts.reconciliation as reconciliation
     where
@@ -211,12 +212,12 @@ pulled as (
         agreed.account_id,
         agreed.event_date,
         agreed.measure,
-        case agreed.measure
-            when 'spend' then hours.spend
-            when 'impressions' then hours.impressions
-            when 'clicks' then hours.clicks
-            when 'link_clicks' then hours.link_clicks
-            else agreed.ad_daily_total
+        case
+            when not agreed.has_hours then agreed.ad_daily_total
+            when agreed.measure = 'spend' then hours.spend
+            when agreed.measure = 'impressions' then hours.impressions
+            when agreed.measure = 'clicks' then hours.clicks
+            when agreed.measure = 'link_clicks' then hours.link_clicks
         end as total
     from agreed
     left join hours
@@ -264,10 +265,21 @@ differing as (
     left join measured as other using (account_id, event_date, measure, place)
     where
         other.total is distinct from facts.total
-        -- Conversions have no hours.
+        -- Conversions have no hours, nor has anything of a date so old that Meta keeps none.
         and not (
             names.place like '%% by hour'
-            and measure in ('purchases', 'revenue', 'leads', 'conversions')
+            and (
+                measure in ('purchases', 'revenue', 'leads', 'conversions')
+                or exists (
+                    select 1
+                    from agreed
+                    where
+                        agreed.account_id = days.account_id
+                        and agreed.event_date = days.event_date
+                        and agreed.measure = measures.measure
+                        and not agreed.has_hours
+                )
+            )
         )
     union all
     -- Nothing pulled and nothing in the facts is the same, whether it is called null or 0.

@@ -21,7 +21,7 @@ pulled as (
         account_id = any(%(accounts)s)
         and partition_date between %(start)s and %(end)s
         and asset in ('insights_hourly', 'insights_daily', 'account_totals')
-        and status in ('done', 'mismatched')
+        and (status in ('done', 'mismatched') or status = 'not_kept' and asset = 'insights_hourly')
     group by account_id, partition_date
     having count(*) = 3
 ),

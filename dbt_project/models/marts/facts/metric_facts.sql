@@ -24,6 +24,7 @@ agreed as materialized (
         agreed.account_id,
         agreed.event_date,
         agreed.held_measures,
+        agreed.has_hours,
         agreed.is_settled
     from {{ ref('int_meta__agreed_account_days') }} as agreed
     where {{ in_window('agreed.event_date') }}
@@ -53,13 +54,16 @@ hour_rows as (
         max(hourly.pulled_at) as pulled_at
     from {{ ref('stg_meta__insights_hourly') }} as hourly
     inner join agreed
-        on hourly.account_id = agreed.account_id and hourly.event_date = agreed.event_date
+        on
+            hourly.account_id = agreed.account_id
+            and hourly.event_date = agreed.event_date
+            and agreed.has_hours
     where {{ in_window('hourly.event_date') }}
     group by hourly.account_id, hourly.ad_id, hourly.event_at, hourly.event_date
 ),
 
 -- Conversions, on the day: with the hourly breakdown Meta leaves out what happens off its own
--- surfaces.
+-- surfaces. Delivery, too, of account-days so old that Meta keeps no hours of them.
 day_rows as (
     select
         daily.account_id,
@@ -70,6 +74,9 @@ day_rows as (
         daily.event_date,
         daily.timezone,
         daily.currency,
+        {% for measure in ['spend', 'impressions', 'clicks', 'link_clicks'] -%}
+            max(daily.{{ measure }}) filter (where not agreed.has_hours) as {{ measure }},
+        {% endfor -%}
         sum(conversions.value) filter (
             where conversions.conversion = 'purchases'
         ) as purchases,
@@ -83,23 +90,24 @@ day_rows as (
             and conversions.conversion = any(agreed.held_measures)
         ), false) as goal_is_held,
         daily.pulled_at
-    from {{ ref('int_meta__conversions') }} as conversions
-    inner join {{ ref('stg_meta__insights_daily') }} as daily
-        on
-            conversions.event_date = daily.event_date
-            and conversions.external_entity_id = daily.ad_id
+    from {{ ref('stg_meta__insights_daily') }} as daily
     inner join agreed
         on daily.account_id = agreed.account_id and daily.event_date = agreed.event_date
+    left join {{ ref('int_meta__conversions') }} as conversions
+        on
+            daily.event_date = conversions.event_date
+            and daily.ad_id = conversions.external_entity_id
+            and conversions.level = 'ad'
+            and {{ in_window('conversions.event_date') }}
     left join goals on daily.adset_id = goals.adset_id
     left join {{ ref('int_meta__campaign_goals') }} as campaign_goals
         on daily.campaign_id = campaign_goals.campaign_id
     where
-        conversions.level = 'ad'
-        and (
-            conversions.conversion in ('purchases', 'revenue', 'leads')
+        (
+            not agreed.has_hours
+            or conversions.conversion in ('purchases', 'revenue', 'leads')
             or conversions.conversion = any(coalesce(goals.conversions, campaign_goals.conversions))
         )
-        and {{ in_window('conversions.event_date') }}
         and {{ in_window('daily.event_date') }}
     group by
         daily.account_id,
@@ -149,10 +157,10 @@ unioned as (
         null::smallint as event_hour,
         timezone,
         currency,
-        null::numeric as spend,
-        null::bigint as impressions,
-        null::bigint as clicks,
-        null::bigint as link_clicks,
+        spend,
+        impressions,
+        clicks,
+        link_clicks,
         purchases,
         revenue,
         leads,

@@ -18,6 +18,7 @@ with pulls as (
         has_hours,
         has_days,
         has_totals,
+        hours_not_kept,
         is_complete,
         is_settled,
         last_pulled_at
@@ -165,6 +166,7 @@ days as (
         coalesce(pulls.has_hours, false) as has_hourly,
         coalesce(pulls.has_days, false) as has_daily,
         coalesce(pulls.has_totals, false) as has_account,
+        coalesce(pulls.hours_not_kept, false) as hours_not_kept,
         coalesce(pulls.is_complete, false) as is_complete,
         coalesce(pulls.is_settled, false) as is_settled,
         greatest(
@@ -197,8 +199,12 @@ measured as (
                 as ad_daily_total,
             case when days.has_account then coalesce(account_days.{{ measure }}, 0) end
                 as account_total,
-            coalesce(ad_days.ad_delta_{{ measure }}, 0) as ad_delta,
-            coalesce(ad_days.ads_differing_{{ measure }}, 0) as ads_differing,
+            -- Without hours there is nothing that an ad's day could differ from.
+            {% for column in ['ad_delta_' ~ measure, 'ads_differing_' ~ measure] -%}
+                case
+                    when days.hours_not_kept then 0 else coalesce(ad_days.{{ column }}, 0)
+                end as {{ column | replace('_' ~ measure, '') }},
+            {% endfor -%}
             coalesce(ad_days.ads_without_hours, 0) as ads_without_hours,
             coalesce(ad_days.ads_without_day, 0) as ads_without_day,
             false as is_withheld,
@@ -245,7 +251,9 @@ measured as (
 compared as (
     select
         measured.*,
-        measured.has_hourly and measured.has_daily and measured.has_account as is_pulled,
+        (measured.has_hourly or measured.hours_not_kept)
+        and measured.has_daily
+        and measured.has_account as is_pulled,
         coalesce(measured.hourly_total - measured.account_total, 0) as hourly_delta,
         measured.ad_daily_total - measured.account_total as daily_delta,
         case
@@ -303,7 +311,7 @@ select
         when not is_pulled
             then 'not pulled: ' || concat_ws(
                 ', ',
-                case when not has_hourly then 'insights_hourly' end,
+                case when not has_hourly and not hours_not_kept then 'insights_hourly' end,
                 case when not has_daily then 'insights_daily' end,
                 case when not has_account then 'account_totals' end
             )
