@@ -4,10 +4,11 @@ Every asset is partitioned by date and a range of dates is one run. The fan-out 
 inside: an account's failure leaves the others' slices done and is recorded on its own slices. No
 such failure stops what follows, so that facts wait for nothing but their own three pulls; in the
 end ``control/sync_results`` fails for the dates on which something is not done, and so the run.
+In a run that leaves it out, the last step that is there fails at its end.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -126,7 +127,8 @@ def _pull(
 
     A date on which an active account's slice is not done is not materialized.
 
-    A failure is on its slices; ``control/sync_results`` fails for it, or this where it is not run.
+    A failure is on its slices; ``control/sync_results`` fails for it. In a run without that the
+    marts do, in the end, and in a run without those this does.
 
     ``request``: the client's name for this kind of request, to tell which fields Meta refused.
     """
@@ -210,8 +212,27 @@ def _report(
 
 def _is_followed(context: dg.AssetExecutionContext) -> bool:
     """Whether the run has something that a failure of this step would keep from being done."""
-    keys = context.op_execution_context.job_def.asset_layer.executable_asset_keys
-    return any(key == SYNC_RESULTS or key.path[0] == "marts" for key in keys)
+    return any(key == SYNC_RESULTS or key.path[0] == "marts" for key in _keys_of_run(context))
+
+
+def _keys_of_run(context: dg.AssetExecutionContext) -> Collection[dg.AssetKey]:
+    return context.op_execution_context.job_def.asset_layer.executable_asset_keys
+
+
+def fail_for_what_was_not_pulled(
+    context: dg.AssetExecutionContext, database: DatabaseResource
+) -> None:
+    """Raise ``dg.Failure`` for pulls of the run that are not done and that nothing else tells of.
+
+    For the end of the last step of a run: where the run pulls and was chosen without
+    ``control/sync_results``, it would be green although an account is missing.
+    """
+    keys = _keys_of_run(context)
+    if SYNC_RESULTS in keys or all(key.path[0] != "raw" for key in keys):
+        return
+    undone = undone_of_run(context, database)
+    if undone:
+        raise _not_done(undone)
 
 
 def undone_of_run(
@@ -233,8 +254,12 @@ def _fail_for(context: dg.AssetExecutionContext, undone: Sequence[UndoneSlice]) 
     for key in context.partition_keys:
         if key not in red:
             context.log_event(dg.AssetMaterialization(context.asset_key, partition=key))
+    raise _not_done(undone)
+
+
+def _not_done(undone: Sequence[UndoneSlice]) -> dg.Failure:
     counts = Counter((each.account_id, each.asset) for each in undone)
-    raise dg.Failure(
+    return dg.Failure(
         description="not done: "
         + "; ".join(
             f"{asset} of act_{account_id} ({count} {'date' if count == 1 else 'dates'})"

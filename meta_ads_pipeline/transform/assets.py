@@ -13,6 +13,7 @@ from dagster_dbt import build_dbt_asset_specs, dbt_assets
 from meta_ads_pipeline.control.account_days import unfinished_dates
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.partitions import daily_partitions, materialize_only, single_run
+from meta_ads_pipeline.raw.assets import fail_for_what_was_not_pulled
 from meta_ads_pipeline.resources import DatabaseResource
 from meta_ads_pipeline.transform.check_names import readable_manifest
 from meta_ads_pipeline.transform.dbt_cli import DbtCli
@@ -148,5 +149,6 @@ def build_dbt_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
                 report_views(context, database.database, [*views, *sources])
             with dbt.running(["build", *dates, *_NO_UNIT_TESTS], context=context) as build:
                 yield from _as_reported(build.stream(), context, database.database, window)
+        fail_for_what_was_not_pulled(context, database)
 
     return [*views, *sources, dbt_marts]

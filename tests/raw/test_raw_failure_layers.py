@@ -4,8 +4,7 @@ HTTP, the asset's op and the run are each able to retry; only what may pass by i
 again, by one of them, and no more than three times.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -17,6 +16,7 @@ import yaml
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from meta_ads_pipeline.control.retry_delays import FIRST_DELAY, NEEDS_A_PERSON_DELAY
+from meta_ads_pipeline.partitions import daily_partitions, single_run
 from meta_ads_pipeline.raw import assets
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.settings import PROJECT_ROOT
@@ -75,8 +75,10 @@ def materialize(database, simulator, account_id):
     project = yaml.safe_load((PROJECT_ROOT / "dagster.yaml").read_text())
     resources = {"database": GivenDatabase(url=database.url), "meta": GivenClient()}
 
-    def materialize(instance: dg.DagsterInstance, day: date = DAY) -> dg.ExecuteInProcessResult:
-        chosen = [assets.ad_accounts, getattr(assets, ASSET)]
+    def materialize(
+        instance: dg.DagsterInstance, *more: dg.AssetsDefinition, day: date = DAY
+    ) -> dg.ExecuteInProcessResult:
+        chosen = [assets.ad_accounts, getattr(assets, ASSET), *more]
         return dg.materialize(
             chosen,
             partition_key=day.isoformat(),
@@ -87,7 +89,7 @@ def materialize(database, simulator, account_id):
 
     with dg.instance_for_test(overrides={"run_retries": project["run_retries"]}) as instance:
         assert instance.run_retries_enabled
-        yield lambda: _Outcome(materialize(instance), instance)
+        yield lambda *more: _Outcome(materialize(instance, *more), instance)
 
 
 def insights_calls(simulator) -> int:
@@ -98,6 +100,34 @@ def the_slice(database) -> dict[str, Any]:
     with database.connect() as connection:
         rows = connection.execute("select * from control.slices where asset = %s", [ASSET])
         return rows.fetchone()
+
+
+@dg.asset(
+    key=["marts", "built"],
+    deps=[["raw", ASSET]],
+    partitions_def=daily_partitions,
+    backfill_policy=single_run,
+)
+def built(context: dg.AssetExecutionContext, database: DatabaseResource) -> Iterator[Any]:
+    """Ends as the step of the marts does."""
+    yield dg.Output(None)
+    assets.fail_for_what_was_not_pulled(context, database)
+
+
+def test_marts_of_a_run_without_the_sync_s_results_are_built_and_the_run_is_red(
+    simulator, materialize
+):
+    simulator.control.add_fault("error", match={"edge": "insights"}, code=200, message="no")
+    outcome = materialize(built)
+    assert not outcome.success
+    failed = [event.step_key for event in outcome.result.get_step_failure_events()]
+    assert failed == ["marts__built"]
+    assert [e.asset_key.path for e in outcome.result.get_asset_materialization_events()][-1] == [
+        "marts",
+        "built",
+    ], "built all the same"
+    simulator.control.reset()
+    assert materialize(built).success
 
 
 _PARTS_TRIED = 3
