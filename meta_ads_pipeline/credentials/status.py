@@ -31,6 +31,11 @@ _OF_THE_APP = frozenset(
     {"app_secret_proof", "app_credentials", "app_credentials_code", "app_blocked"}
 )
 SYSTEM_USER = "SYSTEM_USER"
+_READ_NO_ACCOUNTS = {
+    kind: f"this is {whose} token, which reads no ad accounts: a person's or a system user's does"
+    for kind, whose in (("PAGE", "a Page's"), ("APP", "an app's"))
+}
+"""By the type that ``debug_token`` tells: why such a token is of no use, whatever its scopes."""
 _RENEWABLE_TYPES = (None, "USER", SYSTEM_USER)
 
 
@@ -85,6 +90,8 @@ def verdict_of_token(info: TokenInfo, now: datetime) -> Verdict:
 
 def verdict_of_facts(facts: TokenFacts, now: datetime) -> Verdict:
     """What scopes and dates say of a token that was seen to work."""
+    if facts.token_type in _READ_NO_ACCOUNTS:
+        return Verdict(ConnectionStatus.MISSING_SCOPE, _READ_NO_ACCOUNTS[facts.token_type])
     granted = set(facts.scopes)
     if not granted & {"ads_read", "ads_management"}:
         return Verdict(ConnectionStatus.MISSING_SCOPE, "the permission ads_read is not granted")

@@ -248,6 +248,29 @@ def test_accounts_that_are_not_active_or_not_read() -> None:
     ]
 
 
+@pytest.mark.usefixtures("without_dbt")
+def test_what_a_business_or_a_kind_of_token_does_not_allow(
+    meta: MetaApp, meta_ads: MetaAds, database: Database
+) -> None:
+    stored(database, meta.settings(), meta.token(SYSTEM))
+    demanding = meta.account_ids[0]
+    two_factor = {"code": 415, "subcode": 1404120, "message": "Unbekannter Fehler"}
+    meta.control.add_fault("account_refused", account=demanding, **two_factor)
+    code, checks = report(meta_ads)
+    assert code == 1
+    line = checks[f"default/main act_{demanding}"]
+    assert line["outcome"] == "fail"
+    assert "two-factor" in line["message"]
+    assert "business.facebook.com" in line["what_to_do"]
+    assert checks["default/main rate limit"]["outcome"] == "pass", "of the other accounts"
+    meta.control.add_fault("page_token")
+    code, checks = report(meta_ads)
+    line = checks["default/main token"]
+    assert (code, line["outcome"]) == (1, "fail")
+    assert "a Page's token" in line["message"]
+    assert "meta-ads connect" in line["what_to_do"]
+
+
 def test_migrations_behind_and_ahead(empty_database: Database, database: Database) -> None:
     settings = Settings(META_ADS_DATABASE_URL=empty_database.url)
     _, current, findings = examine_database(settings)
