@@ -135,10 +135,11 @@ def resolve_by_pull(
     *,
     dates: Sequence[date] | None = None,
     object_ids: Sequence[str] | None = None,
+    fields: Sequence[str] | None = None,
 ) -> int:
     """Close what a good pull has shown to be over: all that is open but ``met_again``.
 
-    Of these dates and objects only, where given. Returns how many were closed.
+    Of these dates, objects and fields only, where given. Returns how many were closed.
     """
     return connection.execute(
         "update control.dead_letters set status = 'resolved', resolved_at = now(),"
@@ -146,13 +147,15 @@ def resolve_by_pull(
         " where account_id = %(account)s and asset = %(asset)s and status = 'open'"
         " and fingerprint <> all(%(again)s)"
         " and (%(dates)s::date[] is null or partition_date = any(%(dates)s))"
-        " and (%(ids)s::text[] is null or object_id = any(%(ids)s))",
+        " and (%(ids)s::text[] is null or object_id = any(%(ids)s))"
+        " and (%(fields)s::text[] is null or field = any(%(fields)s))",
         {
             "account": account_id,
             "asset": asset,
             "again": [letter.fingerprint for letter in met_again],
             "dates": None if dates is None else list(dates),
             "ids": None if object_ids is None else list(object_ids),
+            "fields": None if fields is None else list(fields),
         },
     ).rowcount
 

@@ -8,7 +8,7 @@ In a run that leaves it out, the last step that is there fails at its end.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -215,8 +215,8 @@ def _is_followed(context: dg.AssetExecutionContext) -> bool:
     return any(key == SYNC_RESULTS or key.path[0] == "marts" for key in _keys_of_run(context))
 
 
-def _keys_of_run(context: dg.AssetExecutionContext) -> Collection[dg.AssetKey]:
-    return context.op_execution_context.job_def.asset_layer.executable_asset_keys
+def _keys_of_run(context: dg.AssetExecutionContext) -> set[dg.AssetKey]:
+    return set(context.op_execution_context.job_def.asset_layer.executable_asset_keys)
 
 
 def fail_for_what_was_not_pulled(

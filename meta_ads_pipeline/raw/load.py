@@ -19,6 +19,7 @@ from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.dead_letters import DeadLetter
 from meta_ads_pipeline.control.slices import Attempt, SliceCounts, SliceKey
 from meta_ads_pipeline.insights_tables import InsightsTable
+from meta_ads_pipeline.meta_api.paging import LeftOut
 from meta_ads_pipeline.raw import load_sql
 from meta_ads_pipeline.raw.copy_text import copy_blocks
 from meta_ads_pipeline.raw.dead_letters import dead_letter
@@ -28,6 +29,9 @@ from meta_ads_pipeline.raw.schemas import BadRow, validate
 
 ANALYZE_FROM_ROWS = 20_000
 """After changes of this size Postgres's statistics would mislead its planner: refresh them."""
+
+LEFT_OUT_FIELD = "id"
+"""The field of dead letters of objects that Meta refused: there is nothing of them but their id."""
 
 _ANALYZED = ("event_date", "account_id", "ad_id")
 
@@ -39,6 +43,7 @@ class PulledRows:
     ``rows`` are as the API sent them (numbers as text or ``Decimal``), ``pulled_at`` is UTC.
     ``periods``, for a table that has them: what was asked for, by the date it ends with. Rows of
     other periods of these dates stay as they are. ``attribution_windows`` were asked for.
+    ``left_out`` are objects for which Meta refused every row: what is stored of them stays.
     """
 
     rows: Sequence[Any]
@@ -48,6 +53,7 @@ class PulledRows:
     api_calls: int = 0
     periods: Sequence[tuple[date, str]] = ()
     attribution_windows: Sequence[str] = ()
+    left_out: Sequence[LeftOut] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,7 @@ def load_insights(
         _letter_of(account, table, pulled, dates_of_rows.get(bad.position), bad)
         for bad in valid.bad
     ]
+    letters += [_letter_of_left_out(account, table, pulled, each) for each in pulled.left_out]
     rejected = normalized.frame.loc[[bad.position for bad in valid.bad]]
     _ensure_partitions(database, table, pulled.dates)
     key = SliceKey(account.account_id, table.asset)
@@ -96,10 +103,14 @@ def load_insights(
             changed = _replace(connection, account, table, fresh, frame, rejected, loaded)
             counts |= _counts(fresh.dates, frame, changed, dates_of_rows, letters)
             dead_letters.record(connection, letters)
-            if not table.has_periods:  # there a date's other periods may not have been asked for
-                dead_letters.resolve_by_pull(
-                    connection, account.account_id, table.asset, letters, dates=fresh.dates
-                )
+            # Of a table with periods a date's others may not have been asked for: only objects
+            # that were left out and have come now.
+            dead_letters.resolve_by_pull(
+                *(connection, account.account_id, table.asset, letters),
+                dates=fresh.dates,
+                object_ids=list(frame["entity_id"].unique()) if table.has_periods else None,
+                fields=[LEFT_OUT_FIELD] if table.has_periods else None,
+            )
             slices.finish(
                 connection,
                 key,
@@ -169,6 +180,7 @@ def _replace(
         "loaded_at": list(loaded.values()),
         "period_ends": [day for day, _ in pulled.periods],
         "periods": [period for _, period in pulled.periods],
+        "left_out": [each.object_id for each in pulled.left_out],
     }
     copy_incoming(connection, table, frame)
     held = connection.execute(load_sql.slices_hold_rows(table), parameters).fetchone()
@@ -179,6 +191,8 @@ def _replace(
     connection.execute(load_sql.create_difference(table), parameters)
     if len(rejected):
         _keep_rejected(connection, table, rejected)
+    if pulled.left_out:
+        connection.execute(load_sql.keep_left_out(table), parameters)
     changed = {
         (row["event_date"], row["change"]): row["rows"]
         for row in connection.execute(load_sql.count_difference()).fetchall()
@@ -222,8 +236,7 @@ def _letter_of(
     account: Account, table: InsightsTable, pulled: PulledRows, day: date | None, bad: BadRow
 ) -> DeadLetter:
     row = pulled.rows[bad.position]
-    first, last = min(pulled.dates), max(pulled.dates)
-    what = "reach" if table.has_periods else f"level={table.level} by {table.grain}"
+    first = min(pulled.dates)
     return dead_letter(
         account_id=account.account_id,
         asset=table.asset,
@@ -235,8 +248,30 @@ def _letter_of(
         key=_key_text(row) if isinstance(row, dict) else None,
         account=account,
         field=bad.field,
-        source_call=f"act_{account.account_id}/insights {what} {first} to {last}",
+        source_call=_call_of(account, table, pulled),
     )
+
+
+def _letter_of_left_out(
+    account: Account, table: InsightsTable, pulled: PulledRows, left: LeftOut
+) -> DeadLetter:
+    """One for the object, whatever dates lack its rows: the newest pull says which."""
+    return dead_letter(
+        account_id=account.account_id,
+        asset=table.asset,
+        reason=left.reason,
+        document={"id": left.object_id},
+        partition_date=max(pulled.dates),
+        object_id=left.object_id,
+        field=LEFT_OUT_FIELD,
+        source_call=_call_of(account, table, pulled),
+        is_dated=False,
+    )
+
+
+def _call_of(account: Account, table: InsightsTable, pulled: PulledRows) -> str:
+    what = "reach" if table.has_periods else f"level={table.level} by {table.grain}"
+    return f"act_{account.account_id}/insights {what} {min(pulled.dates)} to {max(pulled.dates)}"
 
 
 def _key_text(row: dict[str, Any]) -> str:

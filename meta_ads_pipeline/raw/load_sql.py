@@ -41,6 +41,19 @@ def keep_rejected(table: InsightsTable) -> str:
     )
 
 
+def keep_left_out(table: InsightsTable) -> str:
+    """Rows of objects that Meta refused have not vanished: what is stored of them stays.
+
+    Parameter ``left_out``: ids of campaigns, ad sets or ads, which no two objects share.
+    """
+    names = [n for n in ("campaign_id", "adset_id", "ad_id", "entity_id") if n in table.columns]
+    is_theirs = " or ".join(f"t.{name} = any(%(left_out)s)" for name in names) or "false"
+    return (
+        f"delete from {DIFFERENCE} as d using {table.name} as t"
+        f" where d.change = 'deleted' and {_same_row('d', table)} and ({is_theirs})"
+    )
+
+
 def slices_hold_rows(table: InsightsTable) -> str:
     """Whether the slices have any row yet: a first load needs no comparison."""
     return f"select exists ({_stored('1', table)}) as held"

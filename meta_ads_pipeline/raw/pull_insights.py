@@ -168,6 +168,9 @@ class _Pull:
             min(part.pulled_at for part in parts),
             # Refused between the pieces of a day, a window is not known for all of its rows.
             attribution_windows=[name for name in asked[0] if all(name in each for each in asked)],
+            left_out=list(
+                {each.object_id: each for part in parts for each in part.left_out}.values()
+            ),
         )
 
     def _land(self, pulled: PulledRows) -> None:

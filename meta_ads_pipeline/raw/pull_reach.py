@@ -24,6 +24,7 @@ from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.field_groups import account_key
 from meta_ads_pipeline.meta_api.fields import Level
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart
+from meta_ads_pipeline.meta_api.paging import LeftOut
 from meta_ads_pipeline.meta_api.priority import calls_of_priority
 from meta_ads_pipeline.meta_api.waiting import carried, waiting_for_threads
 from meta_ads_pipeline.raw.context import Document, PullContext, SliceReport, account_ref
@@ -137,6 +138,7 @@ def _read(
     asked = questions(dates, today)
     rows: list[Document] = []
     asked_at = [datetime.now(UTC)]
+    left_out: dict[str, LeftOut] = {}
     with ThreadPoolExecutor(_QUESTIONS_AT_ONCE, thread_name_prefix="reach") as pool:
         waiting = [pool.submit(carried(partial(ask, each))) for each in asked]
         try:
@@ -144,6 +146,7 @@ def _read(
                 with waiting_for_threads():
                     parts = answer.result()
                 asked_at += [part.pulled_at for part in parts]
+                left_out |= {each.object_id: each for part in parts for each in part.left_out}
                 rows += _documents(question, parts, client.dropped_fields)
         finally:
             for answer in waiting:
@@ -162,6 +165,7 @@ def _read(
         min(asked_at),
         counter.calls,
         tuple((span.end, span.period) for span in spans),
+        left_out=list(left_out.values()),
     )
 
 

@@ -25,10 +25,15 @@ from meta_ads_pipeline.control.slices import SliceCounts, SliceKey
 from meta_ads_pipeline.insights_tables import ALL_INSIGHTS_TABLES, InsightsTable
 from meta_ads_pipeline.raw import load_sql
 from meta_ads_pipeline.raw.entities import ENTITY_TABLES
-from meta_ads_pipeline.raw.load import copy_incoming, lock_loads
+from meta_ads_pipeline.raw.load import LEFT_OUT_FIELD, copy_incoming, lock_loads
 from meta_ads_pipeline.raw.normalize import normalize
 from meta_ads_pipeline.raw.periods import PERIODS
-from meta_ads_pipeline.raw.replay_entities import replay_account, replay_entities
+from meta_ads_pipeline.raw.replay_entities import (
+    is_only_an_id,
+    only_another_sync,
+    replay_account,
+    replay_entities,
+)
 from meta_ads_pipeline.raw.schemas import validate
 
 
@@ -111,7 +116,14 @@ def _replay_insights(
         with database.connect() as connection:
             return _settle(connection, letters, {}, unknown)
     pulled_under: dict[Account, list[StoredDeadLetter]] = defaultdict(list)
+    left_out = {
+        letter.dead_letter_id: only_another_sync(letter)
+        for letter in letters
+        if letter.field == LEFT_OUT_FIELD and is_only_an_id(parsed(letter))
+    }
     for letter in letters:
+        if letter.dead_letter_id in left_out:
+            continue
         # As they were at the pull; letters of before that was kept have today's.
         own = replace(
             account,
@@ -119,11 +131,12 @@ def _replay_insights(
             currency=letter.currency or account.currency,
         )
         pulled_under[own].append(letter)
-    return [
-        result
-        for own, group in pulled_under.items()
-        for result in _replay_rows(database, own, table, group, api_version)
-    ]
+    with database.connect() as connection:
+        refused = [each for each in letters if each.dead_letter_id in left_out]
+        results = _settle(connection, refused, {}, left_out)
+    for own, group in pulled_under.items():
+        results += _replay_rows(database, own, table, group, api_version)
+    return results
 
 
 def _replay_rows(

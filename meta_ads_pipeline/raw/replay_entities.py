@@ -21,6 +21,23 @@ Outcomes: TypeAlias = tuple[dict[int, str], dict[int, str]]
 """What landed and what is still bad: letter id -> words."""
 
 
+def is_only_an_id(document: Any) -> bool:
+    """Whether the letter is of an object that could not be read: there is nothing but its id."""
+    return isinstance(document, dict) and set(document) == {"id"}
+
+
+def only_another_sync(letter: StoredDeadLetter) -> str:
+    """What a replay says of such a letter: the reason, once, and what to do."""
+    advice = "Only another sync can read it"
+    if letter.partition_date is not None:
+        day = letter.partition_date
+        advice += (
+            f": `meta-ads sync --start {day} --end {day} --account {letter.account_id}`, "
+            "once Meta lets the token read it"
+        )
+    return letter.reason if advice in letter.reason else f"{letter.reason}. {advice}"
+
+
 def replay_entities(
     connection: Connection, table: EntityTable, account_id: str, letters: Letters
 ) -> Outcomes:
@@ -31,9 +48,8 @@ def replay_entities(
     landed: dict[int, str] = {}
     bad: dict[int, str] = {}
     for letter, document in letters:
-        if isinstance(document, dict) and set(document) == {"id"}:
-            # It could not be read: there is nothing but its id.
-            bad[letter.dead_letter_id] = f"{letter.reason} Only another sync can read it"
+        if is_only_an_id(document):
+            bad[letter.dead_letter_id] = only_another_sync(letter)
             continue
         rows, problems = normalize_entities([document], table, account_id)
         if problems:

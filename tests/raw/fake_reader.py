@@ -10,6 +10,7 @@ from meta_ads_pipeline.meta_api.calls import CallCounter
 from meta_ads_pipeline.meta_api.client import AccountRef
 from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery
+from meta_ads_pipeline.meta_api.paging import LeftOut
 
 NOT_FOUND = {
     "message": "Unsupported get request. Object with ID '5' does not exist",
@@ -43,6 +44,7 @@ class FakeReader:
         self.node_errors: dict[str, MetaApiError] = {}
         self.days_per_part = 1
         self.before_part: Callable[[date], None] = lambda _: None
+        self.left_out: tuple[LeftOut, ...] = ()
         self.list_error: Exception | None = None
         self.asked_windows: list[tuple[date, date]] = []
         self.asked_rows_per_day: list[float | None] = []
@@ -126,5 +128,5 @@ class FakeReader:
             days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
             rows = [row for day in days for row in self.insights.get(day, [])]
             query = InsightsQuery(account.account_id, level, grain, first, last)
-            yield InsightsPart(query, rows, datetime.now(UTC), "sync")
+            yield InsightsPart(query, rows, datetime.now(UTC), "sync", self.left_out)
             last = first - timedelta(days=1)

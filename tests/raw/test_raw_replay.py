@@ -16,11 +16,13 @@ from meta_ads_pipeline.control.dead_letters import (
 )
 from meta_ads_pipeline.control.slices import Attempt
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
+from meta_ads_pipeline.meta_api.paging import LeftOut
 from meta_ads_pipeline.raw import normalize
 from meta_ads_pipeline.raw.context import PullContext
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
 from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
 from meta_ads_pipeline.raw.pull_entities import pull_entities
+from meta_ads_pipeline.raw.pull_insights import pull_insights
 from meta_ads_pipeline.raw.replay import replay
 from tests.raw.fake_reader import FakeReader
 from tests.raw.insights_rows import DAY, ad_row, hour_row, hour_rows
@@ -308,3 +310,36 @@ def test_a_letter_is_found_by_account_asset_and_status(load, letters, database):
     assert len(found(accounts=["1"], assets=["insights_hourly"])) == 2
     assert len(found(limit=1)) == 1
     assert asdict(second)["document"].startswith("{")
+
+
+@pytest.mark.parametrize("refused", ["1202", "22"], ids=["ad", "campaign"])
+def test_what_meta_refuses_to_show_is_a_dead_letter_and_keeps_its_rows(
+    database, account, query, letters, replay_all, refused
+):
+    with database.connect() as connection:
+        save_accounts(connection, [account])
+    reader = FakeReader()
+    one, two = ad_row(1), ad_row(2, campaign_id="22", adset_id="32")
+
+    def pull(number):
+        ctx = PullContext(f"sync-{number}", "run")
+        pull_insights(database, reader, account, "insights_daily", [DAY], ctx)
+        return [row["ad_id"] for row in query("select ad_id from raw.insights_daily order by 1")]
+
+    reader.insights = {DAY: [one, two]}
+    assert pull(1) == ["1201", "1202"]
+    reader.insights = {DAY: [{**one, "spend": "99"}]}
+    reader.left_out = (LeftOut("(#10) not yours", refused),)
+    assert pull(2) == ["1201", "1202"], "what was landed of it stays"
+    assert pull(3) == ["1201", "1202"]
+    (letter,) = letters()
+    assert (letter.object_id, letter.partition_date, letter.attempts) == (refused, DAY, 2)
+    (result,) = replay_all()
+    assert not result.landed
+    command = f"meta-ads sync --start {DAY} --end {DAY} --account {account.account_id}"
+    assert "(#10) not yours" in result.outcome
+    assert command in result.outcome
+    assert replay_all()[0].outcome == result.outcome, "said once, however often it is tried"
+    reader.left_out = ()
+    assert pull(4) == ["1201"], "really gone"
+    assert [each.status for each in letters()] == [DeadLetterStatus.RESOLVED]
