@@ -51,7 +51,8 @@ def built(built_warehouse: Warehouse) -> Warehouse:
 
 @pytest.fixture(scope="module")
 def edited(built: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DbtCli]:
-    """dbt with a copy of the project: a column, a table, a seed row more."""
+    """dbt with a copy of the project: columns added, dropped and retyped, a table, a seed row."""
+    before = column_types(built, "conversions_daily")
     copy = tmp_path_factory.mktemp("project") / "dbt_project"
     shutil.copytree(PROJECT, copy, ignore=shutil.ignore_patterns("target", "logs"))
     rollups = copy / "macros" / "rollups.sql"
@@ -64,7 +65,27 @@ def edited(built: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     columns = copy / "models" / "marts" / "rollups" / "_rollups.yml"
     declared = "      - {name: source, data_type: text, description: Where it is from.}\n"
     columns.write_text(columns.read_text().replace("    columns:\n", f"    columns:\n{declared}"))
+    facts = copy / "models" / "marts" / "facts"
+    model, declared = facts / "conversions_daily.sql", facts / "_conversions.yml"
+    text = model.read_text()
+    start, end = (
+        text.index("    case\n        when conversions.types_present"),
+        text.index("overlap,\n"),
+    )
+    text = text[:start] + text[end + len("overlap,\n") :]
+    spread = "conversions.highest_value - conversions.lowest_value"
+    assert text.count(spread) == 1
+    model.write_text(text.replace(spread, f"({spread})::text"))
+    text = declared.read_text()
+    start = text.index("      - name: overlap\n")
+    text = text[:start] + text[text.index("      - name: attribution_setting\n", start) :]
+    retyped = "name: disagreement\n        data_type: numeric"
+    assert text.count(retyped) == 1
+    declared.write_text(text.replace(retyped, retyped.replace("numeric", "text")))
     (copy / "models" / "custom").mkdir()
+    (copy / "models" / "custom" / "disagreements.sql").write_text(
+        "select ad_id, disagreement from {{ ref('conversions_daily') }}"
+    )
     (copy / "models" / "custom" / "spend_by_weekday.sql").write_text(TABLE)
     with (copy / "seeds" / "goal_conversions.csv").open("a") as seed:
         seed.write("sales,add_to_cart\n")
@@ -74,12 +95,12 @@ def edited(built: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield dbt_cli(projects.dbt_project())
     projects.dbt_project.cache_clear()
     built.dbt("seed", "--select", "goal_conversions")
-    for table in ("account", "campaign", "adset", "ad"):
-        built.execute(f"alter table marts.{table}_daily drop column if exists source cascade")
-    for table in ("account", "campaign"):
-        built.execute(f"alter table marts.{table}_hourly drop column if exists source cascade")
-    built.execute("drop table if exists marts.spend_by_weekday cascade")
+    built.execute(
+        "drop table if exists marts.spend_by_weekday cascade",
+        "drop view if exists marts.disagreements",
+    )
     built.dbt("build", "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
+    assert column_types(built, "conversions_daily") == before
     built.empty()
 
 
@@ -87,7 +108,22 @@ def finished(invocation: DbtCliInvocation) -> bool:
     return invocation.wait().is_successful()
 
 
-def test_an_added_column_and_a_seed_row_reach_history(built: Warehouse, edited: DbtCli) -> None:
+def column_types(warehouse: Warehouse, table: str) -> dict[str, str]:
+    """The columns of a mart."""
+    rows = warehouse.rows(
+        "select column_name as name, data_type as type from information_schema.columns"
+        " where table_schema = 'marts' and table_name = %s",
+        table,
+    )
+    return {row["name"]: row["type"] for row in rows}
+
+
+def test_changed_columns_and_a_seed_row_reach_history(built: Warehouse, edited: DbtCli) -> None:
+    # As if the analyst's view had been there before, with the column that goes.
+    built.execute(
+        "create view marts.disagreements as"
+        " select ad_id, disagreement, overlap from marts.conversions_daily"
+    )
     before = definition_of(built.database)
     assert outdated_windows(built.database) == []
     ensure_relations(edited, built.database, NEWEST)
@@ -100,6 +136,10 @@ def test_an_added_column_and_a_seed_row_reach_history(built: Warehouse, edited: 
     assert outdated_windows(built.database) == []
     assert built.value("select count(*) from marts.ad_daily where source = 'insights'") == 2
     assert ensure_relations(edited, built.database, NEWEST) == []
+    types = column_types(built, "conversions_daily")
+    assert (types["disagreement"], "overlap" in types) == ("text", False)
+    assert column_types(built, "disagreements") == {"ad_id": "text", "disagreement": "text"}
+    assert built.value("select count(*) from marts.disagreements where disagreement = '0'") == 2
 
 
 def test_a_table_of_an_analysts_own_is_an_asset_and_is_built(
