@@ -56,7 +56,11 @@ def ended_soon_by_signals(message: str) -> Iterator[Interrupt]:
     writer.setblocking(False)
     before_wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     before_term = signal.getsignal(signal.SIGTERM)
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    # A shell starts what runs in its background with SIGINT ignored; SIGTERM ends that, too.
+    signal.signal(
+        signal.SIGTERM, on_interrupt if callable(on_interrupt) else signal.default_int_handler
+    )
 
     def watch() -> None:
         while True:

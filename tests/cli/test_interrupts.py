@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ def stuck():
 def swallowed(_number, _frame):
     pass  # as a library may
 
+ignored = sys.argv[1] == "ignored"  # as in the background of a shell
+signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
 with ended_soon_by_signals("Interrupted."):
     thread = threading.Thread(target=stuck)
     thread.start()
@@ -30,8 +33,13 @@ with ended_soon_by_signals("Interrupted."):
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("handler", ["python's", "swallowed"])
+@pytest.mark.parametrize(
+    ("handler", "number"),
+    [
+        *itertools.product(["python's", "swallowed"], [signal.SIGINT, signal.SIGTERM]),
+        ("ignored", signal.SIGTERM),
+    ],
+)
 def test_a_signal_ends_a_process_whose_threads_wait(number: signal.Signals, handler: str) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, handler],

@@ -10,9 +10,10 @@ from decimal import Decimal
 import pytest
 
 from .test_dimensions import land_version
-from .warehouse import PULLED, AdDay, Warehouse, failures
+from .warehouse import PULLED, AdDay, Warehouse, failures, tables_behind
 
 DAY = date(2026, 11, 19)
+AD_DAYS = tables_behind("conversions_daily", "ad_daily_named", "ad_daily_reporting")
 
 
 def test_overlapping_types_are_chosen_from_and_their_disagreement_is_measured(
@@ -29,7 +30,7 @@ def test_overlapping_types_are_chosen_from_and_their_disagreement_is_measured(
         AdDay("4", hours, {custom: "3"}, {custom: "8.50"}),
     )
     warehouse.execute("update raw.insights_daily set attribution_setting = '7d_click'")
-    warehouse.build()
+    warehouse.build(tests=False, models=AD_DAYS)
     found = warehouse.rows(
         "select ad_id, conversion, unit, action_type, value, types_present, disagreement, overlap"
         " from marts.conversions_daily order by ad_id, conversion"
@@ -61,14 +62,14 @@ def test_conversions_that_disagree_keep_their_last_good_values(warehouse: Wareho
     warehouse.account()
     hours = {9: ("2.50", 10, 1)}
     warehouse.pull(DAY, AdDay("1", hours, {"lead": "6", "omni_purchase": "1"}))
-    warehouse.build()
+    warehouse.build(tests=False, models=AD_DAYS)
     later = AdDay("1", hours, {"lead": "9", "omni_purchase": "2"})
     warehouse.pull(DAY, later, account_spend="900")
     warehouse.execute(
         "update raw.account_totals set actions = actions"
         """ || '[{"action_type": "lead", "value": "-4"}]'"""
     )
-    warehouse.build()
+    warehouse.build(tests=False, models=AD_DAYS)
     found = warehouse.rows("select conversion, value from marts.conversions_daily order by 1")
     assert [tuple(row.values()) for row in found] == [("leads", 6), ("purchases", 2)]
     facts = warehouse.rows(
@@ -77,7 +78,7 @@ def test_conversions_that_disagree_keep_their_last_good_values(warehouse: Wareho
     )
     assert facts == [{"spend": Decimal("2.50"), "leads": 6, "purchases": 2}]
     warehouse.pull(DAY, later)
-    warehouse.build()
+    warehouse.build(tests=False, models=AD_DAYS)
     assert (
         warehouse.value("select value from marts.conversions_daily where conversion = 'leads'") == 9
     )
@@ -109,7 +110,7 @@ def test_a_day_is_spread_over_its_hours_and_sums_back_exactly(warehouse: Warehou
         AdDay("5", {}, purchase, value),
     )
     _link_clicks(warehouse, "1", {8: 1, 9: 1, 10: 1, 11: 0})
-    warehouse.build()
+    warehouse.build(tests=False, models=AD_DAYS)
     rows = warehouse.rows(
         "select ad_id, event_hour, allocation_basis, purchases_allocated as purchases,"
         " revenue_allocated as revenue, unallocated_reason, hourly_null_reason, leads_allocated"
@@ -145,7 +146,7 @@ def test_a_day_is_spread_over_its_hours_and_sums_back_exactly(warehouse: Warehou
 def test_data_test_finds_conversions_that_do_not_sum(warehouse: Warehouse) -> None:
     warehouse.account()
     warehouse.pull(DAY, AdDay("1", {9: ("2.50", 10, 1)}, {"omni_purchase": "2"}))
-    warehouse.build()
+    warehouse.build(tests=False, models=AD_DAYS)
     warehouse.execute("update marts.conversions_daily set value = value + 1")
     found = warehouse.dbt("test", "--select", "conversions_sum_to_the_day")
     assert not found.success
@@ -164,7 +165,7 @@ def test_names_as_they_are_and_as_they_were(warehouse: Warehouse) -> None:
     land_version(warehouse, "campaign", "21", end, {"name": "Next day"})
     for day in (DAY - timedelta(days=1), DAY, DAY + timedelta(days=1)):
         warehouse.pull(day, AdDay("1", {9: ("2.50", 10, 1)}))
-    warehouse.build()
+    warehouse.build(tests=False, models=AD_DAYS)
     named = warehouse.rows(
         "select event_date, campaign_name, campaign_name_then, ad_name, ad_name_then,"
         " is_name_then_known, spend from marts.ad_daily_named order by event_date"
@@ -194,7 +195,7 @@ def test_reporting_currency_shows_its_rate_or_why_not(rates: Warehouse) -> None:
             AdDay("1", {9: ("2.50", 10, 1)}, {}, {"omni_purchase": "10"}),
             account_id=str(account_id),
         )
-    rates.build()
+    rates.build(tests=False, models=AD_DAYS)
     columns = (
         "select currency, reporting_currency, exchange_rate, exchange_rate_date,"
         " spend_reporting, revenue_reporting, unconverted_reason"
@@ -256,7 +257,7 @@ def test_goals_follow_what_the_ad_set_promotes(warehouse: Warehouse) -> None:
             f"update raw.{table} set adset_id = 30 + ad_id::int" if key == "ad_id" else "select 1"
         )
     warehouse.execute("update raw.insights_hourly set adset_id = 30 + ad_id::int")
-    warehouse.build()
+    warehouse.build(tests=False, models=AD_DAYS)
     facts = warehouse.rows(
         "select ad_id, goal, conversions from marts.ad_daily where event_date = %s order by 1", DAY
     )
@@ -286,7 +287,7 @@ def test_conversions_of_a_goal_add_up_unless_they_overlap(warehouse: Warehouse) 
     before = warehouse.rows("select * from seeds.goal_conversions")
     try:
         warehouse.execute("insert into seeds.goal_conversions values ('sales', 'add_to_cart')")
-        warehouse.build(DAY)
+        warehouse.build(DAY, models=tables_behind("account_daily", "conversions_daily"))
         assert warehouse.value("select conversions from marts.account_daily") == 7
         for overlapping in ("revenue", "no_such_conversion"):
             warehouse.execute(

@@ -10,9 +10,12 @@ from decimal import Decimal
 
 import pytest
 
-from .warehouse import AdDay, Warehouse
+from .warehouse import AdDay, Warehouse, tables_behind
 
 DAY = date(2026, 11, 19)
+FACTS = tables_behind(
+    *("ad_daily", "campaign_daily", "account_daily", "account_hourly", "conversions_daily")
+)
 
 
 def test_one_ad_day_in_full(warehouse: Warehouse) -> None:
@@ -27,7 +30,7 @@ def test_one_ad_day_in_full(warehouse: Warehouse) -> None:
             {"lead": "6", "onsite_web_lead": "6", "offsite_conversion.fb_pixel_lead": "6"},
         ),
     )
-    warehouse.build(DAY)
+    warehouse.build(DAY, models=FACTS)
     nine, ten, day = warehouse.rows(
         "select * from marts.metric_facts order by grain desc, event_at"
     )
@@ -67,7 +70,7 @@ def test_conversions_of_every_kind(warehouse: Warehouse) -> None:
         AdDay("4", {9: ("1200", 10, 1)}, {"omni_purchase": "1"}, {"omni_purchase": "98765"}),
         account_id="8",
     )
-    warehouse.build(DAY)
+    warehouse.build(DAY, models=FACTS)
     days = {
         row["ad_id"]: (row["purchases"], row["revenue"])
         for row in warehouse.rows("select * from marts.metric_facts where grain = 'day'")
@@ -85,7 +88,7 @@ def test_a_day_of_conversions_without_delivery(warehouse: Warehouse) -> None:
     """People buy the day after the campaign ended: revenue without an hour to put it on."""
     warehouse.account()
     warehouse.pull(DAY, AdDay("1", {}, {"omni_purchase": "2"}, {"omni_purchase": "80"}))
-    warehouse.build(DAY)
+    warehouse.build(DAY, models=FACTS)
     (row,) = warehouse.rows("select * from marts.campaign_daily")
     assert (row["spend"], row["purchases"], row["roas"], row["cpa"]) == (None, 2, None, None)
     assert warehouse.rows("select * from marts.account_hourly") == []
@@ -101,7 +104,7 @@ def test_spring_day_has_23_hours(warehouse: Warehouse) -> None:
         "update raw.insights_hourly set hour_flag = 'skipped', event_at = '2026-03-29T01:00Z'"
         " where event_hour = 2"
     )
-    warehouse.build(day)
+    warehouse.build(day, models=FACTS)
     hours = {
         row["event_hour"]: row["spend"]
         for row in warehouse.rows("select * from marts.metric_facts where grain = 'hour'")
@@ -120,7 +123,7 @@ def test_autumn_day_has_one_long_hour(warehouse: Warehouse) -> None:
     day = date(2026, 11, 1)
     warehouse.pull(day, AdDay("1", dict.fromkeys(range(24), ("1.10", 10, 1))))
     warehouse.execute("update raw.insights_hourly set hour_flag = 'repeated' where event_hour = 1")
-    warehouse.build(day)
+    warehouse.build(day, models=FACTS)
     rows = warehouse.rows("select * from marts.account_hourly order by event_at")
     assert [row["event_hour"] for row in rows] == list(range(24))
     assert rows[1]["event_at"] == datetime(2026, 11, 1, 5, tzinfo=UTC), "the first 01:00"

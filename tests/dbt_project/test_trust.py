@@ -9,9 +9,10 @@ import pytest
 
 from meta_ads_pipeline.control.check_results import DayResult, record_results
 
-from .warehouse import AdDay, Warehouse
+from .warehouse import AdDay, Warehouse, tables_behind
 
 DAY = date(2026, 11, 19)
+ACCOUNT_DAYS = tables_behind("account_daily", "reconciliation")
 """A Thursday, pulled when it was two days old."""
 
 
@@ -32,19 +33,19 @@ def test_a_difference_is_let_through_while_the_date_is_young(
     warehouse.pull(
         DAY, ad, account_spend="100.40", pulled_at=datetime(2026, 11, 19, 12, tzinfo=UTC)
     )
-    warehouse.build(DAY, tests=False)
+    warehouse.build(DAY, tests=False, models=ACCOUNT_DAYS)
     assert spend_status(warehouse) == ("within_tolerance", Decimal("5.02"))
     warehouse.pull(DAY, ad, account_spend="100.40")
-    warehouse.build(DAY, tests=False)
+    warehouse.build(DAY, tests=False, models=ACCOUNT_DAYS)
     assert spend_status(warehouse) == ("within_tolerance", Decimal("0.502"))
     assert warehouse.value("select spend from marts.account_daily") == Decimal("100.00")
     monkeypatch.setenv("PGOPTIONS", "-c meta_ads.now=2026-12-18T12:00Z")
-    warehouse.build(DAY, tests=False)
+    warehouse.build(DAY, tests=False, models=ACCOUNT_DAYS)
     assert spend_status(warehouse)[0] == "within_tolerance", "not pulled since it could settle"
     warehouse.pull(
         DAY, ad, account_spend="100.40", pulled_at=datetime(2026, 12, 18, 12, tzinfo=UTC)
     )
-    warehouse.build(DAY, tests=False)
+    warehouse.build(DAY, tests=False, models=ACCOUNT_DAYS)
     assert spend_status(warehouse) == ("mismatch", 0)
     assert warehouse.value("select spend from marts.account_daily") == Decimal("100.00")
 
@@ -57,7 +58,7 @@ def test_a_failed_pull_again_leaves_the_earlier_one_standing(warehouse: Warehous
         "insert into control.slices (account_id, partition_date, asset, status)"
         " values ('1', '2026-11-18', 'insights_daily', 'failed')",
     )
-    warehouse.build(DAY - timedelta(days=1), DAY)
+    warehouse.build(DAY - timedelta(days=1), DAY, models=ACCOUNT_DAYS)
     statuses = warehouse.rows(
         "select event_date, status, hourly_total from marts.reconciliation"
         " where measure = 'spend' order by 1"
@@ -73,7 +74,7 @@ def test_ads_that_cancel_out_are_seen(warehouse: Warehouse) -> None:
     warehouse.account()
     warehouse.pull(DAY, AdDay("1", {9: ("60.00", 10, 1)}), AdDay("2", {9: ("40.00", 10, 1)}))
     warehouse.execute("update raw.insights_hourly set spend = 100 - spend")
-    warehouse.build(DAY)
+    warehouse.build(DAY, models=ACCOUNT_DAYS)
     (row,) = warehouse.rows("select * from marts.reconciliation where measure = 'spend'")
     assert (row["status"], row["delta"], row["ads_differing"]) == ("mismatch", 0, 2)
     assert row["reason"] == ("2 ads differ between hours and day, 0 without hours, 0 without a day")
