@@ -40,7 +40,8 @@ _EXPECTED = {
 
 def _are_ids(series: pd.Series[Any]) -> pd.Series[Any]:
     ids = {value for value in set(series) if value.isascii() and value.isdigit()}
-    return series.isin(ids)
+    # Not `isin`: pandas cannot encode half a surrogate pair, which Meta cuts emoji into.
+    return series.map(ids.__contains__)
 
 
 class _Insights(pa.DataFrameModel):
