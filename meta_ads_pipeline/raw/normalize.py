@@ -20,7 +20,7 @@ import pandas as pd
 from meta_ads_pipeline.insights_tables import ACTION_LISTS, InsightsTable
 from meta_ads_pipeline.raw.action_items import ActionItems
 from meta_ads_pipeline.raw.hour_labels import HOUR_OF_LABEL, hours_of_day
-from meta_ads_pipeline.raw.json_text import TooDeepError, json_text
+from meta_ads_pipeline.raw.json_text import TooDeepError, json_text, storable_text
 
 HOUR_KEY = "hourly_stats_aggregated_by_advertiser_time_zone"
 
@@ -150,7 +150,10 @@ class _Normalizer:
         values = [row.get(field) for row in self.rows]
         if not set(map(type, values)) <= {str, type(None)}:
             values = self._parsed(field, values, _parse_text)
-        return _objects(values)
+        # pandas cannot encode half a surrogate pair, which is what Meta cuts an emoji into.
+        return _objects(
+            [text if text is None or text.isascii() else storable_text(text) for text in values]
+        )
 
     def _link_clicks(self) -> pd.Series[Any]:
         field = "inline_link_clicks"

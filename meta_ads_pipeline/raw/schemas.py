@@ -40,8 +40,7 @@ _EXPECTED = {
 
 def _are_ids(series: pd.Series[Any]) -> pd.Series[Any]:
     ids = {value for value in set(series) if value.isascii() and value.isdigit()}
-    # Not `isin`: pandas cannot encode half a surrogate pair, which Meta cuts emoji into.
-    return series.map(ids.__contains__)
+    return series.isin(ids)
 
 
 class _Insights(pa.DataFrameModel):
