@@ -11,14 +11,17 @@
     │   ├── RoleNotFoundError           control/row_security.py
     │   ├── SettingsError               settings.py
     │   ├── TimezoneError               control/timezones.py
+    │   ├── UnknownMeasureError         semantic/trust.py
     │   ├── WebhookSettingError         cli/webhooks.py
     │   └── WorkspaceNotFoundError      control/timezones.py
     ├── NotFoundError
     │   ├── ApiKeyNotFoundError         control/api_keys.py
     │   ├── ConnectionNotFoundError     credentials/connections.py
     │   ├── DeadLetterNotFoundError     control/dead_letters.py
+    │   ├── UnknownAccountDayError      semantic/trust.py
     │   └── UnknownAccountError         control/accounts.py
     ├── CredentialsError
+    │   ├── ApiKeyRefusedError          cli/mcp.py
     │   ├── AppCredentialsError         credentials/checks.py
     │   ├── ConnectError                cli/connect.py
     │   ├── ConnectionInUseError        credentials/connections.py

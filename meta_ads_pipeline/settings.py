@@ -112,6 +112,11 @@ class Settings(BaseSettings):
         alias="META_ADS_ALERT_QUIET_HOURS",
         description="Hours in which only critical alerts are sent, such as 22-07 Europe/Berlin.",
     )
+    api_key: SecretStr | None = Field(
+        default=None,
+        alias="META_ADS_API_KEY",
+        description="The key that `meta-ads mcp` reads with.",
+    )
     requests_per_minute: int = Field(
         default=600,
         alias="META_ADS_REQUESTS_PER_MINUTE",

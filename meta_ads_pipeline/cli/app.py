@@ -45,6 +45,7 @@ COMMANDS = {
     "status": Listed("status", "What needs a person, what is not done and why."),
     "alerts": Listed("alerts", "What a person should know, and where it is sent."),
     "serve": Listed("serve", "The HTTP service: Meta's webhooks, health, metrics."),
+    "mcp": Listed("mcp", "The numbers for an assistant, by the Model Context Protocol."),
     "keys": Listed("keys", "API keys of the HTTP service: create, list, revoke."),
     "grant": Listed("grant", "Let a Postgres role read the marts."),
     "webhooks": Listed("webhooks", "What Meta announced, and whether the receiver works."),

@@ -73,7 +73,9 @@ def ask(database: Database, workspace_id: str, query: MetricQuery, *, raw: bool 
     layer = semantic_layer()
 
     def work(connection: Connection) -> Answer:
-        statement = metric_statement(query, layer, raw=raw or _cuts_hours(query, connection))
+        statement = metric_statement(
+            query, layer, workspace_id, raw=raw or _cuts_hours(query, connection)
+        )
         rows = connection.execute(statement.query, statement.parameters).fetchall()
         total = rows[0]["total_rows"] if rows else 0
         unavailable = unavailable_measures(query, layer)
@@ -91,7 +93,7 @@ def ask(database: Database, workspace_id: str, query: MetricQuery, *, raw: bool 
             total_rows=total,
             unavailable=unavailable,
             notes=_notes(query, layer, connection),
-            trust=_trust(connection, query, layer),
+            trust=_trust(connection, query, layer, workspace_id),
             marts=statement.marts,
             measure_columns=len(set(query.measures)) * (1 if query.compare is None else 3),
         )
@@ -187,8 +189,10 @@ from (
 """
 
 
-def _trust(connection: Connection, query: MetricQuery, layer: SemanticLayer) -> Trust:
-    statement = account_statement(query, layer)
+def _trust(
+    connection: Connection, query: MetricQuery, layer: SemanticLayer, workspace_id: str
+) -> Trust:
+    statement = account_statement(query, layer, workspace_id)
     accounts: Sequence[str] = [
         row["account_id"]
         for row in connection.execute(statement.query, statement.parameters)

@@ -62,18 +62,22 @@ def unavailable_measures(query: MetricQuery, layer: SemanticLayer) -> dict[str, 
     return found
 
 
-def metric_statement(query: MetricQuery, layer: SemanticLayer, *, raw: bool = False) -> Statement:
+def metric_statement(
+    query: MetricQuery, layer: SemanticLayer, workspace_id: str, *, raw: bool = False
+) -> Statement:
     """The statement that answers ``query``; with ``raw`` always from ``metric_facts`` itself."""
-    return _Builder(query, layer, raw=raw).statement()
+    return _Builder(query, layer, workspace_id, raw=raw).statement()
 
 
-def account_statement(query: MetricQuery, layer: SemanticLayer) -> Statement:
+def account_statement(query: MetricQuery, layer: SemanticLayer, workspace_id: str) -> Statement:
     """The ad accounts whose facts ``query`` adds up."""
-    return _Builder(query, layer, raw=False).accounts()
+    return _Builder(query, layer, workspace_id, raw=False).accounts()
 
 
 class _Builder:
-    def __init__(self, query: MetricQuery, layer: SemanticLayer, *, raw: bool) -> None:
+    def __init__(
+        self, query: MetricQuery, layer: SemanticLayer, workspace_id: str, *, raw: bool
+    ) -> None:
         self._query, self._layer = query, layer
         self._missing = unavailable_measures(query, layer)
         self._measures = [m for m in dict.fromkeys(query.measures) if m not in self._missing]
@@ -85,7 +89,7 @@ class _Builder:
         self._by_clock = self._breakdown is not None and self._breakdown.is_by_clock
         self._dimensions = list(dict.fromkeys((*query.groups, *query.filters)))
         self._rollup = None if raw else self._smallest_rollup()
-        self._parameters: dict[str, Any] = {"timezone": query.timezone}
+        self._parameters: dict[str, Any] = {"timezone": query.timezone, "workspace": workspace_id}
 
     def _ranking(self) -> list[str]:
         ranked = self._query.ranked_by
@@ -228,14 +232,15 @@ class _Builder:
         slack = 0 if self._own_timezone else 2
         return sql.SQL(
             "select {selected}, {sums}, event_date, {event_at}, timezone, {is_day} as is_day"
-            " from marts.{mart} where event_date between {first} - {slack} and {last} + {slack}"
-            "{condition}"
+            " from marts.{mart} where workspace_id = {workspace}"
+            " and event_date between {first} - {slack} and {last} + {slack}{condition}"
         ).format(
             selected=sql.SQL(", ").join(selected),
             sums=sql.SQL(", ").join(map(sql.Identifier, self._sums)),
             event_at=sql.SQL(event_at),
             is_day=sql.SQL(is_day),
             mart=sql.Identifier(mart),
+            workspace=sql.Placeholder("workspace"),
             first=self._bounds(number)[0],
             last=self._bounds(number)[1],
             slack=sql.Literal(slack),

@@ -84,23 +84,24 @@ class Access:
             workspace_id: WorkspaceId,
             credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
         ) -> Caller:
-            found = self.identify(request, credentials.credentials if credentials else "")
+            text = credentials.credentials if credentials else ""
+            found = self.identify(request, text, scope)
             if workspace_id not in (found.workspace_id, found.workspace):
-                raise HTTPException(403, REFUSED)
-            if scope not in found.scopes:
                 raise HTTPException(403, REFUSED)
             return found
 
         return caller
 
-    def identify(self, request: Request, text: str) -> Caller:
-        """The caller whose key this is. Raises ``HTTPException`` 401 or 429."""
+    def identify(self, request: Request, text: str, scope: str) -> Caller:
+        """The caller whose key this is. Raises ``HTTPException`` 401, 403 or 429."""
         key = usable_key(self._database, text)
         if key is None:
             address = request.client.host if request.client else ""
             _refuse_after(self._failures.wait(address))
             raise HTTPException(401, UNKNOWN, headers={"WWW-Authenticate": "Bearer"})
         _refuse_after(self._callers.wait(key.key_id))
+        if scope not in key.allowed:
+            raise HTTPException(403, REFUSED)
         return Caller(key.workspace_id, key.workspace, key.key_id, key.member, key.allowed)
 
 

@@ -6,16 +6,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.routing import Route
 
 from meta_ads_pipeline import __version__
 from meta_ads_pipeline.control.database import Database, open_database
 from meta_ads_pipeline.serving.access import Access
 from meta_ads_pipeline.serving.health import health_router
+from meta_ads_pipeline.serving.mcp_server import PATH, Authenticated, caller_of_request, mcp_server
 from meta_ads_pipeline.serving.metric_routes import metric_router
 from meta_ads_pipeline.serving.metrics import metrics_router
 from meta_ads_pipeline.serving.pooled_database import PooledDatabase
 from meta_ads_pipeline.serving.problems import answer_problems
 from meta_ads_pipeline.serving.protection import API_VERSION, Protection
+from meta_ads_pipeline.serving.trust_routes import trust_router
 from meta_ads_pipeline.serving.webhooks import webhook_router
 from meta_ads_pipeline.serving.workspaces import workspaces_router
 from meta_ads_pipeline.settings import Settings, get_settings
@@ -38,9 +41,13 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     settings = settings or get_settings()
     pool = PooledDatabase(database or open_database(settings))
 
+    assistants = mcp_server(pool, caller_of_request)
+    assistants_app = assistants.streamable_http_app()
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with assistants.session_manager.run():
+            yield
         pool.dispose()
 
     app = FastAPI(
@@ -59,5 +66,7 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app.include_router(metrics_router(pool))
     app.include_router(workspaces_router(pool, access))
     app.include_router(metric_router(pool, access))
+    app.include_router(trust_router(pool, access))
+    app.router.routes.append(Route(PATH, Authenticated(assistants_app, access)))
     answer_problems(app)
     return app

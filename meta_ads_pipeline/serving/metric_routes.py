@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -17,7 +16,7 @@ from meta_ads_pipeline.semantic.layer import semantic_layer
 from meta_ads_pipeline.semantic.query import Breakdown, Comparison, MetricQuery
 from meta_ads_pipeline.serving.access import ANSWERS, Access, Caller, Problem
 from meta_ads_pipeline.serving.metric_formats import MEDIA_TYPES, as_file
-from meta_ads_pipeline.serving.problems import BadRequestError, sentences
+from meta_ads_pipeline.serving.problems import BadRequestError, plain, sentences
 
 MOST_JSON_ROWS = 10_000
 """Of one answer as JSON; a file may have 100,000."""
@@ -246,7 +245,7 @@ def document(query: MetricQuery, answer: Answer) -> MetricAnswer:
         previous_end=previous[1],
         timezone=query.timezone,
         columns=[_described(name) for name in answer.columns],
-        rows=[{name: _json(value) for name, value in row.items()} for row in answer.rows],
+        rows=plain(answer.rows),
         total_rows=answer.total_rows,
         next_offset=following if answer.rows and following < answer.total_rows else None,
         unavailable=answer.unavailable,
@@ -267,11 +266,3 @@ def _described(name: str) -> Column:
     known: Iterable[str] = _LAYER.dimensions
     label = _LAYER.dimensions[name].label if name in known else name.replace("_", " ").capitalize()
     return Column(name=name, label=label, unit=None)
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    return value

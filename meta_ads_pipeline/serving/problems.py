@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from fastapi import FastAPI, Request
@@ -13,7 +16,7 @@ from fastapi.responses import JSONResponse
 
 from meta_ads_pipeline.control.database import DatabaseError
 from meta_ads_pipeline.control.row_security import MartsMissingError
-from meta_ads_pipeline.errors import ConfigurationError
+from meta_ads_pipeline.errors import ConfigurationError, NotFoundError
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,21 @@ def sentences(errors: Iterable[Any]) -> str:
     return "; ".join(found)
 
 
+def plain(value: Any) -> Any:
+    """As JSON has it: decimals as text, times as ISO 8601."""
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    return value
+
+
 def answer_problems(app: FastAPI) -> None:
     """Have every failure of the application answered in the same form."""
 
@@ -39,9 +57,13 @@ def answer_problems(app: FastAPI) -> None:
     async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
         return JSONResponse({"detail": sentences(error.errors())}, status_code=422)
 
-    @app.exception_handler(BadRequestError)
-    async def bad(_request: Request, error: BadRequestError) -> JSONResponse:
+    @app.exception_handler(ConfigurationError)
+    async def bad(_request: Request, error: ConfigurationError) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, status_code=422)
+
+    @app.exception_handler(NotFoundError)
+    async def nothing(_request: Request, error: NotFoundError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, status_code=404)
 
     @app.exception_handler(MartsMissingError)
     async def not_built(_request: Request, error: MartsMissingError) -> JSONResponse:

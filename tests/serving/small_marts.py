@@ -37,7 +37,7 @@ MEASURES = (
 
 _DIMENSIONS = """
 create table marts.dim_ad_accounts as
-    select workspace_id, account_id, name from control.ad_accounts;
+    select workspace_id, account_id, name, currency from control.ad_accounts;
 create table marts.dim_campaigns as
     select distinct workspace_id, account_id, campaign_id, 'campaign ' || campaign_id as name,
         case when campaign_id like '%0' then 'OUTCOME_SALES' else 'OUTCOME_LEADS' end as objective
@@ -57,14 +57,54 @@ create table marts.dim_creatives as
     from marts.dim_ads;
 create table marts.reconciliation as
     select distinct f.workspace_id, f.account_id, f.event_date, measure,
+        5::numeric as hourly_total, 5::numeric as ad_daily_total, 5::numeric as account_total,
+        0::numeric as delta, 0::numeric as tolerance,
         case when f.event_date = '2026-10-30' then 'mismatch' else 'reconciled' end as status,
+        case when f.event_date = '2026-10-30' then 'off' end as reason,
         true as is_complete, f.event_date < '2026-10-30' as is_settled,
         timestamptz '2026-11-29 03:00Z' as pulled_at
     from marts.metric_facts as f cross join unnest(array['spend', 'revenue']) as measure
     where f.provider = 'meta';
-create view marts.freshness as
-    select workspace_id, account_id, timestamptz '2026-11-03 22:00Z' as last_hour_at
+create view marts.restatements as
+    select workspace_id, account_id, event_date, measure, 'account_totals' as asset,
+        'account' as level, account_id as external_entity_id, 4::numeric as old_value,
+        5::numeric as new_value, 1::numeric as change, null::timestamptz as previous_pulled_at,
+        pulled_at as detected_at, 3 as lag_days
+    from marts.reconciliation;
+create view marts.check_results as
+    select workspace_id, account_id, event_date, 'insights_hourly' as asset, 'hours' as check_name,
+        'warn' as severity, 'two hours' as message, pulled_at as last_failed_at,
+        'failed' as status
+    from marts.reconciliation where event_date = '2026-10-30' and measure = 'spend';
+create table marts.anomalies as
+    select workspace_id, account_id, 'key ' || account_id as anomaly_key, 'account' as level,
+        account_id as external_entity_id, 'day' as grain, date '2026-10-26' as event_date,
+        null::smallint as event_hour, 'spend' as measure, 'level' as kind, 'up' as direction,
+        9::numeric as value, 3::numeric as expected, 2::numeric as expected_low,
+        4::numeric as expected_high, currency as unit, 6::numeric as score,
+        'warning' as severity, 'open' as status, 'Spend is three times the usual.' as sentence,
+        timestamptz '2026-10-27Z' as first_seen_at, null::timestamptz as resolved_at
     from control.ad_accounts;
+create view marts.freshness as
+    select workspace_id, account_id, name, timezone, is_active, date '2026-10-23' as first_date,
+        date '2026-11-03' as last_date, timestamptz '2026-11-03 22:00Z' as last_hour_at,
+        timestamptz '2026-11-29 03:00Z' as last_pulled_at, 60 as data_lag_minutes,
+        false as is_late, 0::bigint as missing_days, 1::bigint as held_days,
+        '2026-10-30' as held_dates, 0::bigint as incomplete_days, 0::bigint as unsettled_days
+    from control.ad_accounts;
+create table marts.entities as
+    select gen_random_uuid() as entity_id, workspace_id, 'campaign' as level,
+        campaign_id as external_entity_id, name, account_id as parent_external_id, account_id,
+        'meta' as provider, 'ACTIVE' as status, 'ACTIVE' as effective_status, 'sales' as goal,
+        false as is_deleted, timestamptz '2026-10-27Z' as changed_at
+    from marts.dim_campaigns;
+create table marts.entity_history as
+    select 'campaign' as level, external_entity_id, timestamptz '2026-10-27Z' as valid_from,
+        null::timestamptz as valid_to, account_id, name, status, effective_status,
+        null::text as objective, null::text as optimization_goal, null::numeric as daily_budget,
+        null::numeric as lifetime_budget, null::numeric as bid_amount, null::text as creative_id,
+        array['name'] as changed_fields
+    from marts.entities;
 """
 
 _ROLLUP = """

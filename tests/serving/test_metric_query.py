@@ -150,7 +150,7 @@ def keyed(answer: Answer, query: MetricQuery) -> dict[tuple, dict[str, Any]]:
 
 @pytest.mark.parametrize("raw", [False, True])
 @given(query=queries())
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_every_number_is_the_sum_of_its_facts(facts, marts, raw, query):
     answer = ask(marts, DEFAULT, query, raw=raw)
     rows, sums = keyed(answer, query), expected(facts, query)
@@ -171,7 +171,7 @@ def test_every_number_is_the_sum_of_its_facts(facts, marts, raw, query):
 
 
 @given(query=queries())
-@settings(max_examples=30)
+@settings(max_examples=10)
 def test_what_is_unavailable_is_null_and_no_number_is_hidden_without_a_reason(marts, query):
     answer = ask(marts, DEFAULT, query)
     for measure in query.measures:
@@ -184,7 +184,7 @@ def test_what_is_unavailable_is_null_and_no_number_is_hidden_without_a_reason(ma
 
 
 @given(query=queries(), top=st.integers(1, 4))
-@settings(max_examples=40)
+@settings(max_examples=15)
 def test_the_top_groups_and_the_rest_are_everything(marts, query, top):
     if not query.group_by:
         return
@@ -209,7 +209,7 @@ def test_the_top_groups_and_the_rest_are_everything(marts, query, top):
 
 
 @given(query=queries(), compare=st.sampled_from(Comparison))
-@settings(max_examples=40)
+@settings(max_examples=15)
 def test_a_comparison_has_the_numbers_of_the_period_before(marts, query, compare):
     compared = MetricQuery(**{**query.model_dump(), "compare": compare, "breakdown": None})
     first, last = compared.previous_dates
