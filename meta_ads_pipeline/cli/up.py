@@ -21,12 +21,14 @@ import typer
 from rich.console import Console
 
 from meta_ads_pipeline.cli import options
+from meta_ads_pipeline.cli.children import start_child
 from meta_ads_pipeline.cli.console import labelled, plain_console, print_errors
 from meta_ads_pipeline.cli.runtime import Runtime, running
 from meta_ads_pipeline.settings import PROJECT_ROOT
 
 _STOP_SECONDS = 20
 _START_SECONDS = 120
+_PORT_SECONDS = 3
 
 
 app = options.command_app()
@@ -47,7 +49,7 @@ class _Stopped(Exception):  # noqa: N818 - a request, not an error
 
 def run_up(host: str, port: int, console: Console) -> int:
     """Run until Ctrl-C or SIGTERM, or until one of the parts ends by itself (exit code 1)."""
-    if not _port_is_free(host, port):
+    if not _gets_free(host, port):
         print_errors(
             f"port {port} is taken: is `meta-ads up` running already? Stop it, or choose another "
             "with --port"
@@ -96,7 +98,7 @@ def _start(runtime: Runtime, host: str, port: int) -> dict[str, subprocess.Popen
     children = {}
     for name, command in commands.items():
         log = (runtime.settings.home / f"{name}.log").open("a")
-        children[name] = subprocess.Popen(
+        children[name] = start_child(
             command,
             cwd=PROJECT_ROOT,
             env={**os.environ, "PYTHONWARNINGS": "ignore"},
@@ -206,6 +208,16 @@ def _members(sessions: set[int]) -> list[psutil.Process]:
             if is_member and process.status() != psutil.STATUS_ZOMBIE:
                 members.append(process)
     return members
+
+
+def _gets_free(host: str, port: int) -> bool:
+    """Whether the port is free, or is soon: the UI of an `up` that was killed takes a moment."""
+    deadline = time.monotonic() + _PORT_SECONDS
+    while not _port_is_free(host, port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 def _port_is_free(host: str, port: int) -> bool:
