@@ -17,6 +17,7 @@ import dagster as dg
 from meta_ads_pipeline.control.account_days import complete_accounts, undone_dates
 from meta_ads_pipeline.control.accounts import Account, accounts_of_run
 from meta_ads_pipeline.control.slices import SliceKey, UndoneSlice, undone_under
+from meta_ads_pipeline.credentials.brief_budget import budget_rules
 from meta_ads_pipeline.credentials.checks import revalidate_paused
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.meta_api.fields import Kind
@@ -31,6 +32,7 @@ from meta_ads_pipeline.raw.pull_entities import pull_entities
 from meta_ads_pipeline.raw.pull_insights import pull_insights
 from meta_ads_pipeline.raw.pull_reach import pull_reach
 from meta_ads_pipeline.raw.refused_fields import record_refused_fields
+from meta_ads_pipeline.raw.waits_told import waits_told
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.run_tags import ACCOUNTS_TAG, REFRESH_TAG, SYNC_TAG
 from meta_ads_pipeline.settings import get_settings
@@ -155,7 +157,9 @@ def _pull(
             raise
 
     accounts = _accounts(context, meta, database)
-    fan_out = for_each_account(accounts, work, max_workers=meta.max_parallel_accounts)
+    rules = budget_rules(get_settings())
+    with waits_told(database.database, rules, context.log.info) as waited_for:
+        fan_out = for_each_account(accounts, work, max_workers=meta.max_parallel_accounts)
     pulled = [a.account_id for a in accounts if a.account_id not in fan_out.failures]
     if request is not None and pulled:
         clients = {id(client): client for client in map(meta.client_for, pulled)}
@@ -167,11 +171,14 @@ def _pull(
         )
         for field, reason in refused.items():
             context.log.warning(f"Meta refuses the field {field}: {reason}")
-    return _report(context, database, fan_out)
+    return _report(context, database, fan_out, list(waited_for.values()))
 
 
 def _report(
-    context: dg.AssetExecutionContext, database: DatabaseResource, fan_out: FanOut
+    context: dg.AssetExecutionContext,
+    database: DatabaseResource,
+    fan_out: FanOut,
+    waited_for: Sequence[str],
 ) -> dg.Output[None]:
     by_date: dict[str, list[SliceReport]] = defaultdict(list)
     for report in fan_out.reports:
@@ -188,6 +195,7 @@ def _report(
             "unchanged": sum(r.unchanged for r in reports),
             "dead_lettered": sum(r.dead_lettered for r in reports),
             "failed_accounts": ", ".join(sorted(fan_out.failures)) or "none",
+            **({"waited_for": "; ".join(waited_for)} if waited_for else {}),
         }
     for account_id, error in sorted(fan_out.failures.items()):
         context.log.error(f"act_{account_id} failed: {describe(error)}")
