@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
 _MODULE, _ATTRIBUTE = "meta_ads_pipeline.definitions", "defs"
+_DBT_STEP = "dbt"
 _CLASS_PATH = re.compile(r"^(?:[A-Za-z_]\w*\.)+\w+: ")
 
 
@@ -37,12 +38,13 @@ class JobResult:
 
 @dataclass
 class Steps:
-    """How many steps of a run are over, of how many, which is at work, and if marts are built."""
+    """How many steps of a run are over, of how many, which is at work, and so for the marts."""
 
     total: int = 0
     finished: int = 0
     current: str = ""
-    built: bool = False
+    marts: int = 0
+    marts_built: int = 0
 
 
 def run_job(
@@ -71,7 +73,9 @@ def run_job(
     ]
     with _instance(steps or Steps()) as instance, log_file.open("a") as log, redirect_stdout(log):
         if steps is not None:
-            steps.total = len(job.nodes)
+            steps.total, steps.marts_built = len(job.nodes), 0
+            built = [node for node in job.nodes if node.name.startswith(_DBT_STEP)]
+            steps.marts = sum(len(node.definition.output_defs) for node in built)
         result = job.execute_in_process(
             instance=instance,
             run_id=run_id,
@@ -127,7 +131,10 @@ def _counted(handle: Callable[..., Any], steps: Steps, event: Any, **options: An
             steps.current = found.step_key
         elif found.is_step_success or found.is_step_failure or found.is_step_skipped:
             steps.finished += 1
-            steps.built |= found.step_key.startswith("dbt")
+            if found.step_key.startswith(_DBT_STEP):
+                steps.marts_built = steps.marts
+        elif found.is_successful_output and found.step_key.startswith(_DBT_STEP):
+            steps.marts_built += 1
     return handle(event, **options)
 
 

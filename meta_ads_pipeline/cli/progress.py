@@ -115,7 +115,8 @@ class SyncProgress:
         except (DatabaseError, psycopg.Error):
             return self._furthest, "lost database connection; retrying"
         steps = self.steps.finished / self.steps.total if self.steps.total else 0.0
-        fraction = _PULLING * landed + _BUILDING * self.steps.built
+        built = self.steps.marts_built / self.steps.marts if self.steps.marts else 0.0
+        fraction = _PULLING * landed + _BUILDING * min(1.0, built)
         fraction += (1 - _PULLING - _BUILDING) * steps
         self._furthest = max(self._furthest, min(0.99, fraction))
         step = self.steps.current
