@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -62,12 +63,32 @@ class DbtCli(DbtCliResource):
     def running(self, args: Sequence[str], *, context: Any = None) -> Iterator[DbtCliInvocation]:
         """dbt for as long as the block lasts: whoever leaves early stops it."""
         invocation = self.cli(args, context=context)
+        # In place of dagster-dbt's own, which answers being closed with one more line: Python then
+        # prints "generator ignored GeneratorExit" at an interrupt.
+        invocation._stdout = lines_of(invocation)  # type: ignore[assignment]
         try:
             yield invocation
         finally:
             if invocation.process.poll() is None:
                 invocation.process.kill()
                 invocation.process.wait()
+
+
+def lines_of(invocation: DbtCliInvocation) -> Iterator[str | dict[str, Any]]:
+    """What dbt prints: its events as objects, whatever else as text."""
+    stdout = invocation.process.stdout
+    if stdout is None or stdout.closed:
+        return
+    with stdout:
+        for line in stdout:
+            text = line.decode(errors="replace").strip()
+            try:
+                event = json.loads(text)
+                if event["info"]["level"] == "error":
+                    invocation._error_messages.append(event["info"]["msg"])
+            except (ValueError, TypeError, KeyError):
+                event = text
+            yield event
 
 
 def dbt_cli(project: DbtProject) -> DbtCli:

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import dagster as dg
 import psutil
@@ -15,7 +16,7 @@ import pytest
 
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.transform.assets import again_after_a_restart
-from meta_ads_pipeline.transform.dbt_cli import KEPT_FOLDERS, new_folder
+from meta_ads_pipeline.transform.dbt_cli import KEPT_FOLDERS, lines_of, new_folder
 from meta_ads_pipeline.transform.dbt_process import PARENT_VARIABLE
 from meta_ads_pipeline.transform.project import DBT_PROJECT_DIR
 
@@ -98,3 +99,22 @@ def test_only_what_fails_under_a_restart_is_asked_for_again() -> None:
     assert asked.value.max_retries == 1
     with again_after_a_restart(database):
         server.at += timedelta(seconds=1)
+
+
+def test_whoever_stops_listening_to_dbt_hears_no_more_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No complaint about a generator that goes on: an interrupt prints one sentence."""
+    said: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+    event = '{"info": {"level": "error", "msg": "no such column"}, "data": {}}'
+    script = f"print('warming up'); print({event!r}); print('more')"
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    heard: list[str] = []
+    lines = lines_of(cast(Any, SimpleNamespace(process=process, _error_messages=heard)))
+    assert next(lines) == "warming up"
+    assert cast(Any, next(lines))["info"]["msg"] == "no such column"
+    assert heard == ["no such column"]
+    del lines
+    process.wait()
+    assert said == []
