@@ -105,11 +105,17 @@ def test_history_is_ranges_of_what_matters(warehouse: Warehouse) -> None:
     warehouse.build(models=DIMENSIONS)
     assert warehouse.rows(untouched) == before
     ranges = warehouse.rows(
-        "select valid_from, valid_to, name, status, daily_budget, versions"
+        "select valid_from, valid_to, name, status, daily_budget, versions, changed_fields"
         " from marts.entity_history where external_entity_id = '21' order by valid_from"
     )
     assert [tuple(row.values()) for row in ranges] == [
-        (PULLED, PULLED + 2 * hour, "A", "ACTIVE", Decimal(10), 2),
-        (PULLED + 2 * hour, PULLED + 3 * hour, "A", "PAUSED", Decimal(10), 1),
-        (PULLED + 3 * hour, None, "B", "ACTIVE", Decimal(10), 1),
+        (PULLED, PULLED + 2 * hour, "A", "ACTIVE", Decimal(10), 2, None),
+        (PULLED + 2 * hour, PULLED + 3 * hour, "A", "PAUSED", Decimal(10), 1, ["status"]),
+        (PULLED + 3 * hour, None, "B", "ACTIVE", Decimal(10), 1, ["name", "status"]),
     ]
+    changed_since = warehouse.rows(
+        "select external_entity_id, changed_fields from marts.entity_history"
+        " where changed_fields is not null and valid_from >= %s order by valid_from",
+        PULLED + 3 * hour,
+    )
+    assert [tuple(row.values()) for row in changed_since] == [("21", ["name", "status"])]

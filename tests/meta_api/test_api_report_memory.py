@@ -1,16 +1,18 @@
 """What is remembered of reports: started ones after a restart, and how long they take."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
 from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.insights_query import InsightsQuery
 from meta_ads_pipeline.meta_api.report_memory import (
     ReportLimits,
     ReportPace,
     StoredReport,
+    report_key,
 )
 from tests.insights_reading import InsightsRead, read_insights
 from tests.meta_api.insights_graph import (
@@ -41,6 +43,27 @@ def test_a_report_found_in_the_store_is_read_not_created(
     assert result.modes == {"async"}
     read(report_store=store)
     assert len(posts(insights)) == 2  # what was read is forgotten
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"fields": "spend"},
+        {"filtering": [{"field": "ad.id", "operator": "NOT_IN", "value": ["7"]}]},
+        {"action_attribution_windows": ["default", "1d_click"]},
+        {"level": "campaign"},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_a_report_of_another_question_is_not_adopted(changed: dict[str, object]) -> None:
+    query = InsightsQuery("1", "ad", "day", date(2026, 11, 1), date(2026, 11, 2))
+    asked = {"fields": "spend,clicks", "filtering": [], "level": "ad"}
+    key = report_key(query, asked, "v26.0")
+    assert report_key(query, dict(reversed(asked.items())), "v26.0") == key
+    assert report_key(query, {**asked, **changed}, "v26.0") != key
+    assert report_key(query, asked, "v27.0") != key
+    other_day = InsightsQuery("1", "ad", "day", date(2026, 11, 1), date(2026, 11, 3))
+    assert report_key(other_day, asked, "v26.0") != key
 
 
 def test_an_old_report_is_not_adopted(

@@ -54,7 +54,13 @@ def account_id(simulator):
 
 
 @pytest.fixture
-def materialize(database, simulator, account_id):
+def account_ids(account_id):
+    """Those that the settings name; a test may name more."""
+    return [account_id]
+
+
+@pytest.fixture
+def materialize(database, simulator, account_ids):
     """Materialize the asset as a run of the job does, on an instance with the project's retries."""
 
     class GivenClient(MetaAdsResource):
@@ -70,7 +76,7 @@ def materialize(database, simulator, account_id):
 
         @property
         def account_ids(self) -> list[str]:
-            return [account_id]
+            return account_ids
 
     project = yaml.safe_load((PROJECT_ROOT / "dagster.yaml").read_text())
     resources = {"database": GivenDatabase(url=database.url), "meta": GivenClient()}
@@ -128,6 +134,27 @@ def test_marts_of_a_run_without_the_sync_s_results_are_built_and_the_run_is_red(
     ], "built all the same"
     simulator.control.reset()
     assert materialize(built).success
+
+
+def test_another_run_over_a_date_asks_for_the_account_that_it_lacks(
+    database, simulator, materialize, account_ids
+):
+    """Whoever launches the missing partitions again pays for what is missing."""
+    lost, *others = [a["id"].removeprefix("act_") for a in simulator.control.state()["accounts"]]
+    account_ids[:] = [lost, *others]
+    simulator.control.add_fault("account_refused", account=lost, match={"edge": "insights"})
+    assert not materialize().success
+    simulator.control.clear_faults()
+    simulator.control.reset("stats")
+    assert materialize().success
+    asked = [call for call in simulator.control.calls() if call["edge"] == "insights"]
+    assert {call["account_id"] for call in asked} == {lost}
+    with database.connect() as connection:
+        rows = connection.execute(
+            "select status, count(*)::int as n from control.slices where asset = %s group by 1",
+            [ASSET],
+        ).fetchall()
+    assert rows == [{"status": "done", "n": 1 + len(others)}]
 
 
 _PARTS_TRIED = 3

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
@@ -343,3 +343,24 @@ def test_what_meta_refuses_to_show_is_a_dead_letter_and_keeps_its_rows(
     reader.left_out = ()
     assert pull(4) == ["1201"], "really gone"
     assert [each.status for each in letters()] == [DeadLetterStatus.RESOLVED]
+
+
+def test_a_row_lands_under_the_timezone_and_currency_of_its_pull(
+    load, database, account, query, fix, replay_all
+):
+    """The account has moved since: seven o'clock is what it was when the row was pulled."""
+    load([hour_row(1, hour=6), with_new_label()])
+    fix()
+    moved = replace(account, timezone="Asia/Tokyo", currency="JPY")
+    with database.connect() as connection:
+        save_accounts(connection, [moved])
+    (result,) = replay_all()
+    assert result.landed
+    rows = query(
+        "select event_hour, timezone, currency, (event_at at time zone %s)::time as local"
+        " from raw.insights_hourly order by event_hour",
+        account.timezone,
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        (hour, account.timezone, account.currency, time(hour)) for hour in (6, 7)
+    ]
