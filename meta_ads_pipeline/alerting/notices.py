@@ -9,6 +9,9 @@ from datetime import datetime, timedelta
 from meta_ads_pipeline.alerting.destinations import Destination
 from meta_ads_pipeline.control.alerts import Severity
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 FIRST_DELAY = timedelta(minutes=1)
 """Before a notice that could not be sent is tried again; doubled each time."""
@@ -37,50 +40,13 @@ class Notice:
         return self.notice == "recovered"
 
 
-_DUE = """
-with candidates as (
-    select alerts.*, 'opened' as notice
-    from control.alerts as alerts
-    where alerts.resolved_at is null
-    union all
-    select alerts.*, 'recovered' as notice
-    from control.alerts as alerts
-    where
-        alerts.resolved_at is not null
-        -- Who was never told that it began is not told that it is over.
-        and exists (
-            select from control.alert_notices as told
-            where
-                told.alert_id = alerts.alert_id and told.destination = %(destination)s
-                and told.notice = 'opened' and told.sent_at is not null
-        )
-)
-select
-    c.alert_id, c.notice, c.kind, c.subject, c.severity, c.message, c.what_to_do, c.times_raised,
-    c.first_raised_at, c.escalated_at, c.resolved_at
-from candidates as c
-left join control.alert_notices as n
-    on n.alert_id = c.alert_id and n.destination = %(destination)s
-    and n.notice = c.notice and n.escalated_at = c.escalated_at
-where
-    c.severity = any(%(severities)s)
-    and n.sent_at is null
-    and (n.next_attempt_at is null or n.next_attempt_at <= %(now)s)
-    and not exists (
-        select from control.alert_mutes as m
-        where m.kind = c.kind and m.subject in ('', c.subject) and m.muted_until > %(now)s
-    )
-order by array_position(array['critical', 'warning', 'info'], c.severity), c.alert_id
-"""
-
-
 def due_notices(database: Database, destination: Destination, now: datetime) -> list[Notice]:
     """What the destination has not been told yet, the weightiest first."""
     severities = list(Severity)
     wanted = [str(each) for each in severities[severities.index(destination.least) :]]
     rows = database.run(
         lambda connection: connection.execute(
-            _DUE, {"destination": destination.key, "severities": wanted, "now": now}
+            sql("due_notices"), {"destination": destination.key, "severities": wanted, "now": now}
         ).fetchall()
     )
     return [Notice(**{**row, "severity": Severity(row["severity"])}) for row in rows]
@@ -97,13 +63,7 @@ def record_notices(
     """Note that the notices were sent, or why not and when to try again."""
     database.run(
         lambda connection: connection.cursor().executemany(
-            "insert into control.alert_notices as n (alert_id, destination, notice, escalated_at,"
-            "   attempts, next_attempt_at, sent_at, error)"
-            " values (%(alert)s, %(destination)s, %(notice)s, %(escalated)s, 1,"
-            "   %(now)s + %(first)s, %(sent)s, %(error)s)"
-            " on conflict (alert_id, destination, notice, escalated_at) do update set"
-            "   attempts = n.attempts + 1, sent_at = excluded.sent_at, error = excluded.error,"
-            "   next_attempt_at = %(now)s + least(%(longest)s, %(first)s * power(2, n.attempts))",
+            sql("record_notice"),
             [
                 {
                     "alert": notice.alert_id,

@@ -10,7 +10,10 @@ from meta_ads_pipeline.automation.windows import CLOSED_AFTER
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
+from meta_ads_pipeline.sql_files import SqlFolder
 from meta_ads_pipeline.windows import local_today
+
+sql = SqlFolder(__file__)
 
 OUTAGE_DAYS = 7
 """So far back the refresh of today goes. What is older is a gap, and filled as such."""
@@ -27,19 +30,12 @@ def first_open_dates(
     """
     with database.connect() as connection:
         rows = connection.execute(
-            "select account_id, partition_date, min(pulled_at) as pulled_at,"
-            " bool_or(status in ('failed', 'parked', 'mismatched')) as is_left_to_retries"
-            " from control.slices where account_id = any(%s) and asset = any(%s)"
-            " and partition_date >= %s"
-            " group by 1, 2 having count(*) filter (where pulled_at is not null) = %s"
-            "   or bool_or(status in ('failed', 'parked', 'mismatched'))"
-            " order by partition_date",
-            [
-                [account.account_id for account in accounts],
-                list(INSIGHTS_TABLES),
-                now.date() - timedelta(days=OUTAGE_DAYS),
-                len(INSIGHTS_TABLES),
-            ],
+            sql("closed_dates"),
+            {
+                "accounts": [account.account_id for account in accounts],
+                "assets": list(INSIGHTS_TABLES),
+                "first": now.date() - timedelta(days=OUTAGE_DAYS),
+            },
         ).fetchall()
     timezones = {account.account_id: account.timezone for account in accounts}
     first_open: dict[str, date] = {}

@@ -26,7 +26,10 @@ from meta_ads_pipeline.redaction import redact
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.run_tags import ACCOUNTS_TAG, BACKFILL, RETRY, SYNC_TAG
 from meta_ads_pipeline.settings import get_settings
+from meta_ads_pipeline.sql_files import SqlFolder
 from meta_ads_pipeline.windows import DateWindow
+
+sql = SqlFolder(__file__)
 
 alerts = logging.getLogger("meta_ads_pipeline.alerts")
 """What a person should see; attach a handler to have it sent somewhere."""
@@ -45,25 +48,17 @@ def open_slices(database: Database, only: Sequence[str] = ()) -> list[OpenSlice]
     columns = ", ".join(f"s.{name}" for name in sorted(_STORED))
     with database.connect() as connection:
         rows = connection.execute(
-            f"select {columns}, {slices.IS_HELD} as is_held,"
-            f" case when {_CREDENTIAL_WORKS_AGAIN} then c.last_validated_at"
-            "   else s.next_attempt_at end as next_attempt_at"
-            " from control.slices as s"
-            " join control.ad_accounts as a on a.account_id = s.account_id and a.is_active"
-            " left join control.connections as c on c.connection_id = a.connection_id"
-            " where s.status <> 'done' and (%(has_reach)s or s.asset <> %(reach)s)"
-            " and (%(only)s::text[] = '{}' or s.account_id = any(%(only)s))",
+            sql(
+                "open_slices",
+                columns=columns,
+                is_held=slices.IS_HELD,
+            ),
             {"only": list(only), "reach": REACH, "has_reach": get_settings().reach},
         ).fetchall()
     return [OpenSlice(**row) for row in rows]
 
 
 _STORED = frozenset(OpenSlice.__dataclass_fields__) - {"is_held", "next_attempt_at"}
-_CREDENTIAL_WORKS_AGAIN = (
-    "s.error_kind = 'auth' and c.status in ('active', 'expiring')"
-    " and c.last_validated_at > s.finished_at"
-)
-"""SQL: what the refused token left undone need not wait once Meta has accepted the token."""
 
 
 def retry_request(plan: RetryPlan, now: datetime) -> dg.RunRequest:

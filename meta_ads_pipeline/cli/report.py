@@ -14,7 +14,10 @@ from meta_ads_pipeline.cli.console import labelled
 from meta_ads_pipeline.cli.sync_run import SyncOutcome
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
+from meta_ads_pipeline.sql_files import SqlFolder
 from meta_ads_pipeline.windows import DateWindow
+
+sql = SqlFolder(__file__)
 
 GOOD = ("yes", "nearly")
 """What the column ``reconciled`` says of a day whose three pulls agree; nearly: within the
@@ -23,41 +26,6 @@ tolerance of a day that is not settled yet."""
 _MEASURES = ("spend", "impressions", "clicks", "purchases", "revenue", "leads")
 
 _MARTS = ("marts.account_daily", "marts.dim_ad_accounts", "marts.reconciliation")
-_ACCOUNT_DAYS = """
-select
-    d.account_id, a.name, a.currency, d.event_date,
-    d.spend, d.impressions, d.clicks, d.purchases, d.revenue, d.leads,
-    case
-        when %(since)s::timestamptz is not null and pulled.slices < cardinality(%(assets)s::text[])
-            then 'not pulled'
-        when not %(built)s then 'not built'
-        else coalesce(r.status, 'not checked')
-    end as reconciled
-from marts.account_daily as d
-left join marts.dim_ad_accounts as a using (account_id)
-left join (
-    select
-        account_id, event_date,
-        case
-            when bool_or(status = 'mismatch') then 'no'
-            when bool_or(status = 'incomplete') then 'incomplete'
-            when bool_or(status = 'within_tolerance') then 'nearly'
-            else 'yes'
-        end as status
-    from marts.reconciliation
-    group by 1, 2
-) as r using (account_id, event_date)
-cross join lateral (
-    select count(*) as slices
-    from control.slices as s
-    where s.account_id = d.account_id and s.partition_date = d.event_date
-        and s.asset = any(%(assets)s) and s.status = 'done'
-        and s.finished_at >= %(since)s::timestamptz
-) as pulled
-where d.event_date between %(start)s and %(end)s
-  and (cardinality(%(accounts)s::text[]) = 0 or d.account_id = any(%(accounts)s))
-order by d.account_id, d.event_date
-"""
 
 
 def account_days(
@@ -82,7 +50,7 @@ def account_days(
         if not built["built"]:
             return []
         return connection.execute(
-            _ACCOUNT_DAYS,
+            sql("reported_account_days"),
             {
                 "start": window.start,
                 "end": window.end,

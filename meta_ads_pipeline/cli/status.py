@@ -22,6 +22,9 @@ from meta_ads_pipeline.control.gaps import find_gaps
 from meta_ads_pipeline.credentials.brief_budget import budget_rules
 from meta_ads_pipeline.rate_limit.waits import current_waits
 from meta_ads_pipeline.settings import get_settings
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 app = options.command_app()
 
@@ -45,94 +48,19 @@ def status(as_json: options.AsJson = False) -> int:
     return 1 if causes else 0
 
 
-_QUERIES = {
-    "connections": """
-        select w.name || '/' || c.name as connection, c.status, c.status_reason as reason,
-            c.token_ciphertext is null as from_environment,
-            coalesce(array_agg(a.account_id) filter (where a.is_active), '{}') as account_ids
-        from control.connections as c
-        inner join control.workspaces as w using (workspace_id)
-        left join control.ad_accounts as a using (connection_id)
-        group by c.connection_id, w.name order by 1""",
-    "accounts": """
-        select a.account_id, a.name, a.currency, a.timezone, a.is_active,
-            max(s.partition_date) filter (where s.status = 'done') as last_date,
-            max(s.finished_at) filter (where s.status = 'done') as last_finished_at,
-            count(*) filter (where s.status <> 'done') as slices_not_done
-        from control.ad_accounts as a
-        left join control.slices as s using (account_id)
-        group by a.account_id order by a.account_id""",
-    "syncs": """
-        select sync_id, case when scope like 'gaps %' then 'gaps' else 'sync' end as what,
-            start_date, end_date, status, nullif(started_at, 'epoch') as started_at, finished_at
-        from control.syncs order by coalesce(finished_at, now()) desc limit 5""",
-    "open_slices": """
-        select s.account_id, s.asset, s.status, s.error_kind, count(*) as slices,
-            min(s.partition_date) as first_date, max(s.partition_date) as last_date,
-            max(s.attempts) as attempts, max(s.next_attempt_at) as next_attempt_at,
-            max(s.error_message) as reason
-        from control.slices as s
-        left join control.ad_accounts as a using (account_id)
-        where s.status <> 'done' and a.is_active
-        group by 1, 2, 3, 4 order by 1, 2, 3, 4""",
-    "account_days": """
-        select account_id, state, count(*) as days, string_agg(to_char(event_date, 'YYYY-MM-DD'),
-                ', ' order by event_date) as dates, left(max(held_because), 200) as reason
-        from control.account_days
-        where is_active and (is_held or state in ('missing', 'incomplete', 'unsettled'))
-        group by account_id, state order by account_id, state""",
-    "checks": """
-        select account_id, check_name || ' of ' || asset as check,
-            severity || ', ' || status as state, concat_ws(' to ', min(event_date),
-                nullif(max(event_date), min(event_date))) as dates,
-            max(times_failed) as runs, to_char(min(first_failed_at) at time zone 'UTC',
-                'YYYY-MM-DD HH24:MI') as since,
-            left((array_agg(message order by times_failed desc, event_date desc))[1], 200)
-                as message
-        from control.check_results where status <> 'passed' and severity <> 'inform'
-        group by account_id, asset, check_name, severity, status
-        order by status, array_position(array['block', 'warn'], severity), 1, 2""",
-    "alerts": """
-        select kind, subject, severity, message, what_to_do, first_raised_at, last_raised_at
-        from control.alerts where resolved_at is null
-        order by array_position(array['critical', 'warning', 'info'], severity), subject""",
-    "calls": """
-        select coalesce(w.name || '/' || c.name, n.connection) as connection,
-            sum(n.calls) as calls, sum(n.wasted) as wasted,
-            (select max(b.tier) from control.call_budgets as b
-            where b.app in (c.app_id, 'connection ' || w.name || '/' || c.name)) as tier
-        from control.call_counts as n
-        left join control.connections as c on c.connection_id::text = n.connection
-        left join control.workspaces as w using (workspace_id)
-        where n.minute > now() - interval '1 hour'
-        group by n.connection, w.name, c.name, c.app_id order by 1""",
-    "limits": """
-        select account_id, use_case, round(percent::numeric, 1) as percent, read_at,
-            blocked_until, block_code, times_blocked
-        from control.call_budgets
-        where read_at > now() - interval '1 hour' and percent >= 50 or blocked_until is not null
-        order by blocked_until nulls last, percent desc""",
-    "dead_letters": """
-        select account_id, asset, reason, count(*) as open, max(last_seen_at) as last_seen_at
-        from control.dead_letters where status = 'open'
-        group by 1, 2, 3 order by 4 desc limit 20""",
-}
-
-_RUNS = """
-    select r.run_id, r.pipeline_name as job, r.status,
-        coalesce(max(t.value) filter (where t.key = 'dagster/schedule_name'),
-            max(t.value) filter (where t.key = 'dagster/sensor_name'),
-            case when bool_or(t.key = 'dagster/backfill') then 'backfill'
-                when bool_or(t.key = '.dagster/grpc_info') then 'Dagster UI'
-                else 'meta-ads' end) as started_by,
-        concat_ws(' to ', max(t.value) filter (where t.key = any(array[
-            'dagster/asset_partition_range_start', 'dagster/partition'])),
-            max(t.value) filter (where t.key = 'dagster/asset_partition_range_end')) as dates,
-        to_timestamp(r.start_time) as started_at, to_timestamp(r.end_time) as finished_at
-    from dagster.runs as r
-    left join dagster.run_tags as t using (run_id)
-    group by r.id
-    order by r.status in ('QUEUED', 'STARTING', 'STARTED', 'CANCELING') desc, r.id desc limit 8"""
+_PARTS = (
+    "connections",
+    "accounts",
+    "syncs",
+    "open_slices",
+    "account_days",
+    "checks",
+    "alerts",
+    "calls",
+    "limits",
+    "dead_letters",
+)
+"""What is read by ``sql/status_<part>.sql``."""
 
 _TITLES = {
     "runs": "Runs, those at work first",
@@ -154,10 +82,12 @@ def read_status(database: Database) -> dict[str, Rows]:
     settings = get_settings()
     with database.connect() as connection:
         found: dict[str, Rows] = {
-            name: connection.execute(sql.encode()).fetchall() for name, sql in _QUERIES.items()
+            part: connection.execute(sql(f"status_{part}")).fetchall() for part in _PARTS
         }
         made = connection.execute("select to_regclass('dagster.run_tags') as name").fetchone()
-        found["runs"] = connection.execute(_RUNS).fetchall() if made and made["name"] else []
+        found["runs"] = (
+            connection.execute(sql("status_runs")).fetchall() if made and made["name"] else []
+        )
     left_out = [each for each in known_accounts(database) if each.is_left_out]
     gaps = find_gaps(database, datetime.now(UTC), with_reach=settings.reach)
     return {

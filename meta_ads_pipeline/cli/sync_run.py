@@ -21,7 +21,10 @@ from meta_ads_pipeline.control.database import DatabaseError
 from meta_ads_pipeline.control.syncs import Sync, finish_sync, open_sync
 from meta_ads_pipeline.credentials.brief_budget import budget_rules
 from meta_ads_pipeline.raw.cost_estimate import expected_calls
+from meta_ads_pipeline.sql_files import SqlFolder
 from meta_ads_pipeline.windows import DateWindow
+
+sql = SqlFolder(__file__)
 
 logger = logging.getLogger(__name__)
 
@@ -240,22 +243,12 @@ def _calls(runtime: Runtime, sync_id: str) -> int:
 def _add_counts(runtime: Runtime, outcome: SyncOutcome) -> None:
     with runtime.database.connect() as connection:
         row = connection.execute(
-            "select coalesce(sum(rows_inserted), 0) as inserted,"
-            " coalesce(sum(rows_updated), 0) as updated,"
-            " coalesce(sum(rows_deleted), 0) as deleted,"
-            " coalesce(sum(rows_unchanged), 0) as unchanged,"
-            " coalesce(sum(rows_dead_lettered), 0) as dead"
-            " from control.slice_loads where sync_id = %s",
-            [outcome.sync_id],
+            sql("sync_row_counts"),
+            {"sync": outcome.sync_id},
         ).fetchone()
         states = connection.execute(
-            "select count(*) filter (where status = 'done') as done,"
-            " coalesce(sum(api_calls), 0)::int as calls,"
-            " count(*) filter (where status in ('failed', 'parked')) as failed,"
-            " array_agg(distinct error_message) filter (where status in ('failed', 'parked'))"
-            "   as errors"
-            " from control.slices where sync_id = %s",
-            [outcome.sync_id],
+            sql("sync_slice_counts"),
+            {"sync": outcome.sync_id},
         ).fetchone()
     assert row is not None
     assert states is not None

@@ -16,6 +16,9 @@ from enum import StrEnum
 from meta_ads_pipeline.control.accounts import UnknownAccountError
 from meta_ads_pipeline.control.alerts import Alert, Severity, close_alerts, open_alert
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 RETRY_AFTER = (timedelta(hours=1), timedelta(hours=6), timedelta(days=1), timedelta(days=3))
 """After how long an unreadable account is asked for again; after the last of them it is gone."""
@@ -62,19 +65,7 @@ def known_accounts(database: Database, only: Collection[str] = ()) -> list[Known
     """Every account that was ever read or asked for, by id; of ``only`` where given."""
     with database.connect() as connection:
         rows = connection.execute(
-            "select coalesce(a.account_id, u.account_id) as account_id, a.name, a.currency,"
-            " a.timezone, w.name || '/' || c.name as connection, u.since, u.reason, u.tries,"
-            " u.next_try_at, case when u.is_stopped then 'stopped'"
-            "   when u.account_id is not null and u.next_try_at is null"
-            "   then 'gone' when u.account_id is not null then 'unreadable'"
-            "   when a.is_active then 'active' else 'stopped' end as state"
-            " from control.ad_accounts as a"
-            " full join control.unreadable_accounts as u using (account_id)"
-            " left join control.connections as c using (connection_id)"
-            " left join control.workspaces as w on w.workspace_id = c.workspace_id"
-            " where cardinality(%(only)s::text[]) = 0"
-            "   or coalesce(a.account_id, u.account_id) = any(%(only)s)"
-            " order by coalesce(a.account_id, u.account_id)",
+            sql("known_accounts"),
             {"only": list(only)},
         ).fetchall()
     return [KnownAccount(**{**row, "state": AccountState(row["state"])}) for row in rows]
@@ -87,12 +78,7 @@ def mark_unreadable(database: Database, account_id: str, reason: str, now: datet
     """
     with database.connect() as connection:
         row = connection.execute(
-            "insert into control.unreadable_accounts as u (account_id, since, reason, next_try_at)"
-            " values (%(id)s, %(now)s, %(reason)s, %(now)s + %(first)s)"
-            " on conflict (account_id) do update set reason = excluded.reason,"
-            "   tries = u.tries + 1, next_try_at = %(now)s"
-            "   + (%(after)s::interval[])[u.tries + 1]"
-            " returning since, next_try_at",
+            sql("mark_unreadable"),
             {
                 "id": account_id,
                 "now": now,

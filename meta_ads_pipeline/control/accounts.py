@@ -8,6 +8,9 @@ from typing import Any
 
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.errors import NotFoundError
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 DEFAULT_WORKSPACE_ID = "00000000-0000-0000-0000-000000000001"
 """The workspace that the first migration makes."""
@@ -112,25 +115,8 @@ def inactive_account_ids(database: Database) -> set[str]:
 def save_accounts(connection: Any, accounts: Sequence[Account]) -> None:
     """Insert or refresh accounts. Whether one is active is the operator's and left alone."""
     connection.cursor().executemany(
-        "insert into control.ad_accounts as a"
-        " (account_id, workspace_id, name, currency, timezone, account_status)"
-        " values (%s, %s, %s, %s, %s, %s)"
-        " on conflict (account_id) do update set name = excluded.name,"
-        "   currency = excluded.currency, timezone = excluded.timezone,"
-        "   account_status = excluded.account_status, updated_at = now()"
-        " where (a.name, a.currency, a.timezone, a.account_status) is distinct from"
-        "   (excluded.name, excluded.currency, excluded.timezone, excluded.account_status)",
-        [
-            (
-                account.account_id,
-                account.workspace_id,
-                account.name,
-                account.currency,
-                account.timezone,
-                account.account_status,
-            )
-            for account in accounts
-        ],
+        sql("save_account"),
+        [vars(account) for account in accounts],
     )
 
 

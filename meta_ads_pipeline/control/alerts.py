@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 logger = logging.getLogger(__name__)
 
@@ -60,18 +63,7 @@ def open_alert(database: Database, alert: Alert, *, now: datetime | None = None)
     at = now or datetime.now(UTC)
     with database.connect() as connection:
         row = connection.execute(
-            "insert into control.alerts as a (kind, subject, severity, stage, message, what_to_do,"
-            "   first_raised_at, last_raised_at, escalated_at)"
-            " values (%(kind)s, %(subject)s, %(severity)s, %(stage)s, %(message)s, %(what)s,"
-            "   %(at)s, %(at)s, %(at)s)"
-            " on conflict (kind, subject) where resolved_at is null do update set"
-            "   escalated_at = case"
-            "     when (a.severity, a.stage) is distinct from (excluded.severity, excluded.stage)"
-            "     then excluded.last_raised_at else a.escalated_at end,"
-            "   severity = excluded.severity, stage = excluded.stage,"
-            "   message = excluded.message, what_to_do = excluded.what_to_do,"
-            "   last_raised_at = excluded.last_raised_at, times_raised = a.times_raised + 1"
-            " returning escalated_at = %(at)s as is_news",
+            sql("open_alert"),
             {
                 "kind": alert.kind,
                 "subject": alert.subject,

@@ -12,6 +12,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 Status = Literal["passed", "warned", "failed"]
 Severity = Literal["block", "warn", "inform"]
@@ -69,32 +72,7 @@ def record_results(
         return
     with database.connect() as connection:
         connection.execute(
-            "insert into control.check_results as r (account_id, event_date, asset, check_name,"
-            "   status, severity, violations, observed, expected, message, run_id,"
-            "   first_failed_at, last_failed_at, last_checked_at, times_failed)"
-            " select account_id, event_date, %(asset)s, %(check)s, status, %(severity)s,"
-            "   violations, observed, expected, message, %(run)s,"
-            "   case when status <> 'passed' then %(at)s end,"
-            "   case when status <> 'passed' then %(at)s end, %(at)s,"
-            "   case when status <> 'passed' then 1 else 0 end"
-            " from unnest(%(accounts)s::text[], %(days)s::date[], %(statuses)s::text[],"
-            "   %(violations)s::bigint[], %(observed)s::text[], %(expected)s::text[],"
-            "   %(messages)s::text[]) as new"
-            "   (account_id, event_date, status, violations, observed, expected, message)"
-            # Always in one order: two runs that look at the same days never wait in a circle.
-            " order by account_id, event_date"
-            " on conflict (account_id, event_date, asset, check_name) do update set"
-            "   status = excluded.status, severity = excluded.severity,"
-            "   violations = excluded.violations, observed = excluded.observed,"
-            "   expected = excluded.expected, message = excluded.message,"
-            "   run_id = excluded.run_id, last_checked_at = excluded.last_checked_at,"
-            "   first_failed_at = case when excluded.status <> 'passed'"
-            "     then coalesce(r.first_failed_at, excluded.first_failed_at) end,"
-            "   last_failed_at = coalesce(excluded.last_failed_at, r.last_failed_at),"
-            "   times_failed = case when excluded.status = 'passed' then 0"
-            "     when r.run_id = excluded.run_id and r.status <> 'passed' then r.times_failed"
-            "     else r.times_failed + 1 end"
-            " where r.last_checked_at <= excluded.last_checked_at",
+            sql("record_check_results"),
             {
                 "asset": check[0],
                 "check": check[1],
@@ -121,12 +99,8 @@ def blocked_days(
     """
     with database.connect() as connection:
         rows = connection.execute(
-            "select account_id, event_date,"
-            "   string_agg(asset || ' ' || check_name || ': ' || coalesce(message, ''), '; '"
-            "     order by asset, check_name) as reason"
-            f" from control.check_results where {HOLDS_BACK}"
-            "   and account_id = any(%s) and event_date between %s and %s group by 1, 2",
-            [list(account_ids), first, last],
+            sql("blocked_days"),
+            {"accounts": list(account_ids), "first": first, "last": last},
         ).fetchall()
     return {(row["account_id"], row["event_date"]): row["reason"] for row in rows}
 
@@ -151,22 +125,10 @@ def open_results(
     """
     with database.connect() as connection:
         rows = connection.execute(
-            "select r.account_id, r.event_date, r.status, r.message"
-            " from control.check_results as r"
-            " join control.ad_accounts as a on a.account_id = r.account_id and a.is_active"
-            " where r.asset = %s and r.check_name = %s and r.status <> 'passed'"
-            "   and (r.status = 'failed' or r.event_date is null or r.event_date >= %s)"
-            " order by r.event_date, r.account_id",
-            [*check, warned_since],
+            sql("open_results"),
+            {"asset": check[0], "check": check[1], "warned_since": warned_since},
         ).fetchall()
     return [OpenResult(**row) for row in rows]
-
-
-HOLDS_BACK = "status = 'failed' and severity = 'block' and asset like 'raw/%%'"
-"""SQL: results that hold their account-day out of the facts; dbt's gate has the same condition.
-
-Only of landed rows: what is compared in the marts is judged anew by each build.
-"""
 
 
 def failing_checks(
@@ -179,18 +141,8 @@ def failing_checks(
     """
     with database.connect() as connection:
         rows = connection.execute(
-            "select r.account_id, r.asset, r.check_name as check, min(r.severity) as severity,"
-            "   array_agg(r.event_date order by r.event_date)"
-            "     filter (where r.event_date is not null) as days,"
-            "   max(r.times_failed) as times_failed, min(r.first_failed_at) as first_failed_at,"
-            "   (array_agg(coalesce(r.message, r.check_name)"
-            "     order by r.times_failed desc, r.event_date desc))[1] as message"
-            " from control.check_results as r"
-            " join control.ad_accounts as a on a.account_id = r.account_id and a.is_active"
-            " where r.status <> 'passed' and r.status = 'failed' and r.severity <> 'inform'"
-            "   and r.times_failed >= %s and r.last_failed_at - r.first_failed_at >= %s"
-            " group by 1, 2, 3 order by 1, 2, 3",
-            [looks, span],
+            sql("failing_checks"),
+            {"looks": looks, "span": span},
         ).fetchall()
     return [FailingCheck(**{**row, "days": tuple(row["days"] or ())}) for row in rows]
 

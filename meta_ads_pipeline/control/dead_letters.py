@@ -10,6 +10,9 @@ from enum import StrEnum
 
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.errors import NotFoundError
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 
 class DeadLetterStatus(StrEnum):
@@ -97,33 +100,8 @@ def record(connection: Connection, letters: Sequence[DeadLetter]) -> None:
     if not distinct:
         return
     connection.cursor().executemany(
-        "insert into control.dead_letters as d (fingerprint, account_id, asset, partition_date,"
-        "   object_id, field, reason, document, source_call, timezone, currency)"
-        " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-        " on conflict (fingerprint) do update set"
-        "   attempts = d.attempts + 1, last_seen_at = now(), reason = excluded.reason,"
-        "   partition_date = excluded.partition_date, document = excluded.document,"
-        "   source_call = excluded.source_call, timezone = excluded.timezone,"
-        "   currency = excluded.currency,"
-        "   status = case d.status when 'discarded' then d.status else 'open' end,"
-        "   resolved_at = case d.status when 'discarded' then d.resolved_at end,"
-        "   resolution = case d.status when 'discarded' then d.resolution end",
-        [
-            (
-                fingerprint,
-                letter.account_id,
-                letter.asset,
-                letter.partition_date,
-                letter.object_id,
-                letter.field,
-                letter.reason,
-                letter.document,
-                letter.source_call,
-                letter.timezone,
-                letter.currency,
-            )
-            for fingerprint, letter in distinct.items()
-        ],
+        sql("record_dead_letter"),
+        [{**vars(letter), "fingerprint": fingerprint} for fingerprint, letter in distinct.items()],
     )
 
 
@@ -142,13 +120,7 @@ def resolve_by_pull(
     Of these dates, objects and fields only, where given. Returns how many were closed.
     """
     return connection.execute(
-        "update control.dead_letters set status = 'resolved', resolved_at = now(),"
-        "   resolution = 'a later pull had it in order, or no longer'"
-        " where account_id = %(account)s and asset = %(asset)s and status = 'open'"
-        " and fingerprint <> all(%(again)s)"
-        " and (%(dates)s::date[] is null or partition_date = any(%(dates)s))"
-        " and (%(ids)s::text[] is null or object_id = any(%(ids)s))"
-        " and (%(fields)s::text[] is null or field = any(%(fields)s))",
+        sql("resolve_dead_letters_by_pull"),
         {
             "account": account_id,
             "asset": asset,
@@ -183,13 +155,7 @@ def find(
     transaction ends.
     """
     rows = connection.execute(
-        f"select {_COLUMNS} from control.dead_letters"
-        " where (%(ids)s::bigint[] = '{}' or dead_letter_id = any(%(ids)s))"
-        " and (%(accounts)s::text[] = '{}' or account_id = any(%(accounts)s))"
-        " and (%(assets)s::text[] = '{}' or asset = any(%(assets)s))"
-        " and (%(status)s::text is null or status = %(status)s)"
-        " order by last_seen_at desc, dead_letter_id desc limit %(limit)s"
-        + (" for update" if lock else ""),
+        sql("find_dead_letters", columns=_COLUMNS, lock="for update" if lock else ""),
         {
             "ids": list(ids),
             "accounts": list(accounts),

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from psycopg import sql
+from psycopg.sql import SQL, Identifier
 
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 _SCHEMAS = ("raw", "intermediate", "marts", "control")
-_TABLES = """
-select n.nspname as schema, c.relname as name
-from pg_class as c
-inner join pg_namespace as n on n.oid = c.relnamespace
-inner join pg_attribute as a on a.attrelid = c.oid and a.attname = 'account_id' and a.attnum > 0
-where c.relkind in ('r', 'p') and not c.relispartition and n.nspname = any(%s)
-    and (n.nspname, c.relname) <> ('control', 'ad_accounts')
-order by 1, 2
-"""
 
 
 def purge_accounts(database: Database, account_ids: Sequence[str]) -> dict[str, int]:
@@ -29,9 +23,11 @@ def purge_accounts(database: Database, account_ids: Sequence[str]) -> dict[str, 
     """
     ids, deleted = list(account_ids), {}
     with database.connect() as connection:
-        for table in connection.execute(_TABLES, [list(_SCHEMAS)]).fetchall():
-            statement = sql.SQL("delete from {} where account_id = any(%s)").format(
-                sql.Identifier(table["schema"], table["name"])
+        for table in connection.execute(
+            sql("tables_by_account"), {"schemas": list(_SCHEMAS)}
+        ).fetchall():
+            statement = SQL("delete from {} where account_id = any(%s)").format(
+                Identifier(table["schema"], table["name"])
             )
             count = connection.execute(statement, [ids]).rowcount
             if count:

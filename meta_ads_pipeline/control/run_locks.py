@@ -14,6 +14,9 @@ from contextlib import contextmanager
 import psycopg
 
 from meta_ads_pipeline.control.database import Database, DatabaseError
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 logger = logging.getLogger(__name__)
 
@@ -52,11 +55,7 @@ def held(database: Database, run_ids: Collection[str]) -> set[str]:
     """Which of these runs have a live process, as the database sees it."""
     with database.connect() as connection:
         rows = connection.execute(
-            "select run_id from unnest(%s::text[]) as run_id"
-            " where exists (select from pg_locks as l where l.locktype = 'advisory' and l.granted"
-            "   and l.database = (select oid from pg_database where datname = current_database())"
-            "   and l.classid::bigint = hashtext('meta-ads run') & 4294967295"
-            "   and l.objid::bigint = hashtext(run_id) & 4294967295 and l.objsubid = 2)",
-            [list(run_ids)],
+            sql("live_runs"),
+            {"runs": list(run_ids)},
         ).fetchall()
     return {row["run_id"] for row in rows}

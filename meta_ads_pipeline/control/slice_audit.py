@@ -7,6 +7,9 @@ from datetime import date, datetime
 
 from meta_ads_pipeline.control.database import Connection
 from meta_ads_pipeline.control.slices import SliceCounts, SliceKey
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 REPLAY = "replay"
 """The ``run_id`` of loads that landed dead letters: they fetched nothing."""
@@ -47,16 +50,6 @@ def amend(connection: Connection, key: SliceKey, day: date, counts: SliceCounts)
         "replay": REPLAY,
     }
     connection.execute(
-        "with amended as (update control.slices set"
-        "   rows_inserted = coalesce(rows_inserted, 0) + %(inserted)s,"
-        "   rows_updated = coalesce(rows_updated, 0) + %(updated)s,"
-        "   rows_dead_lettered = greatest(coalesce(rows_dead_lettered, 0) - %(letters)s, 0)"
-        " where account_id = %(account)s and partition_date = %(day)s and asset = %(asset)s"
-        "   and pulled_at is not null returning pulled_at)"
-        " insert into control.slice_loads (account_id, partition_date, asset, run_id,"
-        "   rows_fetched, rows_inserted, rows_updated, rows_deleted, rows_unchanged,"
-        "   rows_dead_lettered, pulled_at)"
-        " select %(account)s, %(day)s, %(asset)s, %(replay)s, 0, %(inserted)s, %(updated)s, 0,"
-        "   %(unchanged)s, 0, pulled_at from amended",
+        sql("amend_slices"),
         parameters,
     )

@@ -16,7 +16,10 @@ import psycopg
 from meta_ads_pipeline.control.database import Connection, Database, is_lost
 from meta_ads_pipeline.control.retry_delays import LONGEST_DELAY, first_delay, is_passing
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
+from meta_ads_pipeline.sql_files import SqlFolder
 from meta_ads_pipeline.windows import SETTLED_AFTER_DAYS
+
+sql = SqlFolder(__file__)
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +73,7 @@ def done_under(connection: Connection, key: SliceKey, sync_id: str) -> dict[date
     more (``control.account_days``).
     """
     rows = connection.execute(
-        _DONE_UNDER,
+        sql("done_slices"),
         {
             "account": key.account_id,
             "asset": key.asset,
@@ -82,47 +85,6 @@ def done_under(connection: Connection, key: SliceKey, sync_id: str) -> dict[date
         },
     ).fetchall()
     return {row["partition_date"]: row["rows"] for row in rows}
-
-
-_DONE_UNDER = """
-select
-    s.partition_date,
-    coalesce(s.rows_inserted + s.rows_updated + s.rows_unchanged, 0) as rows
-from control.slices as s
-left join control.ad_accounts as a on a.account_id = s.account_id
-left join control.syncs as y on y.sync_id::text = %(sync)s
-cross join lateral (
-    select (s.partition_date + 1)::timestamp at time zone coalesce(a.timezone, 'UTC') as ended_at
-) as d
-where
-    s.account_id = %(account)s
-    and s.asset = %(asset)s
-    and s.status = 'done'
-    and (s.sync_id = %(sync)s or s.pulled_at >= y.started_at)
-    and (
-        (
-            y.started_at = 'epoch'
-            and not exists (
-                select from control.account_days as due
-                where
-                    due.account_id = s.account_id
-                    and due.event_date = s.partition_date
-                    and due.is_due
-                    and s.asset = any(%(insights)s)
-                    and (
-                        s.pulled_at < due.ends_at
-                        or due.can_settle
-                        and (s.pulled_at at time zone due.timezone)::date - due.event_date
-                        <= %(settled_after)s
-                    )
-            )
-        )
-        or y.started_at is distinct from 'epoch'
-        and s.pulled_at >= d.ended_at + make_interval(days => %(settled_after)s)
-        or clock_timestamp() - s.pulled_at
-        < case when s.pulled_at < d.ended_at then %(open)s else %(recent)s end
-    )
-"""
 
 
 def pulled_under(
@@ -208,13 +170,7 @@ def undone_under(
 def rows_per_day(connection: Connection, key: SliceKey) -> float | None:
     """The mean number of rows of the account's latest slices; None before the first load."""
     row = connection.execute(
-        # A slice that was confirmed without a read fetched none of the rows that it holds.
-        "select avg(held)::float as mean from ("
-        " select greatest(rows_fetched, rows_inserted + rows_updated + rows_unchanged) as held"
-        " from control.slices"
-        " where account_id = %s and asset = %s and rows_fetched is not null"
-        " order by partition_date desc limit 14) as latest",
-        [key.account_id, key.asset],
+        sql("rows_per_day"), {"account": key.account_id, "asset": key.asset}
     ).fetchone()
     assert row is not None
     mean: float | None = row["mean"]
@@ -224,14 +180,7 @@ def rows_per_day(connection: Connection, key: SliceKey) -> float | None:
 def claim(connection: Connection, key: SliceKey, dates: Collection[date], by: Attempt) -> None:
     """Mark slices as being worked on. ``attempts`` counts those since the slice was last done."""
     connection.execute(
-        "insert into control.slices"
-        " (account_id, partition_date, asset, status, sync_id, run_id, attempts)"
-        " select %(account)s, day, %(asset)s, 'running', %(sync)s, %(run)s, 1"
-        " from unnest(%(dates)s::date[]) as day"
-        " on conflict (account_id, partition_date, asset) do update set"
-        "   status = 'running', sync_id = excluded.sync_id, run_id = excluded.run_id,"
-        "   attempts = case when slices.status = 'done' then 1 else slices.attempts + 1 end,"
-        "   started_at = clock_timestamp(), finished_at = null, next_attempt_at = null",
+        sql("claim_slices"),
         _parameters(key, dates, by),
     )
 
@@ -250,15 +199,7 @@ def mark_not_kept(
 ) -> None:
     """Mark dates that Meta no longer keeps, so that nobody asks; what was landed stays done."""
     connection.execute(
-        "insert into control.slices as s"
-        " (account_id, partition_date, asset, status, sync_id, run_id, finished_at)"
-        " select %(account)s, day, %(asset)s, 'not_kept', %(sync)s, %(run)s, clock_timestamp()"
-        " from unnest(%(dates)s::date[]) as day"
-        " on conflict (account_id, partition_date, asset) do update set"
-        "   status = case when s.pulled_at is null then 'not_kept' else 'done' end,"
-        "   sync_id = excluded.sync_id, run_id = excluded.run_id,"
-        "   error_kind = null, error_message = null, next_attempt_at = null"
-        " where s.status in ('running', 'failed', 'parked', 'mismatched')",
+        sql("mark_slices_not_kept"),
         _parameters(key, dates, by),
     )
 
@@ -293,18 +234,7 @@ def fail(
     """
     delay = first_delay(kind)
     connection.execute(
-        "insert into control.slices as s (account_id, partition_date, asset, status, sync_id,"
-        "   run_id, attempts, finished_at, error_kind, error_message, next_attempt_at)"
-        " select %(account)s, day, %(asset)s, %(status)s, %(sync)s, %(run)s, 1,"
-        "   clock_timestamp(), %(kind)s, %(message)s, clock_timestamp() + %(delay)s::interval"
-        " from unnest(%(dates)s::date[]) as day"
-        " on conflict (account_id, partition_date, asset) do update set"
-        "   status = excluded.status, sync_id = excluded.sync_id, run_id = excluded.run_id,"
-        "   finished_at = excluded.finished_at, error_kind = excluded.error_kind,"
-        "   error_message = excluded.error_message,"
-        "   next_attempt_at = case when %(delay)s::interval is not null"
-        "     then clock_timestamp() + least(%(longest)s, %(delay)s::interval"
-        "       * power(2, least(greatest(s.attempts, 1), 12) - 1)) end",
+        sql("fail_slices"),
         {
             **_parameters(key, dates, by),
             "status": "parked" if is_passing(kind) else "failed",
@@ -342,42 +272,12 @@ def finish(
             for name in SliceCounts.__dataclass_fields__
         },
     }
-    values = (
-        " from unnest(%(dates)s::date[], %(fetched)s::int[], %(inserted)s::int[],"
-        " %(updated)s::int[], %(deleted)s::int[], %(unchanged)s::int[], %(dead_lettered)s::int[],"
-        " %(calls)s::int[])"
-        " as l(day, fetched, inserted, updated, deleted, unchanged, dead_lettered, calls)"
-    )
     connection.execute(
-        "insert into control.slices (account_id, partition_date, asset, status, sync_id, run_id,"
-        "   attempts, rows_fetched, rows_inserted, rows_updated, rows_deleted, rows_unchanged,"
-        "   rows_dead_lettered, api_calls, pulled_at, attribution_windows, finished_at)"
-        " select %(account)s, day, %(asset)s, 'done', %(sync)s, %(run)s, 1, fetched, inserted,"
-        "   updated, deleted, unchanged, dead_lettered, calls, %(pulled_at)s, %(windows)s::text[],"
-        "   clock_timestamp()"
-        f" {values}"
-        " on conflict (account_id, partition_date, asset) do update set"
-        "   status = 'done', sync_id = excluded.sync_id, run_id = excluded.run_id,"
-        "   rows_fetched = excluded.rows_fetched, rows_inserted = excluded.rows_inserted,"
-        "   rows_updated = excluded.rows_updated, rows_deleted = excluded.rows_deleted,"
-        "   rows_unchanged = excluded.rows_unchanged,"
-        "   rows_dead_lettered = excluded.rows_dead_lettered, api_calls = excluded.api_calls,"
-        "   pulled_at = excluded.pulled_at, finished_at = excluded.finished_at,"
-        "   attribution_windows = excluded.attribution_windows,"
-        "   error_kind = null, error_message = null, next_attempt_at = null",
+        sql("finish_slices"),
         parameters,
     )
     connection.execute(
-        "insert into control.slice_loads (account_id, partition_date, asset, sync_id, run_id,"
-        "   rows_fetched, rows_inserted, rows_updated, rows_deleted, rows_unchanged,"
-        "   rows_dead_lettered, pulled_at)"
-        " select %(account)s, day, %(asset)s, %(sync)s, %(run)s, fetched, inserted, updated,"
-        f"   deleted, unchanged, dead_lettered, %(pulled_at)s {values}"
-        # The same pull landed again: the answer to its first commit was lost with the server.
-        " where not exists (select from control.slice_loads as same"
-        "   where same.account_id = %(account)s and same.partition_date = l.day"
-        "   and same.asset = %(asset)s and same.run_id = %(run)s"
-        "   and same.pulled_at = %(pulled_at)s)",
+        sql("record_slice_loads"),
         parameters,
     )
 

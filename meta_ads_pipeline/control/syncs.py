@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 RESUMED_WITHIN = timedelta(hours=24)
 """An older unfinished sync begins anew: Meta has restated days since, so done is out of date."""
@@ -46,15 +49,7 @@ def open_sync(
     """
     with database.connect() as connection:
         row = connection.execute(
-            "insert into control.syncs as s (scope, start_date, end_date)"
-            " values (%(scope)s, %(start)s, %(end)s)"
-            " on conflict (scope) where status <> 'done' do update set"
-            "   status = 'running', finished_at = null,"
-            "   sync_id = case when s.started_at < now() - %(within)s"
-            "     then gen_random_uuid() else s.sync_id end,"
-            "   started_at = case when s.started_at < now() - %(within)s"
-            "     then now() else s.started_at end"
-            " returning sync_id::text as sync_id, started_at, started_at < now() as resumed",
+            sql("open_sync"),
             {
                 "scope": sync_scope(start, end, accounts, what),
                 "start": start,

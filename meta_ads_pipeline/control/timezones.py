@@ -12,6 +12,9 @@ from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.alerts import Alert, Severity, close_alerts, open_alert
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.errors import ConfigurationError
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 CHANGED = "timezone_changed"
 """The kind of alert that stands while landed dates are not of the account's present timezone."""
@@ -50,12 +53,7 @@ def record_timezones(
 ) -> None:
     """Note the timezones of accounts that are new or have another one than before."""
     connection.cursor().executemany(
-        "insert into control.account_timezones (account_id, timezone, valid_from)"
-        " select %(id)s, %(timezone)s, %(at)s where not exists ("
-        # A document read before the newest one that is known tells nothing about the present.
-        "   select from (select timezone, valid_from from control.account_timezones"
-        "     where account_id = %(id)s order by valid_from desc limit 1) as newest"
-        "   where newest.timezone = %(timezone)s or newest.valid_from >= %(at)s)",
+        sql("record_timezones"),
         [
             {"id": account.account_id, "timezone": account.timezone, "at": seen_at}
             for account in accounts
@@ -88,21 +86,6 @@ def today_in(database: Database, workspace_id: str) -> date:
     return today
 
 
-_OTHER_CALENDAR = """
-select a.account_id, min(t.event_date) as first_date, max(t.event_date) as last_date,
-    string_agg(distinct t.timezone, ', ') as timezones
-from control.ad_accounts as a
-left join raw.account_totals as t
-    on t.account_id = a.account_id and t.timezone <> a.timezone
-    -- A zone that was only renamed keeps its clocks.
-    and t.event_date::timestamp at time zone t.timezone
-        <> t.event_date::timestamp at time zone a.timezone
-where a.account_id = any(%s)
-    and (select count(*) from control.account_timezones as h where h.account_id = a.account_id) > 1
-group by a.account_id
-"""
-
-
 def update_timezone_alerts(
     database: Database, accounts: Sequence[Account], *, now: datetime
 ) -> None:
@@ -113,7 +96,9 @@ def update_timezone_alerts(
     """
     by_id = {account.account_id: account for account in accounts}
     with database.connect() as connection:
-        rows = connection.execute(_OTHER_CALENDAR, [list(by_id)]).fetchall()
+        rows = connection.execute(
+            sql("dates_of_another_calendar"), {"accounts": list(by_id)}
+        ).fetchall()
     for row in rows:
         account = by_id[row["account_id"]]
         if row["timezones"] is None:

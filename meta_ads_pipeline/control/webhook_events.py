@@ -8,6 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from meta_ads_pipeline.control.database import Connection, Database
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 FIRST_DELAY = timedelta(seconds=30)
 """Before the second attempt to read an announced object; doubled at each further one."""
@@ -86,15 +89,7 @@ def store(database: Database, events: Sequence[WebhookEvent], *, body_bytes: int
 
     def work(connection: Connection) -> int:
         rows = connection.execute(
-            "insert into control.webhook_events as e (fingerprint, topic, account_id, field,"
-            "   object_level, object_id, value, sent_at, deliveries, status, reason)"
-            " select * from unnest(%(fingerprint)s::text[], %(topic)s::text[],"
-            "   %(account_id)s::text[], %(field)s::text[], %(object_level)s::text[],"
-            "   %(object_id)s::text[], %(value)s::jsonb[], %(sent_at)s::timestamptz[],"
-            "   %(deliveries)s::integer[], %(status)s::text[], %(reason)s::text[])"
-            " on conflict (fingerprint) do update set"
-            "   deliveries = e.deliveries + excluded.deliveries, last_received_at = now()"
-            " returning (xmax = 0) as is_new",
+            sql("record_webhook_events"),
             {
                 "fingerprint": [event.fingerprint for event in ordered],
                 "topic": [event.topic for event in ordered],
@@ -123,12 +118,8 @@ def count_refused(database: Database, outcome: str, *, body_bytes: int) -> None:
 
 def _count(connection: Connection, outcome: str, changes: int, new: int, size: int) -> None:
     connection.execute(
-        "insert into control.webhook_requests as r"
-        " values (date_trunc('minute', now()), %s, 1, %s, %s, %s)"
-        " on conflict (minute, outcome) do update set requests = r.requests + 1,"
-        "   changes = r.changes + excluded.changes,"
-        "   new_changes = r.new_changes + excluded.new_changes, bytes = r.bytes + excluded.bytes",
-        [outcome, changes, new, size],
+        sql("count_webhook_request"),
+        {"outcome": outcome, "changes": changes, "new": new, "size": size},
     )
 
 
@@ -138,13 +129,8 @@ def due_objects(
     """Announced objects of these accounts that are due to be read, the longest waiting first."""
     rows = database.run(
         lambda connection: connection.execute(
-            "select account_id, max(object_level) as level, object_id,"
-            "   array_agg(webhook_event_id order by webhook_event_id) as event_ids,"
-            "   min(first_received_at) as first_received_at"
-            " from control.webhook_events"
-            " where status = 'pending' and next_attempt_at <= %s and account_id = any(%s)"
-            " group by account_id, object_id order by min(first_received_at), object_id limit %s",
-            [now, list(accounts), limit],
+            sql("due_objects"),
+            {"now": now, "accounts": list(accounts), "limit": limit},
         ).fetchall()
     )
     return [AnnouncedObject(**{**row, "event_ids": tuple(row["event_ids"])}) for row in rows]
@@ -176,11 +162,7 @@ def fail(database: Database, event_ids: Collection[int], reason: str, now: datet
     """The objects of these events could not be read: try later, or give up after the last time."""
     database.run(
         lambda connection: connection.execute(
-            "update control.webhook_events set attempts = attempts + 1, reason = %(reason)s,"
-            " status = case when attempts + 1 >= %(most)s then 'failed' else status end,"
-            " finished_at = case when attempts + 1 >= %(most)s then %(now)s end,"
-            " next_attempt_at = %(now)s + least(%(longest)s, %(first)s * power(2, attempts))"
-            " where webhook_event_id = any(%(ids)s) and status = 'pending'",
+            sql("fail_webhook_events"),
             {
                 "reason": reason,
                 "most": MOST_ATTEMPTS,

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.connections import Connection, ConnectionInUseError
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 
 def account_owners(database: Database) -> dict[str, str | None]:
@@ -69,14 +72,7 @@ def choose_accounts(
     with database.connect() as session:
         for accounts, is_chosen in ((chosen, True), (others, False)):
             session.cursor().executemany(
-                "insert into control.ad_accounts as a (account_id, workspace_id, connection_id,"
-                "   name, currency, timezone, account_status, is_active)"
-                " values (%(id)s, %(workspace)s, %(connection)s, %(name)s, %(currency)s,"
-                "   %(timezone)s, %(status)s, %(chosen)s)"
-                " on conflict (account_id) do update set workspace_id = excluded.workspace_id,"
-                "   connection_id = excluded.connection_id, is_active = excluded.is_active,"
-                "   updated_at = now()"
-                " where %(chosen)s",
+                sql("choose_accounts"),
                 [
                     {
                         "id": account.account_id,

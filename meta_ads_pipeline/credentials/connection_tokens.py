@@ -17,6 +17,9 @@ from meta_ads_pipeline.credentials.connections import (
     fact_values,
 )
 from meta_ads_pipeline.credentials.vault import TokenVault, VaultError, fingerprint
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 
 def read_token(database: Database, vault: TokenVault, connection_id: str) -> SecretStr:
@@ -45,12 +48,7 @@ def replace_token(
     ciphertext = vault.encrypt(token)
     with database.connect() as connection:
         cursor = connection.execute(
-            "update control.connections set token_ciphertext = %(ciphertext)s,"
-            f" token_fingerprint = %(new)s, {SET_FACTS},"
-            " status = %(status)s, status_reason = null,"
-            " last_validated_at = %(now)s, refreshed_at = %(now)s, refresh_attempted_at = %(now)s,"
-            " updated_at = now()"
-            " where connection_id = %(id)s and token_fingerprint = %(old)s",
+            sql("replace_token", set_facts=SET_FACTS),
             {
                 "ciphertext": ciphertext,
                 "new": fingerprint(token),

@@ -19,6 +19,9 @@ from meta_ads_pipeline.control.accounts import DEFAULT_WORKSPACE_ID
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.vault import TokenVault, fingerprint
 from meta_ads_pipeline.errors import CredentialsError, NotFoundError
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 ENVIRONMENT_NAME = "environment"
 DEFAULT_WORKSPACE = "default"
@@ -99,16 +102,6 @@ class Connection:
         return not self.has_stored_token
 
 
-_SELECT = """
-select c.connection_id::text as connection_id, c.workspace_id::text as workspace_id,
-    w.name as workspace, c.name, c.token_type, c.scopes, c.app_id, c.user_id, c.issued_at,
-    c.expires_at, c.data_access_expires_at, c.status, c.status_reason, c.reads_all_accounts,
-    c.token_ciphertext is not null as has_stored_token, c.token_fingerprint, c.last_validated_at,
-    c.refreshed_at, c.refresh_attempted_at
-from control.connections as c
-inner join control.workspaces as w using (workspace_id)
-"""
-
 _FACTS = tuple(TokenFacts.__dataclass_fields__)
 SET_FACTS = ", ".join(f"{name} = %({name})s" for name in _FACTS)
 """Assignments of every fact, for an update; ``fact_values`` gives the parameters."""
@@ -117,9 +110,7 @@ SET_FACTS = ", ".join(f"{name} = %({name})s" for name in _FACTS)
 def list_connections(database: Database) -> list[Connection]:
     """Every connection: that of the environment first, then the oldest first."""
     with database.connect() as connection:
-        rows = connection.execute(
-            f"{_SELECT} order by c.token_ciphertext is not null, c.created_at, c.name"
-        ).fetchall()
+        rows = connection.execute(sql("connections"), {"id": None}).fetchall()
     return [_connection(row) for row in rows]
 
 
@@ -165,9 +156,7 @@ def find_connection(database: Database, name: str) -> Connection:
 def reload(database: Database, connection_id: str) -> Connection:
     """The connection as it stands now. Raises ``ConnectionNotFoundError`` when it is gone."""
     with database.connect() as connection:
-        row = connection.execute(
-            f"{_SELECT} where c.connection_id = %s", [connection_id]
-        ).fetchone()
+        row = connection.execute(sql("connections"), {"id": connection_id}).fetchone()
     if row is None:
         raise ConnectionNotFoundError("the connection has been removed meanwhile")
     return _connection(row)
@@ -200,23 +189,7 @@ def save_connection(
     with database.connect() as connection:
         workspace_id = _ensure_workspace(connection, workspace)
         row = connection.execute(
-            "insert into control.connections as c (workspace_id, name, token_ciphertext,"
-            "   token_fingerprint, token_type, scopes, app_id, user_id, issued_at, expires_at,"
-            "   data_access_expires_at, status, status_reason, reads_all_accounts,"
-            "   last_validated_at)"
-            " values (%(workspace)s, %(name)s, %(ciphertext)s, %(fingerprint)s, %(token_type)s,"
-            "   %(scopes)s, %(app_id)s, %(user_id)s, %(issued_at)s, %(expires_at)s,"
-            "   %(data_access_expires_at)s, %(status)s, %(reason)s, %(all)s, %(now)s)"
-            " on conflict (workspace_id, name) do update set"
-            "   token_ciphertext = excluded.token_ciphertext,"
-            "   token_fingerprint = excluded.token_fingerprint, status = excluded.status,"
-            "   status_reason = excluded.status_reason,"
-            "   reads_all_accounts = excluded.reads_all_accounts,"
-            f"   last_validated_at = excluded.last_validated_at, {SET_FACTS},"
-            "   refreshed_at = null, refresh_attempted_at = null, updated_at = now()"
-            " where c.user_id is null or excluded.user_id is null"
-            "   or c.user_id = excluded.user_id"
-            " returning connection_id::text as connection_id",
+            sql("save_connection", set_facts=SET_FACTS),
             {
                 "workspace": workspace_id,
                 "name": name,
@@ -241,16 +214,12 @@ def environment_connection(database: Database, token: SecretStr) -> Connection:
     """The connection that ``META_ACCESS_TOKEN`` makes; begins anew when the token has changed."""
     with database.connect() as connection:
         row = connection.execute(
-            "insert into control.connections as c (workspace_id, name, token_fingerprint)"
-            " values (%s, %s, %s)"
-            " on conflict (workspace_id, name) do update set"
-            "   token_fingerprint = excluded.token_fingerprint, token_type = null, scopes = '{}',"
-            "   app_id = null, user_id = null, issued_at = null, expires_at = null,"
-            "   data_access_expires_at = null, last_validated_at = null, status = 'active',"
-            "   status_reason = null, updated_at = now()"
-            " where c.token_fingerprint is distinct from excluded.token_fingerprint"
-            " returning connection_id::text as connection_id",
-            [DEFAULT_WORKSPACE_ID, ENVIRONMENT_NAME, fingerprint(token)],
+            sql("save_environment_connection"),
+            {
+                "workspace": DEFAULT_WORKSPACE_ID,
+                "name": ENVIRONMENT_NAME,
+                "fingerprint": fingerprint(token),
+            },
         ).fetchone()
         row = (
             row

@@ -10,6 +10,9 @@ from meta_ads_pipeline.control.check_results import blocked_days
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.quality.outcome import CheckOutcome
 from meta_ads_pipeline.quality.scope import CheckScope
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 RECONCILED_ASSETS = ("insights_hourly", "insights_daily", "account_totals")
 FIRST_RETRY = timedelta(minutes=15)
@@ -54,14 +57,7 @@ def update_slices(
     """
     with database.connect() as connection:
         connection.execute(
-            "update control.slices as s set status = 'mismatched', error_kind = 'mismatch',"
-            "   error_message = left(m.reason, 2000),"
-            "   next_attempt_at = clock_timestamp() + least(%(longest)s,"
-            "     %(first)s * power(2, least(greatest(s.attempts, 1), 12) - 1))"
-            " from unnest(%(accounts)s::text[], %(days)s::date[], %(reasons)s::text[])"
-            "   as m (account_id, day, reason)"
-            " where s.account_id = m.account_id and s.partition_date = m.day"
-            "   and s.asset = any(%(assets)s) and s.status = 'done'",
+            sql("mark_mismatched"),
             {
                 "accounts": [account for account, _ in mismatched],
                 "days": [day for _, day in mismatched],
@@ -72,11 +68,7 @@ def update_slices(
             },
         )
         connection.execute(
-            "update control.slices as s set status = 'done', error_kind = null,"
-            "   error_message = null, next_attempt_at = null"
-            " from unnest(%(accounts)s::text[], %(days)s::date[]) as m (account_id, day)"
-            " where s.account_id = m.account_id and s.partition_date = m.day"
-            "   and s.asset = any(%(assets)s) and s.status = 'mismatched'",
+            sql("mark_agreed"),
             {
                 "accounts": [account for account, _ in agreed],
                 "days": [day for _, day in agreed],

@@ -13,8 +13,7 @@ found stays red until a later one finds it good.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -31,8 +30,9 @@ from meta_ads_pipeline.quality.mismatches import mark_mismatches
 from meta_ads_pipeline.quality.outcome import CheckOutcome, Finding, StillOpen, day_ranges
 from meta_ads_pipeline.quality.scope import CheckScope, scope_of
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
+from meta_ads_pipeline.sql_files import SqlFolder
 
-SQL = Path(__file__).parent / "sql"
+sql = SqlFolder(__file__)
 
 MARTS = ("marts/reconciliation", "marts/metric_facts", "marts/anomalies")
 
@@ -105,7 +105,6 @@ def parameters_of(scope: CheckScope, table: str) -> dict[str, Any]:
     }
 
 
-@cache
 def _statement(name: str, table: str) -> bytes:
     insights = INSIGHTS_TABLES.get(table)
     lists = [
@@ -113,9 +112,7 @@ def _statement(name: str, table: str) -> bytes:
         for column in ("actions", "action_values")
         if insights is not None and column in insights.columns
     ]
-    text = (SQL / f"{name}.sql").read_text()
-    text = text.replace("{{ table }}", table).replace("{{ action_lists }}", ", ".join(lists))
-    return text.encode()
+    return sql(name, table=table, action_lists=", ".join(lists))
 
 
 def _looked_at(

@@ -15,6 +15,9 @@ import psycopg
 
 from meta_ads_pipeline.control.database import Connection as Session
 from meta_ads_pipeline.control.database import Database, is_lost
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 Result = TypeVar("Result")
 
@@ -105,13 +108,8 @@ class CallBudgetStore:
         """The limits of the app itself and of these accounts."""
         rows = self.run(
             lambda session: session.execute(
-                "select app, account_id, use_case, percent, span_seconds, tier, times_blocked,"
-                "   regain_seconds, is_warned,"
-                "   extract(epoch from read_at)::float as read_at,"
-                "   extract(epoch from blocked_until)::float as blocked_until,"
-                "   extract(epoch from refused_at)::float as refused_at"
-                " from control.call_budgets where app = %s and account_id = any(%s)",
-                [app, ["", *account_ids]],
+                sql("read_budgets"),
+                {"app": app, "accounts": ["", *account_ids]},
             ).fetchall()
         )
         return {
@@ -153,15 +151,7 @@ class CallBudgetStore:
             with session.transaction(), session.cursor() as cursor:
                 if rows:
                     cursor.executemany(
-                        "insert into control.call_budgets as b (app, account_id, use_case,"
-                        "   percent, span_seconds, read_at, tier, is_warned, updated_at)"
-                        " values (%(app)s, %(account_id)s, %(use_case)s, %(percent)s, %(span)s,"
-                        "   to_timestamp(%(read_at)s), %(tier)s, %(warned)s, now())"
-                        " on conflict (app, account_id, use_case) do update set"
-                        "   percent = excluded.percent, span_seconds = excluded.span_seconds,"
-                        "   read_at = excluded.read_at, tier = coalesce(excluded.tier, b.tier),"
-                        "   is_warned = excluded.is_warned, updated_at = now()"
-                        " where b.read_at is null or b.read_at <= excluded.read_at",
+                        sql("write_budget"),
                         rows,
                     )
                 for count in sorted(counts, key=lambda c: (c.minute, c.account_id, c.use_case)):
@@ -185,19 +175,7 @@ class CallBudgetStore:
         """
         self.run(
             lambda session: session.execute(
-                "insert into control.call_budgets as b (app, account_id, use_case, blocked_since,"
-                "   blocked_until, refused_at, block_code, times_blocked, regain_seconds,"
-                "   updated_at)"
-                " values (%(app)s, %(account_id)s, %(use_case)s, to_timestamp(%(now)s),"
-                "   to_timestamp(%(until)s), to_timestamp(%(now)s), %(code)s, 1,"
-                "   %(retry_after)s, now())"
-                " on conflict (app, account_id, use_case) do update set"
-                "   blocked_since = coalesce(b.blocked_since, excluded.blocked_since),"
-                "   blocked_until = greatest(b.blocked_until, excluded.blocked_until),"
-                "   refused_at = greatest(b.refused_at, excluded.refused_at),"
-                "   block_code = excluded.block_code, regain_seconds = excluded.regain_seconds,"
-                "   times_blocked = b.times_blocked + %(new)s, probe_until = null,"
-                "   updated_at = now()",
+                sql("block_budget"),
                 {
                     **vars(key),
                     "now": now,
@@ -258,14 +236,7 @@ class CallBudgetStore:
 
         def claim(session: Session) -> float:
             row = session.execute(
-                "insert into control.call_budgets as b"
-                " (app, account_id, use_case, last_call_at, updated_at)"
-                " values (%(app)s, %(account_id)s, %(use_case)s, to_timestamp(%(now)s), now())"
-                " on conflict (app, account_id, use_case) do update set"
-                "   last_call_at = excluded.last_call_at"
-                " where b.last_call_at is null"
-                "   or b.last_call_at + make_interval(secs => %(pause)s) <= excluded.last_call_at"
-                " returning 1",
+                sql("claim_first_call"),
                 {**vars(key), "now": now, "pause": pause},
             ).fetchone()
             if row is not None:
@@ -366,11 +337,6 @@ def _add_count(
     cursor: psycopg.Cursor[dict[str, Any]], connection_id: str, count: CallCount
 ) -> None:
     cursor.execute(
-        "insert into control.call_counts as c"
-        " (connection, minute, account_id, use_case, calls, wasted)"
-        " values (%(connection)s, to_timestamp(%(minute)s), %(account_id)s, %(use_case)s,"
-        "   %(calls)s, %(wasted)s)"
-        " on conflict (connection, minute, account_id, use_case) do update set"
-        "   calls = c.calls + excluded.calls, wasted = c.wasted + excluded.wasted",
+        sql("count_calls"),
         {"connection": connection_id, **vars(count)},
     )

@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.rate_limit.limits import BudgetRules
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 
 @dataclass(frozen=True)
@@ -35,16 +38,8 @@ def _caps(database: Database, rules: BudgetRules, now: datetime) -> list[Wait]:
     """Connections that have used up their cap of calls in any hour."""
     with database.connect() as connection:
         rows = connection.execute(
-            "select coalesce(w.name || '/' || c.name, n.connection) as connection,"
-            " (select max(b.tier) from control.call_budgets as b"
-            "   where b.app in (c.app_id, 'connection ' || w.name || '/' || c.name)) as tier,"
-            " sum(n.calls)::int as calls, min(n.minute) as first_minute"
-            " from control.call_counts as n"
-            " left join control.connections as c on c.connection_id::text = n.connection"
-            " left join control.workspaces as w using (workspace_id)"
-            " where n.minute > %s - interval '61 minutes'"
-            " group by n.connection, w.name, c.name, c.app_id",
-            [now],
+            sql("own_caps"),
+            {"now": now},
         ).fetchall()
     waits = []
     for row in rows:

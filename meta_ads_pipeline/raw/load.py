@@ -152,7 +152,7 @@ def _keep_rejected(connection: Connection, table: InsightsTable, keys: pd.DataFr
     ) as copy:
         for block in copy_blocks(keys, table.key):
             copy.write(block)
-    connection.execute(load_sql.keep_rejected(table))
+    connection.execute(load_sql.statement("keep_rejected_rows", table))
 
 
 def _replace(
@@ -183,29 +183,29 @@ def _replace(
         "left_out": [each.object_id for each in pulled.left_out],
     }
     copy_incoming(connection, table, frame)
-    held = connection.execute(load_sql.slices_hold_rows(table), parameters).fetchone()
+    held = connection.execute(load_sql.statement("slices_hold_rows", table), parameters).fetchone()
     assert held is not None
     if not held["held"] and not loaded:
-        connection.execute(load_sql.insert_all(table), parameters)
+        connection.execute(load_sql.statement("insert_first_rows", table), parameters)
         return {(day, "inserted"): rows for day, rows in _per_date(frame["event_date"]).items()}
-    connection.execute(load_sql.create_difference(table), parameters)
+    connection.execute(load_sql.statement("difference_of_rows", table), parameters)
     if len(rejected):
         _keep_rejected(connection, table, rejected)
     if pulled.left_out:
-        connection.execute(load_sql.keep_left_out(table), parameters)
+        connection.execute(load_sql.statement("keep_left_out_rows", table), parameters)
     changed = {
         (row["event_date"], row["change"]): row["rows"]
         for row in connection.execute(load_sql.count_difference()).fetchall()
     }
     changes = {change for _, change in changed}
     if changed and loaded and not table.has_periods:
-        connection.execute(load_sql.record_changes(table), parameters)
+        connection.execute(load_sql.statement("record_changes", table), parameters)
     if "deleted" in changes:
-        connection.execute(load_sql.delete_vanished(table), parameters)
+        connection.execute(load_sql.statement("delete_vanished_rows", table), parameters)
     if "updated" in changes:
-        connection.execute(load_sql.update_changed(table), parameters)
+        connection.execute(load_sql.statement("update_changed_rows", table), parameters)
     if "inserted" in changes:
-        connection.execute(load_sql.insert_new(table), parameters)
+        connection.execute(load_sql.statement("insert_new_rows", table), parameters)
     return changed
 
 

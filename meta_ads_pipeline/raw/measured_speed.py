@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass
 
 from meta_ads_pipeline.control.database import Connection
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 SECONDS_PER_CALL = 1.5
 SECONDS_PER_REPORT = 30.0
@@ -56,15 +59,8 @@ class Speed:
 def measured_speed(connection: Connection) -> Speed:
     """From the latest pulls of any account: from their claim to the landing of their last slice."""
     row = connection.execute(
-        "select coalesce(sum(calls), 0)::int as calls, sum(rows)::float as rows,"
-        "   sum(seconds)::float as seconds"
-        " from (select sum(api_calls) as calls, sum(rows_fetched) as rows,"
-        "     extract(epoch from max(finished_at) - min(started_at)) as seconds"
-        "   from control.slices"
-        "   where status = 'done' and finished_at is not null and run_id is not null"
-        "   group by account_id, asset, run_id having sum(api_calls) > 0"
-        "   order by max(finished_at) desc limit %s) as pulls",
-        [LATEST_PULLS],
+        sql("measured_speed"),
+        {"pulls": LATEST_PULLS},
     ).fetchone()
     if row is None or not row["calls"] or not row["seconds"] or row["seconds"] <= 0:
         return Speed()

@@ -26,6 +26,9 @@ from meta_ads_pipeline.raw.dead_letters import dead_letter
 from meta_ads_pipeline.raw.entities import document_hash
 from meta_ads_pipeline.raw.json_text import TooDeepError, json_text, storable_text
 from meta_ads_pipeline.raw.normalize import shown
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _STATUS = re.compile(r"[0-9]{1,4}")
@@ -150,26 +153,12 @@ def _land(
         parameters,
     ).fetchone()
     connection.execute(
-        "insert into raw.ad_accounts as a (account_id, name, currency, timezone, document,"
-        "   document_hash, first_seen_at, changed_at, pulled_at)"
-        " values (%(id)s, %(name)s, %(currency)s, %(timezone)s, %(document)s, %(hash)s,"
-        "   %(at)s, %(at)s, %(at)s)"
-        " on conflict (account_id) do update set name = excluded.name,"
-        "   currency = excluded.currency, timezone = excluded.timezone,"
-        "   document = excluded.document, document_hash = excluded.document_hash,"
-        "   changed_at = case when a.document_hash = excluded.document_hash"
-        "     then a.changed_at else excluded.changed_at end,"
-        "   pulled_at = excluded.pulled_at"
-        " where a.document is distinct from excluded.document",
+        sql("save_raw_account"),
         parameters,
     )
     if before is None or _differ(before["document"], document):
         connection.execute(
-            "insert into raw.entity_versions"
-            " (account_id, level, entity_id, valid_from, document, document_hash)"
-            " values (%(id)s, 'account', %(id)s, %(at)s, %(document)s, %(hash)s)"
-            " on conflict (level, entity_id, valid_from) do update set"
-            "   document = excluded.document, document_hash = excluded.document_hash",
+            sql("add_account_version"),
             parameters,
         )
 

@@ -17,29 +17,11 @@ from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.slices import SliceCounts, SliceKey
 from meta_ads_pipeline.insights_tables import MEASURES
 from meta_ads_pipeline.raw.context import PullContext, SliceReport
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 DAYS, HOURS = "insights_daily", "insights_hourly"
-
-_HOUR_VALUES = ", ".join(f"coalesce(h.{name}, 0)" for name in MEASURES)
-_SUMS = ", ".join(f"sum({name}) as {name}" for name in MEASURES)
-_DAY_VALUES = ", ".join(f"coalesce(d.{name}, 0)" for name in MEASURES)
-_DIFFERING = f"""
-select distinct event_date
-from (
-    select event_date, ad_id, max(timezone) as timezone, {_SUMS}
-    from raw.{HOURS}
-    where account_id = %(account)s and event_date = any(%(dates)s)
-    group by event_date, ad_id
-) as h
-full join (
-    select event_date, ad_id, timezone, {", ".join(MEASURES)}
-    from raw.{DAYS}
-    where account_id = %(account)s and event_date = any(%(dates)s)
-) as d using (event_date, ad_id)
-where ({_HOUR_VALUES}) is distinct from ({_DAY_VALUES})
-    -- Days read after a change of the account's timezone: the same sums, but other hours.
-    or h.timezone <> d.timezone
-"""
 
 
 def confirm_unchanged(
@@ -86,7 +68,14 @@ def _agreeing(connection: Connection, account_id: str, dates: Collection[date]) 
     differing = {
         row["event_date"]
         for row in connection.execute(
-            _DIFFERING, {"account": account_id, "dates": list(loaded)}
+            sql(
+                "days_that_differ",
+                measures=", ".join(MEASURES),
+                sums=", ".join(f"sum({name}) as {name}" for name in MEASURES),
+                of_hours=", ".join(f"coalesce(h.{name}, 0)" for name in MEASURES),
+                of_days=", ".join(f"coalesce(d.{name}, 0)" for name in MEASURES),
+            ),
+            {"account": account_id, "dates": list(loaded)},
         ).fetchall()
     }
     return sorted(loaded - differing)

@@ -206,7 +206,7 @@ def _land(
     positions = [row.position for row in fresh if row.position in frame.index]
     parameters = _parameters(connection, account, table, day, pulled_at, api_version)
     copy_incoming(connection, table, frame.loc[positions])
-    connection.execute(load_sql.create_difference(table), parameters)
+    connection.execute(load_sql.statement("difference_of_rows", table), parameters)
     keys = {
         tuple(row.values()) for row in connection.execute(load_sql.conflicting(table)).fetchall()
     }
@@ -214,9 +214,10 @@ def _land(
     inserted = sum(row["rows"] for row in connection.execute(load_sql.count_difference()))
     if not table.has_periods:
         connection.execute(
-            load_sql.record_changes(table), {**parameters, "pulled_at": datetime.now(UTC)}
+            load_sql.statement("record_changes", table),
+            {**parameters, "pulled_at": datetime.now(UTC)},
         )
-    connection.execute(load_sql.insert_new(table), parameters)
+    connection.execute(load_sql.statement("insert_new_rows", table), parameters)
     landed: dict[int, str] = {}
     for row in fresh:
         if _key_of(frame, row.position, table) in keys:

@@ -11,9 +11,12 @@ import logging
 from collections.abc import Callable, Sequence
 
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.sql_files import SqlFolder
 from meta_ads_pipeline.transform.dbt_cli import DbtCli
 from meta_ads_pipeline.transform.relations import ensure_relations, table_selection
 from meta_ads_pipeline.windows import DateWindow
+
+sql = SqlFolder(__file__)
 
 logger = logging.getLogger(__name__)
 
@@ -40,14 +43,7 @@ def outdated_windows(database: Database, within: DateWindow | None = None) -> li
         if row is None or row["mart"] is None:
             return []
         rows = connection.execute(
-            "select min(outdated.event_date) as first, max(outdated.event_date) as last"
-            " from marts.fact_definitions as outdated"
-            " inner join intermediate.int_meta__agreed_account_days as agreed"
-            "   using (account_id, event_date)"
-            " where not outdated.is_current"
-            "   and (%(start)s::date is null"
-            "     or outdated.event_date between %(start)s and %(end)s::date)"
-            " group by date_trunc('month', outdated.event_date) order by 1 desc",
+            sql("outdated_windows"),
             {"start": within and within.start, "end": within and within.end},
         ).fetchall()
     return [DateWindow(row["first"], row["last"]) for row in rows]

@@ -1,0 +1,13 @@
+select
+    coalesce(w.name || '/' || c.name, n.connection) as connection,
+    (
+        select max(b.tier) from control.call_budgets as b
+        where b.app in (c.app_id, 'connection ' || w.name || '/' || c.name)
+    ) as tier,
+    sum(n.calls)::int as calls,
+    min(n.minute) as first_minute
+from control.call_counts as n
+left join control.connections as c on c.connection_id::text = n.connection
+left join control.workspaces as w using (workspace_id)
+where n.minute > %(now)s - interval '61 minutes'
+group by n.connection, w.name, c.name, c.app_id
