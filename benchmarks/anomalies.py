@@ -38,9 +38,8 @@ from meta_ads_pipeline.control.database import Database, export_environment
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
 from meta_ads_pipeline.control.slices import Attempt
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
-from meta_ads_pipeline.meta_api.fields import insights_fields
+from meta_ads_pipeline.meta_api.fields import HOURLY_BREAKDOWN, insights_fields
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
-from meta_ads_pipeline.raw.normalize import HOUR_KEY
 from meta_graph_simulator.accounts.generator import GeneratedAccount, GeneratorConfig, generate
 from meta_graph_simulator.accounts.local_time import hour_minutes
 from meta_graph_simulator.insights.run import InsightsQuery, run
@@ -90,7 +89,7 @@ def land(database: Database, source: InjectedAccount, account: Account) -> None:
             level=table.level,
             fields=insights_fields(table.level, table.grain),
             time_increment=1,
-            breakdowns=(HOUR_KEY,) if table.grain == "hour" else (),
+            breakdowns=(HOURLY_BREAKDOWN,) if table.grain == "hour" else (),
             hide_removed=False,
         )
         pulled = PulledRows(run(source, query), dates, "v26.0", NOW)

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import dagster as dg
 import yaml
 
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.settings import PROJECT_ROOT, Settings, get_settings
 
 OWNERS = ("team:meta-ads",)
@@ -25,7 +26,7 @@ _LAYERS = {
 
 _EVERY_REFRESH = frozenset(
     {
-        *("raw/insights_hourly", "raw/insights_daily", "raw/account_totals"),
+        *(f"raw/{asset}" for asset in INSIGHTS_TABLES),
         *("marts/metric_facts", "marts/reconciliation", "marts/account_hourly"),
         *("marts/campaign_hourly", "marts/account_daily", "marts/campaign_daily"),
         *("marts/adset_daily", "marts/ad_daily"),

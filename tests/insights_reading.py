@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from meta_ads_pipeline.insights_tables import Grain, Level
 from meta_ads_pipeline.meta_api.calls import CallCounter
 from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
-from meta_ads_pipeline.meta_api.fields import Grain, Level
 from meta_ads_pipeline.meta_api.paging import Row
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dagster as dg
 
+from meta_ads_pipeline.insights_tables import REACH_TABLE
 from meta_ads_pipeline.settings import get_settings
 
 _HAS_REACH = get_settings().reach
-_REACH = dg.AssetSelection.assets(["raw", "insights_reach"])
+_REACH = dg.AssetSelection.assets(["raw", REACH_TABLE.asset])
 
 sync_job = dg.define_asset_job(
     "sync",

@@ -16,13 +16,13 @@ from itertools import groupby
 from typing import Any
 
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES, REACH_TABLE
 from meta_ads_pipeline.sql_files import SqlFolder
 
 sql = SqlFolder(__file__)
 
-INSIGHTS = ("insights_hourly", "insights_daily", "account_totals")
-SLICED_ASSETS = (*INSIGHTS, "campaigns", "adsets", "ads", "creatives")
-REACH = "insights_reach"
+SLICED_ASSETS = (*INSIGHTS_TABLES, "campaigns", "adsets", "ads", "creatives")
+REACH = REACH_TABLE.asset
 MISSING, INCOMPLETE, UNSETTLED = "missing", "incomplete", "unsettled"
 PULLED_BY_THEMSELVES = (MISSING, INCOMPLETE, UNSETTLED)
 """Gaps that nobody has asked for yet; the others failed, and have their time to be tried again."""
@@ -80,7 +80,7 @@ def find_gaps(
             {
                 "now": now,
                 "there": list(_THERE),
-                "insights": list(INSIGHTS),
+                "insights": list(INSIGHTS_TABLES),
                 "assets": [*SLICED_ASSETS, *([REACH] if with_reach else [])],
                 "reach": REACH,
                 "missing": MISSING,

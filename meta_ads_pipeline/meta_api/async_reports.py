@@ -17,6 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from meta_ads_pipeline.insights_tables import Grain, Level
 from meta_ads_pipeline.meta_api.batch import read_nodes
 from meta_ads_pipeline.meta_api.calls import Call, CallCounter
 from meta_ads_pipeline.meta_api.config import ReportLimits
@@ -29,7 +30,6 @@ from meta_ads_pipeline.meta_api.error_rules import (
 )
 from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
 from meta_ads_pipeline.meta_api.field_groups import FieldGroups
-from meta_ads_pipeline.meta_api.fields import Grain, Level
 from meta_ads_pipeline.meta_api.insights import InsightsReader
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery
 from meta_ads_pipeline.meta_api.priority import calls_about

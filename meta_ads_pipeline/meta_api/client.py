@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from types import TracebackType
 from typing import Any, Self
 
+from meta_ads_pipeline.insights_tables import Grain, Level, Period
 from meta_ads_pipeline.meta_api.async_reports import InsightsRun
 from meta_ads_pipeline.meta_api.calls import CallCounter, Caller, CallRecord
 from meta_ads_pipeline.meta_api.config import ClientConfig
@@ -20,10 +21,7 @@ from meta_ads_pipeline.meta_api.fields import (
     REACH_FIELDS,
     UNIQUE_FIELDS,
     DroppedFields,
-    Grain,
     Kind,
-    Level,
-    Period,
 )
 from meta_ads_pipeline.meta_api.insights import InsightsReader
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from meta_ads_pipeline.insights_tables import Grain, Level
 from meta_ads_pipeline.meta_api.error_kinds import ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import (
@@ -25,8 +26,6 @@ from meta_ads_pipeline.meta_api.fields import (
     HOURLY_BREAKDOWN,
     LEVEL_IDS,
     DroppedFields,
-    Grain,
-    Level,
 )
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery
 from meta_ads_pipeline.meta_api.paging import Row

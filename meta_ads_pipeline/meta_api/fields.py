@@ -14,15 +14,22 @@ from types import MappingProxyType
 from typing import Literal
 
 from meta_ads_pipeline.attribution import AD_SET_SETTING
+from meta_ads_pipeline.insights_tables import (
+    ACTION_LISTS,
+    DAILY_TABLE,
+    HOURLY_TABLE,
+    REACH_TABLE,
+    UNIQUE_COUNTS,
+    Grain,
+    Level,
+    meta_field,
+)
 from meta_ads_pipeline.meta_api.error_rules import Action
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 
 logger = logging.getLogger(__name__)
 
 Kind = Literal["campaign", "adset", "ad", "creative"]
-Level = Literal["account", "campaign", "adset", "ad"]
-Period = Literal["day", "7d", "28d", "month"]
-Grain = Literal["hour"] | Period
 
 ACCOUNT_FIELDS = (
     "id",
@@ -233,34 +240,18 @@ LEVEL_IDS: Mapping[Level, tuple[str, ...]] = MappingProxyType(
 # as 0, and leaves off-Meta actions out. Ratios are derived downstream. No names: they change,
 # and an entity's name is the entity tables' business.
 INSIGHTS_FIELDS: Mapping[Grain, tuple[str, ...]] = MappingProxyType(
-    {
-        "hour": ("spend", "impressions", "clicks", "inline_link_clicks", "actions"),
-        "day": (
-            "account_currency",
-            "attribution_setting",
-            "spend",
-            "impressions",
-            "clicks",
-            "inline_link_clicks",
-            "reach",
-            "frequency",
-            "actions",
-            "action_values",
-            "conversions",
-            "conversion_values",
-        ),
-    }
+    {"hour": HOURLY_TABLE.fields, "day": ("account_currency", *DAILY_TABLE.fields)}
 )
 
 # What the attribution windows are asked for: lists by action type.
-ACTION_FIELDS = frozenset({"actions", "action_values", "conversions", "conversion_values"})
+ACTION_FIELDS = frozenset(meta_field(name) for name in ACTION_LISTS)
 
 # Asked with the day's actions; hours carry on-Meta actions only, whose clicks and views are known.
 WINDOWS_PARAMETER = "action_attribution_windows"
 
-# People are counted anew for every level and period: none of these can be had by adding.
-REACH_FIELDS = ("spend", "impressions", "clicks", "reach", "frequency")
-UNIQUE_FIELDS = ("unique_clicks", "unique_inline_link_clicks")
+# People are counted anew for every level and period: none of these add up.
+UNIQUE_FIELDS = tuple(meta_field(name) for name in UNIQUE_COUNTS)
+REACH_FIELDS = tuple(name for name in REACH_TABLE.fields if name not in UNIQUE_FIELDS)
 
 # `time_increment`: how many days one row covers.
 TIME_INCREMENTS: Mapping[Grain, int | str] = MappingProxyType(

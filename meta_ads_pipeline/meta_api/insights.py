@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from meta_ads_pipeline.attribution import AD_SET_SETTING
+from meta_ads_pipeline.insights_tables import Grain, Level
 from meta_ads_pipeline.meta_api.calls import Call, CallCounter, Caller
 from meta_ads_pipeline.meta_api.config import ListLimits
 from meta_ads_pipeline.meta_api.error_rules import UNEXPECTED_ROWS, Action, ErrorKind
@@ -32,8 +33,6 @@ from meta_ads_pipeline.meta_api.fields import (
     TIME_INCREMENTS,
     WINDOWS_PARAMETER,
     DroppedFields,
-    Grain,
-    Level,
     refused_windows,
 )
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery, check_rows

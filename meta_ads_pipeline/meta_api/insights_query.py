@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
+from meta_ads_pipeline.insights_tables import Grain, Level
 from meta_ads_pipeline.meta_api.error_rules import UNEXPECTED_ROWS
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import (
@@ -13,8 +14,6 @@ from meta_ads_pipeline.meta_api.fields import (
     INSIGHTS_FIELDS,
     LEVEL_IDS,
     TIME_INCREMENTS,
-    Grain,
-    Level,
 )
 from meta_ads_pipeline.meta_api.paging import LeftOut, Row
 from meta_ads_pipeline.meta_api.request_planner import Mode

@@ -16,8 +16,8 @@ from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Literal
 
+from meta_ads_pipeline.insights_tables import Grain, Level
 from meta_ads_pipeline.meta_api.config import PlanLimits
-from meta_ads_pipeline.meta_api.fields import Grain, Level
 from meta_ads_pipeline.meta_api.priority import days_by_priority
 
 Mode = Literal["sync", "async"]

@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import Literal
 
 from meta_ads_pipeline.control.check_results import Severity
+from meta_ads_pipeline.insights_tables import DAILY_TABLE, HOURLY_TABLE, TOTALS_TABLE
 
 PERSISTS_AFTER_LOOKS = 3
 """A discrepancy that failed on so many runs in a row ..."""
@@ -24,8 +25,8 @@ PERSISTS_AFTER_LOOKS = 3
 PERSISTS_AFTER = timedelta(hours=24)
 """... over at least so long is not a matter of timing any more: an admin is told."""
 
-HOURS = ("raw/insights_hourly",)
-DAYS = ("raw/insights_daily", "raw/account_totals")
+HOURS = (f"raw/{HOURLY_TABLE.asset}",)
+DAYS = (f"raw/{DAILY_TABLE.asset}", f"raw/{TOTALS_TABLE.asset}")
 INSIGHTS = (*HOURS, *DAYS)
 ENTITIES = ("raw/campaigns", "raw/adsets", "raw/ads", "raw/creatives")
 FACTS = "marts/metric_facts"
@@ -140,7 +141,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "spend_while_stopped",
-        ("raw/insights_daily",),
+        (f"raw/{DAILY_TABLE.asset}",),
         "warn",
         "Did no ad spend on a day on which it, its ad set or its campaign was archived, deleted "
         "or disapproved from midnight to midnight?",
@@ -149,7 +150,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "action_types",
-        ("raw/insights_daily",),
+        (f"raw/{DAILY_TABLE.asset}",),
         "inform",
         "Is every action type known to the conversion seed or the list of Meta's types?",
         "If it is a conversion, add it to dbt_project/seeds/conversion_actions.csv; else to "

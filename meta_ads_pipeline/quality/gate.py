@@ -13,10 +13,11 @@ import dagster as dg
 
 from meta_ads_pipeline.control.check_results import blocked_days
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.partitions import daily_partitions, materialize_only, single_run
 from meta_ads_pipeline.quality.catalogue import RULES
 from meta_ads_pipeline.quality.discrepancies import update_discrepancy_alerts
-from meta_ads_pipeline.quality.mismatches import RECONCILED_ASSETS, update_slices
+from meta_ads_pipeline.quality.mismatches import update_slices
 from meta_ads_pipeline.quality.runner import run_check
 from meta_ads_pipeline.quality.scope import CheckScope, scope_of
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
@@ -30,7 +31,7 @@ def close_gate(database: Database, scope: CheckScope) -> dict[tuple[str, date], 
     With the reason in words. The slices at fault are marked, so that they are pulled again after
     a delay that grows. Raises ``DatabaseError`` when the server cannot be reached.
     """
-    for asset in RECONCILED_ASSETS:
+    for asset in INSIGHTS_TABLES:
         reasons: dict[tuple[str, date], list[str]] = defaultdict(list)
         for rule in RULES:
             if rule.severity != "block" or f"raw/{asset}" not in rule.assets:
@@ -48,7 +49,7 @@ def close_gate(database: Database, scope: CheckScope) -> dict[tuple[str, date], 
 
 @dg.asset(
     key=GATE,
-    deps=[dg.AssetKey(["raw", name]) for name in ("ad_accounts", *RECONCILED_ASSETS)],
+    deps=[dg.AssetKey(["raw", name]) for name in ("ad_accounts", *INSIGHTS_TABLES)],
     partitions_def=daily_partitions,
     backfill_policy=single_run,
     group_name="quality",

@@ -8,13 +8,13 @@ from datetime import date, timedelta
 
 from meta_ads_pipeline.control.check_results import blocked_days
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.quality.outcome import CheckOutcome
 from meta_ads_pipeline.quality.scope import CheckScope
 from meta_ads_pipeline.sql_files import SqlFolder
 
 sql = SqlFolder(__file__)
 
-RECONCILED_ASSETS = ("insights_hourly", "insights_daily", "account_totals")
 FIRST_RETRY = timedelta(minutes=15)
 LONGEST_RETRY = timedelta(days=1)
 NOT_THERE = "all three pulls are there"
@@ -47,7 +47,7 @@ def update_slices(
     database: Database,
     mismatched: Mapping[tuple[str, date], str],
     agreed: Sequence[tuple[str, date]],
-    assets: Sequence[str] = RECONCILED_ASSETS,
+    assets: Sequence[str] = tuple(INSIGHTS_TABLES),
 ) -> None:
     """Have mismatched account-days pulled again, after a delay that doubles with every attempt.
 

@@ -21,7 +21,7 @@ import dagster as dg
 
 from meta_ads_pipeline.control.check_results import AccountDay, open_results, record_results
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES, TOTALS_TABLE
 from meta_ads_pipeline.meta_api.fields import ACCOUNT_FIELDS, ENTITY_FIELDS
 from meta_ads_pipeline.quality import action_types
 from meta_ads_pipeline.quality.catalogue import ENTITIES, INSIGHTS, RULES, Rule
@@ -122,7 +122,7 @@ def _looked_at(
         return [(account_id, None) for account_id in scope.account_ids]
     if rule.looks_at == "begun":
         return scope.begun_slices()
-    asset = table if table in INSIGHTS_TABLES else "account_totals"
+    asset = table if table in INSIGHTS_TABLES else TOTALS_TABLE.asset
     with database.connect() as connection:
         rows = connection.execute(
             "select account_id, partition_date from control.slices"

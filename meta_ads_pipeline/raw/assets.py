@@ -19,7 +19,13 @@ from meta_ads_pipeline.control.accounts import Account, accounts_of_run
 from meta_ads_pipeline.control.slices import SliceKey, UndoneSlice, undone_under
 from meta_ads_pipeline.credentials.brief_budget import budget_rules
 from meta_ads_pipeline.credentials.checks import revalidate_paused
-from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
+from meta_ads_pipeline.insights_tables import (
+    DAILY_TABLE,
+    HOURLY_TABLE,
+    REACH_TABLE,
+    TOTALS_TABLE,
+    InsightsTable,
+)
 from meta_ads_pipeline.meta_api.fields import Kind
 from meta_ads_pipeline.partitions import daily_partitions, materialize_only, single_run
 from meta_ads_pipeline.raw.context import PullContext, SliceReport
@@ -312,11 +318,9 @@ def ad_accounts(
 
 
 def _insights_asset(
-    name: str, description: str, deps: Sequence[str] = ("ad_accounts",)
+    table: InsightsTable, description: str, deps: Sequence[str] = ("ad_accounts",)
 ) -> dg.AssetsDefinition:
-    table = INSIGHTS_TABLES[name]
-
-    @_asset(name, description, deps)
+    @_asset(table.asset, description, deps)
     def insights(
         context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
     ) -> dg.Output[None]:
@@ -328,7 +332,7 @@ def _insights_asset(
                 database.database,
                 meta.client_for(account.account_id),
                 account,
-                name,
+                table.asset,
                 dates,
                 ctx,
             ),
@@ -364,22 +368,22 @@ def _entity_asset(
 
 
 insights_hourly = _insights_asset(
-    "insights_hourly",
+    HOURLY_TABLE,
     "Ad x hour: spend, impressions, clicks, link clicks, on-Meta actions.",
     # The days tell how many hours to expect and, in a refresh, which of them to read at all.
-    ("ad_accounts", "insights_daily"),
+    ("ad_accounts", DAILY_TABLE.asset),
 )
 insights_daily = _insights_asset(
-    "insights_daily", "Ad x day: the same plus every action and its value; where conversions are."
+    DAILY_TABLE, "Ad x day: the same plus every action and its value; where conversions are."
 )
 account_totals = _insights_asset(
-    "account_totals", "Account x day: the control total, what Ads Manager shows."
+    TOTALS_TABLE, "Account x day: the control total, what Ads Manager shows."
 )
 ads = _entity_asset(
     "ads",
     "ad",
     "Ads, current state: listed, then read by id where facts refer to one the list omits.",
-    ("ad_accounts", "insights_daily", "insights_hourly"),
+    ("ad_accounts", DAILY_TABLE.asset, HOURLY_TABLE.asset),
 )
 adsets = _entity_asset("adsets", "adset", "Ad sets, current state.", ("ad_accounts", "ads"))
 campaigns = _entity_asset(
@@ -408,7 +412,7 @@ def custom_conversions(
 
 
 @_asset(
-    "insights_reach",
+    REACH_TABLE.asset,
     "Account, campaign, ad set x day, 7 days, 28 days, month: reach, frequency, unique clicks.",
 )
 def insights_reach(

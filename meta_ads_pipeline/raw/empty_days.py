@@ -15,9 +15,8 @@ from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.alerts import Alert, Severity, open_alert
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.slices import SliceKey
-from meta_ads_pipeline.insights_tables import InsightsTable
+from meta_ads_pipeline.insights_tables import InsightsTable, Level
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
-from meta_ads_pipeline.meta_api.fields import Level
 from meta_ads_pipeline.raw.context import PullContext, account_ref
 from meta_ads_pipeline.raw.failures import EmptyAnswerError
 from meta_ads_pipeline.raw.load import PulledRows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.database import Connection
 from meta_ads_pipeline.control.slices import SliceKey
-from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
+from meta_ads_pipeline.insights_tables import DAILY_TABLE, INSIGHTS_TABLES
 
 HOURS_WITH_DELIVERY = 20.0
 """Of 24; an ad that ran a whole day has no rows for a few hours of the night."""
@@ -18,7 +18,7 @@ def expected_rows_per_day(connection: Connection, key: SliceKey) -> float | None
     if seen is not None or table.level == "account":
         return seen
     hours = HOURS_WITH_DELIVERY if table.grain == "hour" else 1.0
-    days = slices.rows_per_day(connection, SliceKey(key.account_id, "insights_daily"))
+    days = slices.rows_per_day(connection, SliceKey(key.account_id, DAILY_TABLE.asset))
     if days is not None:
         return days * hours
     row = connection.execute(

@@ -19,12 +19,13 @@ from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.dead_letters import DeadLetter
 from meta_ads_pipeline.control.slices import Attempt, SliceCounts, SliceKey
 from meta_ads_pipeline.insights_tables import InsightsTable
+from meta_ads_pipeline.meta_api.fields import HOURLY_BREAKDOWN
 from meta_ads_pipeline.meta_api.paging import LeftOut
 from meta_ads_pipeline.raw import load_sql
 from meta_ads_pipeline.raw.copy_text import copy_blocks
 from meta_ads_pipeline.raw.dead_letters import dead_letter
 from meta_ads_pipeline.raw.json_text import json_text
-from meta_ads_pipeline.raw.normalize import HOUR_KEY, normalize
+from meta_ads_pipeline.raw.normalize import normalize
 from meta_ads_pipeline.raw.schemas import BadRow, validate
 
 ANALYZE_FROM_ROWS = 20_000
@@ -276,7 +277,9 @@ def _call_of(account: Account, table: InsightsTable, pulled: PulledRows) -> str:
 
 def _key_text(row: dict[str, Any]) -> str:
     """What tells a row from the object's others of the date: the hour, level, period."""
-    return json_text([row.get(name) for name in ("date_start", HOUR_KEY, "level", "period")])
+    return json_text(
+        [row.get(name) for name in ("date_start", HOURLY_BREAKDOWN, "level", "period")]
+    )
 
 
 def _per_date(dates: pd.Series[Any]) -> dict[date, int]:

@@ -17,12 +17,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from meta_ads_pipeline.insights_tables import ACTION_LISTS, InsightsTable
+from meta_ads_pipeline.insights_tables import VALUES, InsightsTable, meta_field
+from meta_ads_pipeline.meta_api.fields import HOURLY_BREAKDOWN
 from meta_ads_pipeline.raw.action_items import ActionItems
 from meta_ads_pipeline.raw.hour_labels import HOUR_OF_LABEL, hours_of_day
 from meta_ads_pipeline.raw.json_text import TooDeepError, json_text, storable_text
-
-HOUR_KEY = "hourly_stats_aggregated_by_advertiser_time_zone"
 
 Row: TypeAlias = dict[str, Any]
 Values: TypeAlias = list[Any]
@@ -68,14 +67,6 @@ class _Normalizer:
         self.rows = self._objects(rows)
 
     def run(self, table: InsightsTable) -> NormalizedRows:
-        makers: dict[str, Callable[[], Any]] = {
-            "spend": lambda: self._decimals("spend"),
-            "frequency": lambda: self._decimals("frequency"),
-            "link_clicks": self._link_clicks,
-            "period_start": lambda: _objects(self._parse("date_start", _parse_date)),
-            "period_end": lambda: _objects(dates),
-            "unique_link_clicks": lambda: self._integers("unique_inline_link_clicks"),
-        }
         dates = self._parse("date_stop" if table.has_periods else "date_start", _parse_date)
         columns: dict[str, Any] = {
             "event_date": _objects(dates),
@@ -85,18 +76,25 @@ class _Normalizer:
             columns.update(self._hours(dates))
         else:
             self._refuse_hours()
-        for name in table.columns:
-            if name in columns:
-                continue
-            if name in makers:
-                columns[name] = makers[name]()
-            elif name in ACTION_LISTS:
-                columns[name] = self._actions(name, table)
-            elif name in ("impressions", "clicks", "reach", "unique_clicks"):
-                columns[name] = self._integers(name)
-            else:
-                columns[name] = self._texts(name)
+        if table.has_periods:
+            columns["period_start"] = _objects(self._parse("date_start", _parse_date))
+            columns["period_end"] = _objects(dates)
+        columns.update(
+            (name, self._column(name, table)) for name in table.columns if name not in columns
+        )
         return NormalizedRows(pd.DataFrame(columns), sorted(self.problems, key=_by_position))
+
+    def _column(self, name: str, table: InsightsTable) -> pd.Series[Any]:
+        kind, field = VALUES.get(name), meta_field(name)
+        if name == "link_clicks":
+            return self._link_clicks(field)
+        if kind == "decimal":
+            return _objects(self._parse(field, parse_decimal))
+        if kind == "integer":
+            return _integers(self._parse(field, _parse_integer))
+        if kind == "list":
+            return self._actions(field, table)
+        return self._texts(field)
 
     def _objects(self, rows: Sequence[Any]) -> list[Row]:
         if set(map(type, rows)) <= {dict}:
@@ -140,12 +138,6 @@ class _Normalizer:
                 parsed.append(None)
         return parsed
 
-    def _decimals(self, field: str) -> pd.Series[Any]:
-        return _objects(self._parse(field, parse_decimal))
-
-    def _integers(self, field: str) -> pd.Series[Any]:
-        return _integers(self._parse(field, _parse_integer))
-
     def _texts(self, field: str) -> pd.Series[Any]:
         values = [row.get(field) for row in self.rows]
         if not set(map(type, values)) <= {str, type(None)}:
@@ -155,8 +147,7 @@ class _Normalizer:
             [text if text is None or text.isascii() else storable_text(text) for text in values]
         )
 
-    def _link_clicks(self) -> pd.Series[Any]:
-        field = "inline_link_clicks"
+    def _link_clicks(self, field: str) -> pd.Series[Any]:
         values = [row.get(field) for row in self.rows]
         if None in values:
             values = [
@@ -186,11 +177,15 @@ class _Normalizer:
 
     def _refuse_hours(self) -> None:
         for position, row in enumerate(self.rows):
-            if HOUR_KEY in row:
-                self._report(position, HOUR_KEY, row[HOUR_KEY], "a row of the whole day")
+            if HOURLY_BREAKDOWN in row:
+                self._report(
+                    position, HOURLY_BREAKDOWN, row[HOURLY_BREAKDOWN], "a row of the whole day"
+                )
 
     def _hours(self, dates: Values) -> dict[str, Any]:
-        labels = self._parsed(HOUR_KEY, [row.get(HOUR_KEY) for row in self.rows], _parse_hour_label)
+        labels = self._parsed(
+            HOURLY_BREAKDOWN, [row.get(HOURLY_BREAKDOWN) for row in self.rows], _parse_hour_label
+        )
         # There are only a few hundred distinct (date, hour); rows point at them by number.
         places: dict[tuple[date | None, int | None], int] = {}
         codes = np.fromiter(

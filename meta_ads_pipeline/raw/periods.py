@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import get_args
 
-from meta_ads_pipeline.meta_api.fields import Period
+from meta_ads_pipeline.insights_tables import REACH_PERIODS, Period
 from meta_ads_pipeline.windows import KEPT_MONTHS, UNIQUE_KEPT_MONTHS, months_before
 
-PERIODS: tuple[Period, ...] = get_args(Period)
 _TRAILING_DAYS = {"day": 1, "7d": 7, "28d": 28}
 _SUNDAY = 7
 
@@ -97,4 +95,4 @@ def _start(end: date, period: Period) -> date:
 
 def _newest_first(chain: tuple[tuple[Period, bool, date], Sequence[Span]]) -> tuple[int, int]:
     (period, _, after), _ = chain
-    return -after.toordinal(), PERIODS.index(period)
+    return -after.toordinal(), REACH_PERIODS.index(period)

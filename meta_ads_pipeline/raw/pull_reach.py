@@ -18,11 +18,10 @@ from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.slices import SliceKey
-from meta_ads_pipeline.insights_tables import REACH_TABLE
+from meta_ads_pipeline.insights_tables import REACH_LEVELS, REACH_TABLE, Level
 from meta_ads_pipeline.meta_api.calls import CallCounter
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.field_groups import account_key
-from meta_ads_pipeline.meta_api.fields import Level
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart
 from meta_ads_pipeline.meta_api.paging import LeftOut
 from meta_ads_pipeline.meta_api.priority import calls_of_priority
@@ -40,7 +39,6 @@ from meta_ads_pipeline.windows import KEPT_MONTHS, local_today
 
 logger = logging.getLogger(__name__)
 
-LEVELS: tuple[Level, ...] = ("account", "campaign", "adset")
 DATES_AT_ONCE = 92
 """Dates whose rows are in memory together: a question covers as many days as possible."""
 
@@ -116,7 +114,7 @@ class Question:
 
 def questions(dates: Sequence[date], today: date) -> list[Question]:
     """Every question for these dates: each chain of periods at each level."""
-    return [Question(level, chain) for chain in chains(dates, today) for level in LEVELS]
+    return [Question(level, chain) for chain in chains(dates, today) for level in REACH_LEVELS]
 
 
 def _read(

@@ -15,13 +15,13 @@ from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.slices import SliceCounts, SliceKey
-from meta_ads_pipeline.insights_tables import MEASURES
+from meta_ads_pipeline.insights_tables import DAILY_TABLE, HOURLY_TABLE, MEASURES
 from meta_ads_pipeline.raw.context import PullContext, SliceReport
 from meta_ads_pipeline.sql_files import SqlFolder
 
 sql = SqlFolder(__file__)
 
-DAYS, HOURS = "insights_daily", "insights_hourly"
+DAYS, HOURS = DAILY_TABLE.asset, HOURLY_TABLE.asset
 
 
 def confirm_unchanged(

@@ -22,12 +22,11 @@ from meta_ads_pipeline.control.accounts import Account, UnknownAccountError, act
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.dead_letters import DeadLetterStatus, StoredDeadLetter
 from meta_ads_pipeline.control.slices import SliceCounts, SliceKey
-from meta_ads_pipeline.insights_tables import ALL_INSIGHTS_TABLES, InsightsTable
+from meta_ads_pipeline.insights_tables import ALL_INSIGHTS_TABLES, REACH_PERIODS, InsightsTable
 from meta_ads_pipeline.raw import load_sql
 from meta_ads_pipeline.raw.entities import ENTITY_TABLES
 from meta_ads_pipeline.raw.load import LEFT_OUT_FIELD, copy_incoming, lock_loads
 from meta_ads_pipeline.raw.normalize import normalize
-from meta_ads_pipeline.raw.periods import PERIODS
 from meta_ads_pipeline.raw.replay_entities import (
     is_only_an_id,
     only_another_sync,
@@ -258,8 +257,8 @@ def _parameters(
         "asset": table.asset,
         "loaded_dates": [day],
         "loaded_at": [pulled_at],
-        "period_ends": [day] * len(PERIODS),
-        "periods": list(PERIODS),
+        "period_ends": [day] * len(REACH_PERIODS),
+        "periods": list(REACH_PERIODS),
     }
 
 

@@ -7,28 +7,36 @@ reason, and only that row; the others go on. Null is a metric that Meta left out
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
-from meta_ads_pipeline.insights_tables import InsightsTable
-from meta_ads_pipeline.raw.normalize import HOUR_KEY, NormalizedRows, shown
+from meta_ads_pipeline.insights_tables import (
+    REACH_LEVELS,
+    REACH_PERIODS,
+    VALUES,
+    InsightsTable,
+    ValueKind,
+    meta_field,
+)
+from meta_ads_pipeline.meta_api.fields import HOURLY_BREAKDOWN
+from meta_ads_pipeline.raw.normalize import NormalizedRows, shown
 
-META_FIELDS = {
+_PLACES = {
     "event_date": "date_start",
-    "event_hour": HOUR_KEY,
-    "event_at": HOUR_KEY,
-    "link_clicks": "inline_link_clicks",
-    "unique_link_clicks": "unique_inline_link_clicks",
+    "event_hour": HOURLY_BREAKDOWN,
+    "event_at": HOURLY_BREAKDOWN,
     "period_start": "date_start",
     "period_end": "date_stop",
 }
-"""Columns that Meta calls otherwise: reasons name Meta's field."""
+"""Where columns of time come from: reasons name Meta's field."""
 
 _NOT_UNIQUE = "multiple_fields_uniqueness"
 _EXPECTED = {
@@ -39,117 +47,50 @@ _EXPECTED = {
 
 
 def _are_ids(series: pd.Series[Any]) -> pd.Series[Any]:
+    """Meta ids are text of digits (beyond 2^53, so never numbers)."""
     ids = {value for value in set(series) if value.isascii() and value.isdigit()}
     return series.isin(ids)
 
 
-class _Insights(pa.DataFrameModel):
-    event_date: object
-    account_id: object
-    spend: object = pa.Field(nullable=True, ge=0)
-    impressions: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
-    clicks: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
-    link_clicks: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
-    actions: object = pa.Field(nullable=True)
-
-    @pa.check("^(account|campaign|adset|ad)_id$", regex=True, error="an id of digits")
-    @classmethod
-    def ids_are_digits(cls, series: pd.Series[Any]) -> pd.Series[Any]:
-        """Meta ids are text of digits (beyond 2^53, so never numbers)."""
-        return _are_ids(series)
-
-
-class InsightsHourly(_Insights):
-    """``raw.insights_hourly``: ad x account-local hour."""
-
-    campaign_id: object
-    adset_id: object
-    ad_id: object
-    event_hour: pd.Int64Dtype = pa.Field(in_range={"min_value": 0, "max_value": 23})
-    event_at: pd.DatetimeTZDtype = pa.Field(dtype_kwargs={"unit": "us", "tz": "UTC"})
-    hour_flag: object = pa.Field(nullable=True)
-
-    class Config:
-        """One row per ad and hour; no column beyond the declared ones."""
-
-        strict = True
-        unique = ["event_date", "ad_id", "event_hour"]  # noqa: RUF012 - Pandera's own form
+_VALUE_COLUMNS: Mapping[ValueKind, Callable[[], pa.Column]] = MappingProxyType(
+    {
+        "decimal": lambda: pa.Column(object, pa.Check.ge(0), nullable=True),
+        "integer": lambda: pa.Column(pd.Int64Dtype(), pa.Check.ge(0), nullable=True),
+        "list": lambda: pa.Column(object, nullable=True),
+        "text": lambda: pa.Column(object, nullable=True),
+    }
+)
+_OTHER_COLUMNS: Mapping[str, Callable[[], pa.Column]] = MappingProxyType(
+    {
+        "event_hour": lambda: pa.Column(pd.Int64Dtype(), pa.Check.in_range(0, 23)),
+        "event_at": lambda: pa.Column(pd.DatetimeTZDtype("us", "UTC")),
+        "hour_flag": lambda: pa.Column(object, nullable=True),
+        "level": lambda: pa.Column(object, pa.Check.isin(REACH_LEVELS)),
+        "period": lambda: pa.Column(object, pa.Check.isin(REACH_PERIODS)),
+        "omitted": lambda: pa.Column(object, nullable=True),
+    }
+)
 
 
-class InsightsDaily(_Insights):
-    """``raw.insights_daily``: ad x account-local day."""
-
-    campaign_id: object
-    adset_id: object
-    ad_id: object
-    reach: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
-    frequency: object = pa.Field(nullable=True, ge=0)
-    action_values: object = pa.Field(nullable=True)
-    conversions: object = pa.Field(nullable=True)
-    conversion_values: object = pa.Field(nullable=True)
-    attribution_setting: object = pa.Field(nullable=True)
-
-    class Config:
-        """One row per ad and day; no column beyond the declared ones."""
-
-        strict = True
-        unique = ["event_date", "ad_id"]  # noqa: RUF012 - Pandera's own form
+def _column(name: str) -> pa.Column:
+    if name in VALUES:
+        return _VALUE_COLUMNS[VALUES[name]]()
+    if name in _OTHER_COLUMNS:
+        return _OTHER_COLUMNS[name]()
+    checks = [pa.Check(_are_ids, error="an id of digits")] if name.endswith("_id") else []
+    return pa.Column(object, checks)
 
 
-class AccountTotals(_Insights):
-    """``raw.account_totals``: ad account x account-local day."""
-
-    reach: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
-    frequency: object = pa.Field(nullable=True, ge=0)
-    action_values: object = pa.Field(nullable=True)
-    conversions: object = pa.Field(nullable=True)
-    conversion_values: object = pa.Field(nullable=True)
-
-    class Config:
-        """One row per account and day; no column beyond the declared ones."""
-
-        strict = True
-        unique = ["event_date", "account_id"]  # noqa: RUF012 - Pandera's own form
-
-
-class InsightsReach(pa.DataFrameModel):
-    """``raw.insights_reach``: account, campaign or ad set x period, by the period's last day."""
-
-    event_date: object
-    account_id: object
-    level: object = pa.Field(isin=["account", "campaign", "adset"])
-    entity_id: object
-    period: object = pa.Field(isin=["day", "7d", "28d", "month"])
-    period_start: object
-    period_end: object
-    spend: object = pa.Field(nullable=True, ge=0)
-    impressions: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
-    clicks: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
-    reach: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
-    frequency: object = pa.Field(nullable=True, ge=0)
-    unique_clicks: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
-    unique_link_clicks: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
-    omitted: object = pa.Field(nullable=True)
-
-    @pa.check("^(account|entity)_id$", regex=True, error="an id of digits")
-    @classmethod
-    def ids_are_digits(cls, series: pd.Series[Any]) -> pd.Series[Any]:
-        """Meta ids are text of digits (beyond 2^53, so never numbers)."""
-        return _are_ids(series)
-
-    class Config:
-        """One row per object and period; no column beyond the declared ones."""
-
-        strict = True
-        unique = ["event_date", "level", "entity_id", "period"]  # noqa: RUF012 - Pandera's own form
-
-
-INSIGHTS_SCHEMAS: Mapping[str, type[pa.DataFrameModel]] = {
-    "insights_hourly": InsightsHourly,
-    "insights_daily": InsightsDaily,
-    "account_totals": AccountTotals,
-    "insights_reach": InsightsReach,
-}
+@cache
+def _schema_of(table: InsightsTable) -> pa.DataFrameSchema:
+    """One row for each key, and no column beyond the declared ones."""
+    columns = ("account_id", *table.columns)
+    return pa.DataFrameSchema(
+        {name: _column(name) for name in columns},
+        name=table.name,
+        strict=True,
+        unique=["account_id", *table.key],
+    )
 
 
 @dataclass(frozen=True)
@@ -210,7 +151,7 @@ def _bad_row(position: int, fields: Mapping[str, str]) -> BadRow:
 
 def _schema(table: InsightsTable, account_id: str, dates: Collection[date]) -> pa.DataFrameSchema:
     """The table's schema, narrowed to what was asked for."""
-    schema = INSIGHTS_SCHEMAS[table.asset].to_schema()
+    schema = _schema_of(table)
     asked = {
         "event_date": pa.Check.isin(
             list(dates), error=f"one of the dates asked for ({min(dates)} to {max(dates)})"
@@ -238,7 +179,8 @@ def _apply(
         if case["index"] is None:
             # Not about a row: our own frame does not have the declared shape.
             raise ValueError(f"{schema.name}: {case['check']} ({case['failure_case']})")
-        field = META_FIELDS.get(str(case["column"]), str(case["column"]))
+        column = str(case["column"])
+        field = _PLACES.get(column) or meta_field(column)
         expected = _EXPECTED.get(str(case["check"]), str(case["check"]))
         got = "" if case["check"] == "not_nullable" else f", got {shown(case['failure_case'])}"
         reasons[int(case["index"])].setdefault(field, f"{field}: expected {expected}{got}")

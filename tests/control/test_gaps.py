@@ -9,7 +9,6 @@ import pytest
 from meta_ads_pipeline.control.accounts import Account, save_accounts
 from meta_ads_pipeline.control.check_results import DayResult, record_results
 from meta_ads_pipeline.control.gaps import (
-    INSIGHTS,
     REACH,
     SLICED_ASSETS,
     Gap,
@@ -19,6 +18,7 @@ from meta_ads_pipeline.control.gaps import (
 )
 from meta_ads_pipeline.control.slices import SliceKey, done_under
 from meta_ads_pipeline.control.syncs import open_gap_sync, open_sync
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 
 NOW = datetime(2026, 3, 10, 3, tzinfo=UTC)  # still the 9th in New York, the 10th in Tokyo
 FIRST = date(2026, 3, 1)
@@ -129,7 +129,7 @@ def test_a_batch_is_the_newest_missing_dates_within_bounds():
 def pulled(database):
     """Sets when one account-day's insights were last pulled."""
 
-    def pulled(account, number, at, assets=INSIGHTS):
+    def pulled(account, number, at, assets=INSIGHTS_TABLES):
         with database.connect() as connection:
             connection.execute(
                 "update control.slices set pulled_at = %s where account_id = %s"
@@ -179,7 +179,7 @@ def test_a_day_is_pulled_once_more_when_it_settles(database, add, pulled):
     assert states(database, before)[1] == ("complete", False)
     assert states(database, after)[1] == ("unsettled", True)
     gaps = [gap for gap in find_gaps(database, after) if gap.end == FIRST]
-    assert {(gap.asset, gap.status) for gap in gaps} == {(a, "unsettled") for a in INSIGHTS}
+    assert {(gap.asset, gap.status) for gap in gaps} == {(a, "unsettled") for a in INSIGHTS_TABLES}
     pulled("1", 1, after)
     assert states(database, after)[1] == ("settled", False)
     assert [gap for gap in find_gaps(database, after) if gap.end == FIRST] == []
@@ -202,7 +202,7 @@ def test_a_held_day_is_held_until_its_check_passes(database, add, pulled):
 
 @pytest.mark.usefixtures("accounts")
 def test_a_gap_sync_takes_whatever_was_ever_done_as_done(database, add):
-    add("1", FIRST, day(3), INSIGHTS)
+    add("1", FIRST, day(3), INSIGHTS_TABLES)
     sync_id = open_gap_sync(database, FIRST, day(5), ["1"])
     assert open_gap_sync(database, FIRST, day(5), ["1"]) == sync_id
     ordinary = open_sync(database, FIRST, day(5), ["1"]).sync_id

@@ -15,8 +15,8 @@ from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from meta_ads_pipeline.meta_api.fields import HOURLY_BREAKDOWN
 from meta_ads_pipeline.raw.hour_labels import HOUR_LABELS
-from meta_ads_pipeline.raw.normalize import HOUR_KEY
 
 from .warehouse import own_id
 
@@ -78,7 +78,7 @@ class GeneratedAccount:
             {
                 **self._ids(ad),
                 **self._dates(day),
-                HOUR_KEY: HOUR_LABELS[label],
+                HOURLY_BREAKDOWN: HOUR_LABELS[label],
                 **self._delivery(*delivery),
             }
             for ad, told in version.items()

@@ -19,7 +19,8 @@ from meta_ads_pipeline.automation.sensors import GAP_ACCOUNT_DAYS
 from meta_ads_pipeline.automation.windows import recent_window
 from meta_ads_pipeline.cli.status import read_status
 from meta_ads_pipeline.control.accounts import Account
-from meta_ads_pipeline.control.gaps import INSIGHTS, find_gaps, next_batch
+from meta_ads_pipeline.control.gaps import find_gaps, next_batch
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.quality.catalogue import rule_of
 from meta_ads_pipeline.quality.runner import run_check
 from meta_ads_pipeline.quality.scope import CheckScope
@@ -122,7 +123,11 @@ def test_a_held_and_a_half_day_end_settled_to_the_cent(
             if number == OUTAGE.stop:
                 # The sensor is first: what the refresh would have covered is a gap all the same.
                 batch = next_batch(
-                    [g for g in find_gaps(warehouse.database, morning) if g.asset in INSIGHTS],
+                    [
+                        g
+                        for g in find_gaps(warehouse.database, morning)
+                        if g.asset in INSIGHTS_TABLES
+                    ],
                     GAP_ACCOUNT_DAYS,
                 )
                 assert batch is not None

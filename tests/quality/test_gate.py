@@ -12,10 +12,10 @@ import pytest
 from meta_ads_pipeline.control.alerts import Severity, list_open_alerts
 from meta_ads_pipeline.control.check_results import record_results
 from meta_ads_pipeline.definitions import build_defs
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.quality.catalogue import RULES, rule_of
 from meta_ads_pipeline.quality.discrepancies import KIND, update_discrepancy_alerts
 from meta_ads_pipeline.quality.gate import GATE, close_gate
-from meta_ads_pipeline.quality.mismatches import RECONCILED_ASSETS
 from meta_ads_pipeline.quality.runner import evaluate, quality_checks, run_check
 from meta_ads_pipeline.quality.scope import CheckScope
 from tests.quality.landing import DAYS, Landing
@@ -49,7 +49,7 @@ def test_a_sound_scope_passes_and_every_account_day_has_its_result(
     assert close_gate(world.database, scope) == {}
     rows = results(world, "true")
     assert {row["status"] for row in rows} == {"passed"}
-    assert len(rows) == 2 * 3 * len(RECONCILED_ASSETS) * 5
+    assert len(rows) == 2 * 3 * len(INSIGHTS_TABLES) * 5
     assert marked(world) == []
 
 
@@ -161,7 +161,7 @@ def test_dbt_starts_after_the_gate_and_the_gate_after_the_landed_rows():
     facts = graph.get(dg.AssetKey(["marts", "metric_facts"]))
     gate = graph.get(GATE)
     assert GATE in facts.parent_keys
-    assert {dg.AssetKey(["raw", asset]) for asset in RECONCILED_ASSETS} <= gate.parent_keys
+    assert {dg.AssetKey(["raw", asset]) for asset in INSIGHTS_TABLES} <= gate.parent_keys
     assert gate.is_partitioned
 
 

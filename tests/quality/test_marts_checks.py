@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from meta_ads_pipeline.control.check_results import DayResult, record_results
+from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.quality.catalogue import rule_of
-from meta_ads_pipeline.quality.mismatches import FIRST_RETRY, LONGEST_RETRY, RECONCILED_ASSETS
+from meta_ads_pipeline.quality.mismatches import FIRST_RETRY, LONGEST_RETRY
 from meta_ads_pipeline.quality.outcome import CheckOutcome
 from meta_ads_pipeline.quality.runner import evaluate, run_check
 from meta_ads_pipeline.quality.scope import CheckScope
@@ -63,7 +64,7 @@ def test_a_mismatch_fails_and_only_its_pulls_are_made_again(world: Landing, scop
     assert (row["hours"], row["account total"]) == ("8", "10.00")
     marked = slices(world, "status = 'mismatched'")
     assert [(s["account_id"], s["partition_date"], s["asset"]) for s in marked] == [
-        ("1", DAYS[1], asset) for asset in sorted(RECONCILED_ASSETS)
+        ("1", DAYS[1], asset) for asset in sorted(INSIGHTS_TABLES)
     ]
     assert marked[0]["error_message"] == "spend: hours are -2 off the account total"
     assert FIRST_RETRY - timedelta(minutes=1) < marked[0]["delay"] <= FIRST_RETRY

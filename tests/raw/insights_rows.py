@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
+from meta_ads_pipeline.meta_api.fields import HOURLY_BREAKDOWN
 from meta_ads_pipeline.raw.hour_labels import HOUR_LABELS
-from meta_ads_pipeline.raw.normalize import HOUR_KEY
 
 DAY = date(2026, 11, 10)
 
@@ -35,7 +35,7 @@ def ad_row(ad: int = 1, day: date = DAY, **changes: Any) -> dict[str, Any]:
 
 def hour_row(ad: int = 1, day: date = DAY, hour: int = 0, **changes: Any) -> dict[str, Any]:
     """One ad x hour row."""
-    return ad_row(ad, day, **{HOUR_KEY: HOUR_LABELS[hour], **changes})
+    return ad_row(ad, day, **{HOURLY_BREAKDOWN: HOUR_LABELS[hour], **changes})
 
 
 def hour_rows(ads: int, dates: list[date], hours: int = 24) -> list[dict[str, Any]]:

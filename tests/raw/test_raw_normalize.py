@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
-from meta_ads_pipeline.raw.normalize import HOUR_KEY, normalize, parse_decimal
+from meta_ads_pipeline.meta_api.fields import HOURLY_BREAKDOWN
+from meta_ads_pipeline.raw.normalize import normalize, parse_decimal
 from tests.raw.insights_rows import DAY, ad_row, hour_row
 
 HOURLY = INSIGHTS_TABLES["insights_hourly"]
@@ -158,11 +159,11 @@ def test_an_unreadable_value_is_null_and_named(changes, reason):
 
 
 def test_an_unknown_hour_label_is_named():
-    row, problems = only([hour_row(**{HOUR_KEY: "24:00:00 - 24:59:59"})], HOURLY)
+    row, problems = only([hour_row(**{HOURLY_BREAKDOWN: "24:00:00 - 24:59:59"})], HOURLY)
     assert row["event_hour"] is None
     assert pd.isna(row["event_at"])
     assert problems == [
-        f"{HOUR_KEY}: expected an hour label such as '00:00:00 - 00:59:59', "
+        f"{HOURLY_BREAKDOWN}: expected an hour label such as '00:00:00 - 00:59:59', "
         "got '24:00:00 - 24:59:59'"
     ]
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from meta_ads_pipeline.control.slices import Attempt
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.fields import HOURLY_BREAKDOWN
 from meta_ads_pipeline.meta_api.insights_query import InsightsQuery, check_rows
 from meta_ads_pipeline.meta_api.session import MOST_LEVELS, TOO_DEEP, parse_json
 from meta_ads_pipeline.raw.context import PullContext
 from meta_ads_pipeline.raw.entities import ENTITY_TABLES, normalize_entities
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
-from meta_ads_pipeline.raw.normalize import HOUR_KEY
 from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
 from tests.raw.fake_reader import FakeReader
 from tests.raw.insights_rows import DAY, ad_row, days, hour_row
@@ -129,7 +129,7 @@ def test_a_row_without_a_usable_date_keeps_its_ads_rows_of_every_date(database, 
 
 def test_an_hour_that_cannot_be_read_keeps_that_ads_hours(database, land):
     land([hour_row(n, hour=h) for n in (1, 2) for h in range(3)], table=HOURLY)
-    label = {HOUR_KEY: "half past two"}
+    label = {HOURLY_BREAKDOWN: "half past two"}
     land([hour_row(1, hour=0), hour_row(1, **label), hour_row(2, hour=0)], table=HOURLY)
     kept = [row["ad_id"] for row in stored(database, HOURLY)]
     assert kept == ["1201", "1201", "1201", "1202"]

@@ -83,7 +83,7 @@ def fix(monkeypatch):
 
 def with_new_label(ad=1, **changes):
     row = hour_row(ad, hour=7, **{"spend": "7.70", "impressions": "77", **changes})
-    return {**row, normalize.HOUR_KEY: NEW_LABEL}
+    return {**row, normalize.HOURLY_BREAKDOWN: NEW_LABEL}
 
 
 def snapshot(query):
@@ -93,7 +93,7 @@ def snapshot(query):
 def test_a_row_lands_once_its_rule_is_fixed_and_the_others_are_not_touched(
     load, fix, query, letters, replay_all
 ):
-    good = [row for row in hour_rows(2, [DAY]) if row[normalize.HOUR_KEY] != "nothing"]
+    good = [row for row in hour_rows(2, [DAY]) if row[normalize.HOURLY_BREAKDOWN] != "nothing"]
     load([*good[:7], *good[8:], with_new_label()])
     before = snapshot(query)
     fix()

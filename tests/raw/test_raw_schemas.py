@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
-from meta_ads_pipeline.raw.normalize import HOUR_KEY, normalize
+from meta_ads_pipeline.meta_api.fields import HOURLY_BREAKDOWN
+from meta_ads_pipeline.raw.normalize import normalize
 from meta_ads_pipeline.raw.schemas import validate
 from tests.raw.insights_rows import DAY, ad_row, hour_row, hour_rows
 
@@ -61,9 +62,9 @@ def test_only_the_bad_row_is_held_back_with_field_and_expectation(changes, reaso
 
 
 def test_an_hourly_row_needs_its_hour():
-    valid = sort_rows([hour_row(**{HOUR_KEY: None})], HOURLY)
+    valid = sort_rows([hour_row(**{HOURLY_BREAKDOWN: None})], HOURLY)
     assert [bad.reason for bad in valid.bad] == [
-        f"{HOUR_KEY}: expected a value (the field is required)"
+        f"{HOURLY_BREAKDOWN}: expected a value (the field is required)"
     ]
 
 
@@ -108,7 +109,7 @@ BAD_CHANGES = (
     {"account_id": "9"},
     {"date_start": "2020-01-01"},
     {"clicks": "1.1"},
-    {HOUR_KEY: "noon"},
+    {HOURLY_BREAKDOWN: "noon"},
 )
 
 
