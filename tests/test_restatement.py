@@ -20,7 +20,6 @@ import pytest
 from dbt.cli.main import dbtRunner
 
 from benchmarks.replay import Replay, dbt_at
-from meta_ads_pipeline.control.database import export_environment
 from meta_ads_pipeline.insights_tables import ACTION_LISTS
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.raw.pull_insights import consecutive_windows
@@ -164,21 +163,17 @@ def scenario(
         markets=(("USD", ZONE),),
         from_date=FIRST - timedelta(days=40),
     )
-    environment = dict(os.environ)
     with (
         copy_of_template(postgres_url, built_template) as database,
         SimulatorServer(config) as simulator,
         MetaAdsClient(access_token=DEFAULT_TOKEN, graph_url=simulator.url) as client,
     ):
-        export_environment(database)
         begin = datetime(FIRST.year, FIRST.month, FIRST.day, 23, 40, tzinfo=UTC)
         replay = Replay.begin(database, simulator, client, begin)
         warehouse = Warehouse(database, dbtRunner(), tmp_path_factory.mktemp("dbt"))
         scenario = Scenario(replay, warehouse, replay.accounts[0].account_id)
         _run(scenario)
         yield scenario
-    os.environ.clear()
-    os.environ.update(environment)
 
 
 def _differences(

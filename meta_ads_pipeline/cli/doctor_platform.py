@@ -21,6 +21,7 @@ from meta_ads_pipeline.control.database import (
     DatabaseError,
     alembic_config,
     export_environment,
+    has_relation,
     open_database,
 )
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgresError
@@ -130,10 +131,8 @@ def examine_dagster(database: Database | None) -> Iterable[Finding]:
         yield failed(check, "it is in the database, which does not answer", "See database")
         return
     with database.connect() as connection:
-        row = connection.execute(
-            "select to_regclass('dagster.runs') is not null as made"
-        ).fetchone()
-    if row is None or not row["made"]:
+        is_made = has_relation(connection, "dagster.runs")
+    if not is_made:
         yield warned(check, "not made yet", "Nothing: the first `meta-ads up` or `sync` makes it")
         return
     export_environment(database)

@@ -36,7 +36,7 @@ def mcp() -> int:
                     "META_ADS_API_KEY is not a usable key with the scope read: make one with "
                     "`meta-ads keys create NAME`"
                 )
-            return Caller(key.workspace_id, key.workspace, key.key_id, key.member, key.allowed)
+            return Caller.of(key)
 
         caller(None)
         mcp_server(runtime.database, caller).run("stdio")

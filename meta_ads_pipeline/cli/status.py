@@ -17,7 +17,7 @@ from meta_ads_pipeline.cli.console import plain_console
 from meta_ads_pipeline.cli.runtime import running
 from meta_ads_pipeline.cli.status_causes import Cause, causes_of
 from meta_ads_pipeline.control.account_states import known_accounts
-from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.database import Database, has_relation
 from meta_ads_pipeline.control.gaps import find_gaps
 from meta_ads_pipeline.credentials.brief_budget import budget_rules
 from meta_ads_pipeline.rate_limit.waits import current_waits
@@ -84,10 +84,8 @@ def read_status(database: Database) -> dict[str, Rows]:
         found: dict[str, Rows] = {
             part: connection.execute(sql(f"status_{part}")).fetchall() for part in _PARTS
         }
-        made = connection.execute("select to_regclass('dagster.run_tags') as name").fetchone()
-        found["runs"] = (
-            connection.execute(sql("status_runs")).fetchall() if made and made["name"] else []
-        )
+        has_runs = has_relation(connection, "dagster.run_tags")
+        found["runs"] = connection.execute(sql("status_runs")).fetchall() if has_runs else []
     left_out = [each for each in known_accounts(database) if each.is_left_out]
     gaps = find_gaps(database, datetime.now(UTC), with_reach=settings.reach)
     return {

@@ -24,6 +24,7 @@ from meta_ads_pipeline.cli import options
 from meta_ads_pipeline.cli.children import start_child
 from meta_ads_pipeline.cli.console import labelled, plain_console, print_errors
 from meta_ads_pipeline.cli.runtime import Runtime, running
+from meta_ads_pipeline.control.database import has_relation
 from meta_ads_pipeline.settings import PROJECT_ROOT
 
 _STOP_SECONDS = 20
@@ -188,9 +189,7 @@ def _requeue_interrupted_runs(runtime: Runtime) -> None:
 def _has_runs_in_progress(runtime: Runtime) -> bool:
     """Asked without Dagster, whose import takes seconds."""
     with runtime.database.connect() as connection:
-        if connection.execute("select to_regclass('dagster.runs') as runs").fetchone() == {
-            "runs": None
-        }:
+        if not has_relation(connection, "dagster.runs"):
             return False
         row = connection.execute(
             "select exists (select from dagster.runs"

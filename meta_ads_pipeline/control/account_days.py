@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import date
 
-from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.database import Database, has_relation
 from meta_ads_pipeline.sql_files import SqlFolder
 
 sql = SqlFolder(__file__)
@@ -34,8 +34,7 @@ def unfinished_dates(database: Database, dates: Collection[date]) -> dict[date, 
     server cannot be reached.
     """
     with database.connect() as connection:
-        row = connection.execute("select to_regclass('marts.reconciliation') as there").fetchone()
-    is_built = row is not None and row["there"] is not None
+        is_built = has_relation(connection, "marts.reconciliation")
     statements = ["missing_or_held_dates", *(["mismatched_dates"] if is_built else [])]
     return _reasons(database, statements, dates=list(dates))
 

@@ -17,7 +17,12 @@ from pathlib import Path
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from meta_ads_pipeline.control.database import Database, knows_revision, schema_revision
+from meta_ads_pipeline.control.database import (
+    Database,
+    has_relation,
+    knows_revision,
+    schema_revision,
+)
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgresError, programs
 from meta_ads_pipeline.control.row_security import SERVICE_ROLE, ensure_role
 from meta_ads_pipeline.errors import MetaAdsError
@@ -110,9 +115,7 @@ def _in_use(database: Database) -> list[str]:
                 sql.SQL("select count(*) as n from {}").format(sql.Identifier("control", table))
             ).fetchone()
             for table in _IN_USE
-            if connection.execute(
-                "select 1 where to_regclass(%s) is not null", [f"control.{table}"]
-            ).fetchone()
+            if has_relation(connection, f"control.{table}")
         }
     return [f"{row['n']:,} {table}" for table, row in counts.items() if row and row["n"]]
 

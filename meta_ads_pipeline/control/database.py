@@ -298,12 +298,16 @@ def alembic_config() -> Any:
     return config
 
 
+def has_relation(connection: Connection, name: str) -> bool:
+    """Whether there is a table or view of that name, ``schema.name``."""
+    row = connection.execute("select to_regclass(%s) is not null as found", [name]).fetchone()
+    return row is not None and bool(row["found"])
+
+
 def schema_revision(database: Database) -> str | None:
     """The revision of a database's schema; None before the first migration."""
     with database.connect() as connection:
-        if connection.execute(
-            "select 1 where to_regclass('control.schema_version') is null"
-        ).fetchone():
+        if not has_relation(connection, "control.schema_version"):
             return None
         row = connection.execute("select version_num from control.schema_version").fetchone()
     return None if row is None else str(row["version_num"])

@@ -15,7 +15,10 @@ from datetime import UTC, datetime
 import dagster as dg
 from dagster._core.execution.backfill import BulkActionStatus
 
-from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.database import Database, has_relation
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 _RUNS_AT_ONCE = 100
 
@@ -30,63 +33,6 @@ _BACKFILLS_OVER = [
     for status in BulkActionStatus
     if status.value.startswith("COMPLETED") or status.value in ("FAILED", "CANCELED")
 ]
-
-_STATE_OF_PARTITIONS = """
-select e.run_id, e.id
-from dagster.event_logs as e
-where
-    e.run_id = any(%(runs)s)
-    and e.asset_key is not null
-    and (
-        e.dagster_event_type = 'ASSET_MATERIALIZATION'
-        or e.dagster_event_type in ('ASSET_MATERIALIZATION_PLANNED', 'ASSET_FAILED_TO_MATERIALIZE')
-        and not exists (
-            select from dagster.event_logs as again
-            where
-                again.asset_key = e.asset_key
-                and again.dagster_event_type = 'ASSET_MATERIALIZATION_PLANNED'
-                and again.partition is not distinct from e.partition
-                and again.id > e.id
-        )
-    )
-    and not exists (
-        select from dagster.event_logs as later
-        where
-            later.asset_key = e.asset_key
-            and later.dagster_event_type = 'ASSET_MATERIALIZATION'
-            and later.partition is not distinct from e.partition
-            and later.id > e.id
-    )
-"""
-
-_CHECKS_SEEN_AGAIN = """
-delete from dagster.asset_check_executions as c
-where
-    c.run_id = any(%(runs)s)
-    and exists (
-        select from dagster.asset_check_executions as later
-        where
-            later.asset_key = c.asset_key
-            and later.check_name = c.check_name
-            and later.partition is not distinct from c.partition
-            and later.id > c.id
-    )
-"""
-
-_EVENTS_WITHOUT_STATE = """
-with gone as (
-    delete from dagster.event_logs
-    where
-        run_id = any(%(runs)s)
-        and id <> all(%(kept)s)
-        -- When the run began and ended: five rows at most.
-        and coalesce(dagster_event_type, '') not like 'PIPELINE\\_%%'
-    returning id
-)
-
-delete from dagster.asset_event_tags using gone
-where asset_event_tags.event_id = gone.id
-"""
 
 
 def delete_old_runs(instance: dg.DagsterInstance, database: Database, before: datetime) -> int:
@@ -130,17 +76,17 @@ def delete_old_backfills(database: Database, before: datetime) -> int:
 
 def _is_here(database: Database) -> bool:
     with database.connect() as connection:
-        row = connection.execute("select to_regclass('dagster.event_logs') as name").fetchone()
-    return row is not None and row["name"] is not None
+        return has_relation(connection, "dagster.event_logs")
 
 
 def _without_state(database: Database, runs: Sequence[str]) -> list[str]:
     """The runs on which no state hangs. Of the others, what is only detail is deleted."""
     with database.connect() as connection:
-        kept = connection.execute(_STATE_OF_PARTITIONS, {"runs": list(runs)}).fetchall()
+        kept = connection.execute(sql("state_of_partitions"), {"runs": list(runs)}).fetchall()
         partly = sorted({row["run_id"] for row in kept})
-        connection.execute(_CHECKS_SEEN_AGAIN, {"runs": list(runs)})
+        connection.execute(sql("delete_checks_seen_again"), {"runs": list(runs)})
         connection.execute(
-            _EVENTS_WITHOUT_STATE, {"runs": partly, "kept": [row["id"] for row in kept]}
+            sql("delete_events_without_state"),
+            {"runs": partly, "kept": [row["id"] for row in kept]},
         )
     return [run_id for run_id in runs if run_id not in partly]

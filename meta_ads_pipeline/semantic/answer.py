@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.row_security import in_workspace
+from meta_ads_pipeline.control.timezones import today_in
 from meta_ads_pipeline.semantic.layer import Ratio, SemanticLayer, Sum, semantic_layer
 from meta_ads_pipeline.semantic.query import ACCOUNT_TIMEZONE, MetricQuery
 from meta_ads_pipeline.semantic.statement import (
@@ -18,6 +19,9 @@ from meta_ads_pipeline.semantic.statement import (
     metric_statement,
     unavailable_measures,
 )
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 OTHER_CALENDAR = (
     "conversions are by the account's own date, delivery by {timezone}: dividing one by the other "
@@ -62,6 +66,14 @@ class Answer:
     marts: tuple[str, ...]
     measure_columns: int
     """How many columns, at the end, are of measures."""
+
+
+def dates_asked_for(
+    database: Database, workspace_id: str, start: date | None, end: date | None
+) -> tuple[date, date]:
+    """Both inclusive; unset, the end is the workspace's today, the start six days before it."""
+    last = end or today_in(database, workspace_id)
+    return start or last - timedelta(days=6), last
 
 
 def ask(database: Database, workspace_id: str, query: MetricQuery, *, raw: bool = False) -> Answer:
@@ -159,36 +171,6 @@ def _notes(query: MetricQuery, layer: SemanticLayer, connection: Connection) -> 
     ]
 
 
-_TRUST = """
-select
-    count(*) as account_days,
-    count(*) filter (where is_settled) as settled_days,
-    count(*) filter (where not is_complete) as open_days,
-    coalesce(
-        array_agg('act_' || account_id || ' ' || event_date order by event_date, account_id)
-            filter (where is_held),
-        '{}'
-    ) as held_days,
-    bool_and(is_settled) as is_settled,
-    bool_and(is_reconciled) as is_reconciled,
-    min(pulled_at) as oldest_pull_at,
-    max(pulled_at) as newest_pull_at
-from (
-    select
-        account_id,
-        event_date,
-        bool_and(is_settled) as is_settled,
-        bool_and(is_complete) as is_complete,
-        bool_or(status = 'mismatch') as is_held,
-        bool_and(status in ('reconciled', 'within_tolerance')) as is_reconciled,
-        max(pulled_at) as pulled_at
-    from marts.reconciliation
-    where account_id = any(%(accounts)s) and event_date between %(start)s and %(end)s
-    group by account_id, event_date
-) as days
-"""
-
-
 def _trust(
     connection: Connection, query: MetricQuery, layer: SemanticLayer, workspace_id: str
 ) -> Trust:
@@ -200,7 +182,7 @@ def _trust(
     ]
     slack = 0 if query.timezone == ACCOUNT_TIMEZONE else 1
     row = connection.execute(
-        _TRUST,
+        sql("trust_of_days"),
         {
             "accounts": accounts,
             "start": date.fromordinal(query.start.toordinal() - slack),

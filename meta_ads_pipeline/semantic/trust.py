@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.row_security import in_workspace
 from meta_ads_pipeline.errors import ConfigurationError, NotFoundError
+from meta_ads_pipeline.semantic.answer import unit_of
+from meta_ads_pipeline.sql_files import SqlFolder
+
+sql = SqlFolder(__file__)
 
 RECONCILED_MEASURES = (
     *("spend", "impressions", "clicks", "link_clicks"),
@@ -29,45 +32,6 @@ class UnknownAccountDayError(NotFoundError):
     """Nothing was pulled of the account on that date."""
 
 
-_RECONCILIATION = """
-select
-    r.account_id, a.name as account_name, r.event_date, r.measure, a.currency,
-    r.hourly_total, r.ad_daily_total, r.account_total, r.delta, r.tolerance, r.status, r.reason,
-    r.is_complete, r.is_settled, r.pulled_at
-from marts.reconciliation as r
-left join marts.dim_ad_accounts as a on a.account_id = r.account_id
-where
-    r.workspace_id = %(workspace)s and r.event_date between %(start)s and %(end)s
-    and (%(account)s::text is null or r.account_id = %(account)s)
-    and (%(measure)s::text is null or r.measure = %(measure)s)
-order by r.event_date desc, r.account_id, r.measure
-limit %(limit)s offset %(offset)s
-"""
-
-_SERVED = """
-select sum({measure}) as value from marts.metric_facts
-where workspace_id = %(workspace)s and account_id = %(account)s and event_date = %(start)s
-    and provider = 'meta' and source = 'insights'
-"""
-
-# An ad's change is also one of its account: the level of the account's total tells it once.
-_CHANGES = """
-select asset, level, old_value, new_value, change, previous_pulled_at, detected_at, lag_days
-from serving.restatements
-where workspace_id = %(workspace)s and account_id = %(account)s and event_date = %(start)s
-    and measure = %(measure)s and asset = 'account_totals'
-order by detected_at
-"""
-
-_CHECKS = """
-select asset, check_name, severity, message, last_failed_at
-from serving.check_results
-where workspace_id = %(workspace)s and account_id = %(account)s and event_date = %(start)s
-    and status = 'failed'
-order by severity, asset, check_name
-"""
-
-
 def reconciliation(
     database: Database,
     workspace_id: str,
@@ -80,13 +44,11 @@ def reconciliation(
     offset: int = 0,
 ) -> list[dict[str, Any]]:
     """The three totals of each account, date and measure, newest date first."""
-    asked = {
-        "workspace": workspace_id, "start": start, "end": end, "account": account,
-        "measure": measure, "limit": limit, "offset": offset,
-    }  # fmt: skip
-    return in_workspace(
-        database, workspace_id, lambda session: session.execute(_RECONCILIATION, asked).fetchall()
-    )
+    return _rows(
+        database, workspace_id, "reconciliation",
+        start=start, end=end, account=account,
+        measure=measure, limit=limit, skip=offset,
+    )  # fmt: skip
 
 
 def explain(
@@ -102,20 +64,20 @@ def explain(
         )
     asked: dict[str, Any] = {
         "workspace": workspace_id, "start": day, "end": day, "account": account,
-        "measure": measure, "limit": 1, "offset": 0,
+        "measure": measure, "limit": 1, "skip": 0,
     }  # fmt: skip
 
     def work(session: Connection) -> dict[str, Any] | None:
-        totals = session.execute(_RECONCILIATION, asked).fetchone()
+        totals = session.execute(sql("reconciliation"), asked).fetchone()
         if totals is None:
             return None
-        served = session.execute(_SERVED.format(measure=measure).encode(), asked).fetchone()
+        served = session.execute(sql("served_value", measure=measure), asked).fetchone()
         assert served is not None
         return {
             **totals,
             "served_value": served["value"],
-            "changes": session.execute(_CHANGES, asked).fetchall(),
-            "failed_checks": session.execute(_CHECKS, asked).fetchall(),
+            "changes": session.execute(sql("changes_of_day"), asked).fetchall(),
+            "failed_checks": session.execute(sql("failed_checks_of_day"), asked).fetchall(),
         }
 
     found = in_workspace(database, workspace_id, work)
@@ -125,7 +87,7 @@ def explain(
 
 
 def _sentence(found: dict[str, Any]) -> str:
-    unit = f" {found['currency']}" if found["measure"] in ("spend", "revenue") else ""
+    unit = f" {found['currency']}" if unit_of(found["measure"]) == "money" else ""
     value = "unknown" if found["served_value"] is None else f"{found['served_value']}{unit}"
     parts = [
         f"{found['measure']} of act_{found['account_id']} on {found['event_date']} is {value}",
@@ -150,20 +112,6 @@ def _sentence(found: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
-_ANOMALIES = """
-select anomaly_key, account_id, level, external_entity_id, grain, event_date, event_hour, measure,
-    kind, direction, value, expected, expected_low, expected_high, unit, score, severity, status,
-    sentence, first_seen_at, resolved_at
-from marts.anomalies
-where
-    workspace_id = %(workspace)s and event_date between %(start)s and %(end)s
-    and (%(account)s::text is null or account_id = %(account)s)
-    and (%(status)s::text is null or status = %(status)s)
-order by event_date desc, score desc nulls last, anomaly_key
-limit %(limit)s offset %(offset)s
-"""
-
-
 def anomalies(
     database: Database,
     workspace_id: str,
@@ -176,49 +124,16 @@ def anomalies(
     offset: int = 0,
 ) -> list[dict[str, Any]]:
     """What was unusual in these dates, each with a sentence; newest date first."""
-    asked = {
-        "workspace": workspace_id, "start": start, "end": end, "account": account,
-        "status": status, "limit": limit, "offset": offset,
-    }  # fmt: skip
-    return in_workspace(
-        database, workspace_id, lambda session: session.execute(_ANOMALIES, asked).fetchall()
-    )
-
-
-_FRESHNESS = """
-select account_id, name, timezone, is_active, first_date, last_date, last_hour_at, last_pulled_at,
-    data_lag_minutes, is_late, missing_days, held_days, held_dates, incomplete_days, unsettled_days
-from serving.freshness
-where workspace_id = %(workspace)s
-order by is_active desc, name, account_id
-"""
+    return _rows(
+        database, workspace_id, "anomalies",
+        start=start, end=end, account=account,
+        status=status, limit=limit, skip=offset,
+    )  # fmt: skip
 
 
 def freshness(database: Database, workspace_id: str) -> list[dict[str, Any]]:
     """How far the data of each ad account reaches, and which of its days are held or missing."""
-    return in_workspace(
-        database,
-        workspace_id,
-        lambda session: session.execute(_FRESHNESS, {"workspace": workspace_id}).fetchall(),
-    )
-
-
-_ENTITIES = """
-select entity_id, level, external_entity_id, name, parent_external_id, account_id, provider,
-    status, effective_status, goal, is_deleted, changed_at
-from marts.entities
-where
-    workspace_id = %(workspace)s
-    and (%(level)s::text is null or level = %(level)s)
-    and (%(parent)s::text is null or parent_external_id = %(parent)s)
-    and (
-        %(search)s::text is null
-        or strpos(lower(name), lower(%(search)s)) > 0
-        or external_entity_id = %(search)s
-    )
-order by array_position(%(levels)s::text[], level), name, external_entity_id
-limit %(limit)s offset %(offset)s
-"""
+    return _rows(database, workspace_id, "freshness")
 
 
 def entities(
@@ -230,35 +145,27 @@ def entities(
     search: str | None = None,
     limit: int = 200,
     offset: int = 0,
-    levels: Sequence[str] = LEVELS,
 ) -> list[dict[str, Any]]:
     """Accounts, campaigns, ad sets, ads: below ``parent``, or with ``search`` in their name."""
-    asked = {
-        "workspace": workspace_id, "level": level, "parent": parent, "search": search,
-        "limit": limit, "offset": offset, "levels": list(levels),
-    }  # fmt: skip
-    return in_workspace(
-        database, workspace_id, lambda session: session.execute(_ENTITIES, asked).fetchall()
-    )
-
-
-_HISTORY = """
-select level, external_entity_id, valid_from, valid_to, name, status, effective_status, objective,
-    optimization_goal, daily_budget, lifetime_budget, bid_amount, creative_id, changed_fields
-from marts.entity_history
-where
-    account_id in (select account_id from control.ad_accounts where workspace_id = %(workspace)s)
-    and external_entity_id = %(entity)s
-order by valid_from desc
-limit %(limit)s offset %(offset)s
-"""
+    return _rows(
+        database, workspace_id, "entities",
+        level=level, parent=parent, search=search,
+        limit=limit, skip=offset, levels=list(LEVELS),
+    )  # fmt: skip
 
 
 def entity_history(
     database: Database, workspace_id: str, *, entity: str, limit: int = 200, offset: int = 0
 ) -> list[dict[str, Any]]:
     """The versions of an object, newest first; none for an object that is not there."""
-    asked = {"workspace": workspace_id, "entity": entity, "limit": limit, "offset": offset}
+    return _rows(database, workspace_id, "entity_history", entity=entity, limit=limit, skip=offset)
+
+
+def _rows(
+    database: Database, workspace_id: str, name: str, **asked: object
+) -> list[dict[str, Any]]:
+    """The rows of the statement ``sql/<name>.sql``, of the workspace."""
+    parameters = {"workspace": workspace_id, **asked}
     return in_workspace(
-        database, workspace_id, lambda session: session.execute(_HISTORY, asked).fetchall()
+        database, workspace_id, lambda session: session.execute(sql(name), parameters).fetchall()
     )

@@ -14,7 +14,7 @@ from fastapi import HTTPException, Path, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
-from meta_ads_pipeline.control.api_keys import usable_key
+from meta_ads_pipeline.control.api_keys import ApiKey, usable_key
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.serving.rate_limits import RateLimiter
 
@@ -62,6 +62,11 @@ class Caller:
     member: str
     scopes: frozenset[str]
 
+    @classmethod
+    def of(cls, key: ApiKey) -> Caller:
+        """Whoever sent this key."""
+        return cls(key.workspace_id, key.workspace, key.key_id, key.member, key.allowed)
+
 
 class Access:
     """Makes the dependencies of routes that need a key, on one database."""
@@ -102,7 +107,7 @@ class Access:
         _refuse_after(self._callers.wait(key.key_id))
         if scope not in key.allowed:
             raise HTTPException(403, REFUSED)
-        return Caller(key.workspace_id, key.workspace, key.key_id, key.member, key.allowed)
+        return Caller.of(key)
 
 
 def _refuse_after(seconds: int) -> None:

@@ -7,9 +7,10 @@ its own. Either way a tool sees one workspace, and at most 500 rows go out at on
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
+from fastapi.security.utils import get_authorization_scheme_param
 from mcp.server.fastmcp import Context, FastMCP
 from mcp.server.fastmcp.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
@@ -23,10 +24,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from meta_ads_pipeline.control.api_keys import READ
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.control.timezones import today_in
 from meta_ads_pipeline.errors import MetaAdsError
 from meta_ads_pipeline.semantic import trust
-from meta_ads_pipeline.semantic.answer import ask
+from meta_ads_pipeline.semantic.answer import ask, dates_asked_for
 from meta_ads_pipeline.semantic.layer import semantic_layer
 from meta_ads_pipeline.semantic.query import Breakdown, Comparison, MetricQuery
 from meta_ads_pipeline.serving.access import Access, Caller
@@ -90,7 +90,7 @@ def mcp_server(database: Database, who_asks: WhoAsks) -> FastMCP[Any]:
         """Measures, ratios and dimensions that can be asked for, and what they mean."""
         layer = semantic_layer()
         return {
-            "measures": {name: asdict_of(each) for name, each in layer.measures.items()},
+            "measures": {name: each.model_dump() for name, each in layer.measures.items()},
             "dimensions": {name: each.description for name, each in layer.dimensions.items()},
             "breakdowns": [str(each) for each in Breakdown],
             "comparisons": [str(each) for each in Comparison],
@@ -119,9 +119,9 @@ def mcp_server(database: Database, who_asks: WhoAsks) -> FastMCP[Any]:
         """
 
         def work(workspace_id: str) -> Any:
-            last = end or today_in(database, workspace_id)
+            first, last = dates_asked_for(database, workspace_id, start, end)
             query = MetricQuery(
-                start=start or last - timedelta(days=6),
+                start=first,
                 end=last,
                 measures=tuple(measures),
                 breakdown=breakdown,
@@ -169,11 +169,11 @@ def mcp_server(database: Database, who_asks: WhoAsks) -> FastMCP[Any]:
         """What is unusual, each with a sentence; without dates, of the last seven days."""
 
         def work(workspace_id: str) -> Any:
-            last = end or today_in(database, workspace_id)
+            first, last = dates_asked_for(database, workspace_id, start, end)
             return trust.anomalies(
                 database,
                 workspace_id,
-                start=start or last - timedelta(days=6),
+                start=first,
                 end=last,
                 account=account_id.removeprefix("act_") if account_id else None,
                 status="open" if only_open else None,
@@ -216,12 +216,6 @@ def mcp_server(database: Database, who_asks: WhoAsks) -> FastMCP[Any]:
     return server
 
 
-def asdict_of(measure: Any) -> dict[str, Any]:
-    """A measure as plain values."""
-    found: dict[str, Any] = measure.model_dump()
-    return found
-
-
 class Authenticated:
     """ASGI: lets requests with a usable key that may read through to the MCP server."""
 
@@ -231,7 +225,7 @@ class Authenticated:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         request = Request(scope, receive)
-        kind, _, key = request.headers.get("authorization", "").partition(" ")
+        kind, key = get_authorization_scheme_param(request.headers.get("authorization"))
         try:
             caller = await run_in_threadpool(
                 self._access.identify, request, key if kind.lower() == "bearer" else "", READ

@@ -1,8 +1,7 @@
 """``GET /workspaces/{workspace_id}/metrics``: any measure by time and dimension, and its trust."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
-from datetime import date, datetime, timedelta
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -10,8 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from meta_ads_pipeline.control.api_keys import READ
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.control.timezones import today_in
-from meta_ads_pipeline.semantic.answer import Answer, ask, unit_of
+from meta_ads_pipeline.semantic.answer import Answer, Trust, ask, dates_asked_for, unit_of
 from meta_ads_pipeline.semantic.layer import semantic_layer
 from meta_ads_pipeline.semantic.query import Breakdown, Comparison, MetricQuery
 from meta_ads_pipeline.serving.access import ANSWERS, Access, Caller, Problem
@@ -120,20 +118,6 @@ class Column(BaseModel):
     unit: str | None
 
 
-class TrustOfAnswer(BaseModel):
-    """How fresh, settled and reconciled the numbers are; see `Trust`."""
-
-    account_days: int
-    settled_days: int
-    open_days: int
-    held_days: list[str]
-    is_settled: bool | None
-    is_reconciled: bool | None
-    oldest_pull_at: datetime | None
-    newest_pull_at: datetime | None
-    last_hour_at: datetime | None
-
-
 class MetricAnswer(BaseModel):
     """Rows, and what to know about them. ``unavailable``: measures without numbers, and why."""
 
@@ -148,7 +132,7 @@ class MetricAnswer(BaseModel):
     next_offset: int | None
     unavailable: dict[str, str]
     notes: list[str]
-    trust: TrustOfAnswer
+    trust: Trust
     marts: list[str]
 
 
@@ -221,8 +205,8 @@ def metric_router(database: Database, access: Access) -> APIRouter:
 def metric_query(database: Database, caller: Caller, parameters: Any) -> MetricQuery:
     """The question that the parameters ask. Raises ``BadRequestError`` naming the parameter."""
     given = parameters.model_dump(exclude={"format", *_FILTERS})
-    end = parameters.end or today_in(database, caller.workspace_id)
-    given |= {"end": end, "start": parameters.start or end - timedelta(days=6)}
+    start, end = dates_asked_for(database, caller.workspace_id, parameters.start, parameters.end)
+    given |= {"start": start, "end": end}
     filters = {
         name: tuple(getattr(parameters, name))
         for name in _FILTERS
@@ -250,7 +234,7 @@ def document(query: MetricQuery, answer: Answer) -> MetricAnswer:
         next_offset=following if answer.rows and following < answer.total_rows else None,
         unavailable=answer.unavailable,
         notes=answer.notes,
-        trust=TrustOfAnswer(**asdict(answer.trust)),
+        trust=answer.trust,
         marts=list(answer.marts),
     )
 

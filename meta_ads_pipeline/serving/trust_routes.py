@@ -1,6 +1,6 @@
 """Why a number can be trusted, and which objects there are: ``/trust`` and ``/entities``."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BaseModel
 
 from meta_ads_pipeline.control.api_keys import READ
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.control.timezones import today_in
 from meta_ads_pipeline.semantic import trust
+from meta_ads_pipeline.semantic.answer import dates_asked_for
 from meta_ads_pipeline.serving.access import ANSWERS, Access, Caller, Problem
 from meta_ads_pipeline.serving.problems import BadRequestError
 
@@ -308,10 +308,9 @@ def trust_router(database: Database, access: Access) -> APIRouter:
 def _dates(
     database: Database, caller: Caller, start: date | None, end: date | None
 ) -> tuple[date, date]:
-    last = end or today_in(database, caller.workspace_id)
-    if last.year < 2004 or (start is not None and start.year < 2004):
+    if any(day is not None and day.year < 2004 for day in (start, end)):
         raise BadRequestError("start, end: expected dates from 2004 on")
-    return start or last - timedelta(days=6), last
+    return dates_asked_for(database, caller.workspace_id, start, end)
 
 
 def _bare(account: str | None) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.database import Database, has_relation
 from meta_ads_pipeline.sql_files import SqlFolder
 from meta_ads_pipeline.transform.dbt_cli import DbtCli
 from meta_ads_pipeline.transform.relations import ensure_relations, table_selection
@@ -39,8 +39,7 @@ def outdated_windows(database: Database, within: DateWindow | None = None) -> li
     they have. Empty before the first build.
     """
     with database.connect() as connection:
-        row = connection.execute("select to_regclass('marts.fact_definitions') as mart").fetchone()
-        if row is None or row["mart"] is None:
+        if not has_relation(connection, "marts.fact_definitions"):
             return []
         rows = connection.execute(
             sql("outdated_windows"),

@@ -76,14 +76,18 @@ def test_a_path_answers_its_own_key_and_tells_others_nothing(world, path):
 
 @pytest.mark.parametrize("path", PATHS)
 def test_without_the_applications_filter_row_security_alone_holds(world, path, monkeypatch):
-    for name in ("_RECONCILIATION", "_SERVED", "_CHANGES", "_CHECKS", "_ANOMALIES", "_FRESHNESS",
-                 "_ENTITIES", "_HISTORY"):  # fmt: skip
-        query = getattr(trust, name)
-        unfiltered = query.replace(
-            "= %(workspace)s", "is distinct from %(workspace)s::uuid or true"
-        )
-        assert unfiltered != query
-        monkeypatch.setattr(trust, name, unfiltered)
+    filtered = trust.sql
+
+    def unfiltered(name: str, **names: str) -> bytes:
+        query = filtered(name, **names)
+        found = query.replace(b"= %(workspace)s", b"is distinct from %(workspace)s::uuid or true")
+        assert found != query
+        return found
+
+    for name in ("reconciliation", "served_value", "changes_of_day", "failed_checks_of_day",
+                 "anomalies", "freshness", "entities", "entity_history"):  # fmt: skip
+        assert unfiltered(name, measure="spend")
+    monkeypatch.setattr(trust, "sql", unfiltered)
     rows_of = statement._Builder._piece
 
     def piece_of_all(*arguments: Any) -> sql.Composed:
