@@ -156,6 +156,6 @@ def send(destination: Destination, message: Message) -> str | None:
         taken, said = False, f"{type(error).__name__}: {error}"
     if taken:
         return None
-    reason = redact(said, [destination.url])[:500] or "the service did not take the message"
+    reason = redact(said, [destination.url])[:500] or "the service did not accept the message"
     logger.warning("an alert could not be sent to %s: %s", destination.label, reason)
     return reason

@@ -38,7 +38,7 @@ PROCESS_GONE = (
     "What had landed is kept. A scheduled or backfill run is started again by itself; "
     "`meta-ads sync` is resumed by the same command."
 )
-INTERRUPTED = "Interrupted: `meta-ads up` was stopped. The run goes on with its next start."
+INTERRUPTED = "Interrupted by the end of `meta-ads up`. The next start resumes the run."
 
 
 def fail_abandoned_runs(

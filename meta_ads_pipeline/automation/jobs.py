@@ -19,7 +19,7 @@ sync_job = dg.define_asset_job(
 refresh_job = dg.define_asset_job(
     "refresh_insights",
     selection=dg.AssetSelection.all() - _REACH if _HAS_REACH else dg.AssetSelection.all(),
-    description="The same without reach, which is asked for once a day: see refresh_reach.",
+    description="The same without reach, which is requested once a day: see refresh_reach.",
 )
 
 reach_job = dg.define_asset_job(

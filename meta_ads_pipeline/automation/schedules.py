@@ -80,7 +80,7 @@ def refresh_schedule(
     ) -> dg.RunRequest | dg.SkipReason:
         tick = context.scheduled_execution_time
         if tick + every <= present():
-            return dg.SkipReason("missed; the latest tick asks for what is open since")
+            return dg.SkipReason("missed; the latest tick covers what is open since then")
         unfinished = unfinished_run(context.instance, kind)
         if unfinished is not None:
             return dg.SkipReason(f"run {unfinished} of the same kind is not over yet")
@@ -167,7 +167,7 @@ def plan_reach(
     """The accounts whose yesterday was not asked for this morning."""
     due = accounts_due_for_reach(database, accounts, tick)
     if not due:
-        return dg.SkipReason("no account whose reach of yesterday was not asked for this morning")
+        return dg.SkipReason("yesterday's reach of every account was requested this morning")
     return Refresh(reach_window(due, tick), tuple(account.account_id for account in due))
 
 

@@ -99,7 +99,7 @@ def retry_failed_slices(
     jobs=_JOBS,
     minimum_interval_seconds=900,
     default_status=sensor_status(get_settings()),
-    description="Asks for dates inside the history that were never pulled, newest first.",
+    description="Requests dates inside the history that were never pulled, newest first.",
 )
 def backfill_gaps(
     context: dg.SensorEvaluationContext, database: DatabaseResource, meta: MetaAdsResource

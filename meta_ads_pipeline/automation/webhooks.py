@@ -26,7 +26,7 @@ from meta_ads_pipeline.windows import DateWindow, local_today
 WEBHOOKS = "webhooks"
 
 MOST_OBJECTS = 400
-"""Of one tick, which the daemon ends after a minute; the next tick goes on."""
+"""Of one tick, which the daemon ends after a minute; the next tick resumes."""
 
 
 def reread_announced(

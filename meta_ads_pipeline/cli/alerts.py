@@ -14,7 +14,7 @@ from meta_ads_pipeline.cli.console import labelled, plain_console
 from meta_ads_pipeline.cli.runtime import running
 from meta_ads_pipeline.control.alerts import OpenAlert, list_open_alerts
 
-app = options.command_app("What a person should know, and where it is sent.")
+app = options.command_app("Open alerts, and where they are sent.")
 
 _STYLES = {"critical": "red", "warning": "yellow", "info": "cyan"}
 

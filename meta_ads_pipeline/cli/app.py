@@ -43,7 +43,7 @@ COMMANDS = {
     "sync": Listed("sync", "Pull, load, build and check a range of dates."),
     "rebuild": Listed("rebuild", "Build history anew where a definition has changed."),
     "status": Listed("status", "What needs a person, what is not done and why."),
-    "alerts": Listed("alerts", "What a person should know, and where it is sent."),
+    "alerts": Listed("alerts", "Open alerts, and where they are sent."),
     "serve": Listed("serve", "The HTTP service: Meta's webhooks, health, metrics."),
     "mcp": Listed("mcp", "The numbers for an assistant, by the Model Context Protocol."),
     "keys": Listed("keys", "API keys of the HTTP service: create, list, revoke."),
@@ -57,7 +57,7 @@ COMMANDS = {
     "restore": Listed("restore", "Fill an empty database from a backup."),
     "retention": Listed("retention", "For how long rows, records and logs are kept."),
     "verify": Listed("verify", "Compare the marts with an export of Ads Manager."),
-    "workspace": Listed("workspace", "What the readers of a workspace share."),
+    "workspace": Listed("workspace", "Settings that the readers of a workspace share."),
     "exec": Listed("execute", "Run dagster, dbt or psql with the environment ready."),
     "simulator": Listed("simulator", "Serve Meta's Graph API on loopback."),
 }

@@ -39,7 +39,7 @@ def list_letters(
     status: Annotated[
         DeadLetterStatus | None, typer.Option("--status", help="Only these; else all.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Letters to show at most.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Dead letters to show at most.")] = 50,
     as_json: options.AsJson = False,
 ) -> int:
     """Show letters, the latest seen first."""
@@ -109,7 +109,7 @@ def replay(
     from meta_ads_pipeline.raw.replay import replay as replay_documents
 
     if not (ids or account or asset or everything):
-        raise typer.BadParameter("name letters, or --account, --asset or --all")
+        raise typer.BadParameter("give the numbers of dead letters, or --account, --asset or --all")
     with running(needs_api=False) as runtime:
         with runtime.database.connect() as connection:
             for each in ids or ():

@@ -20,7 +20,7 @@ from meta_ads_pipeline.control.accounts import accounts_of_run
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.connection_accounts import account_owners
 from meta_ads_pipeline.rate_limit.limits import BudgetRules
-from meta_ads_pipeline.raw.cost_estimate import AccountPlan, plan_accounts
+from meta_ads_pipeline.raw.cost_estimate import AccountEstimate, plan_accounts
 from meta_ads_pipeline.settings import Settings
 from meta_ads_pipeline.windows import DateWindow
 
@@ -50,7 +50,7 @@ def plan(
 
 def read_plan(
     settings: Settings, database: Database, window: DateWindow, accounts: Sequence[str]
-) -> list[AccountPlan]:
+) -> list[AccountEstimate]:
     """The plans of these accounts, or of all that syncs read; none before the first sync.
 
     Raises ``UnknownAccountError`` when none of ``accounts`` was ever landed.
@@ -66,7 +66,9 @@ def read_plan(
     )
 
 
-def document(window: DateWindow, plans: Sequence[AccountPlan], seconds: float) -> dict[str, Any]:
+def document(
+    window: DateWindow, plans: Sequence[AccountEstimate], seconds: float
+) -> dict[str, Any]:
     """The plans as plain values."""
     return {
         "start": window.start.isoformat(),
@@ -101,7 +103,7 @@ def document(window: DateWindow, plans: Sequence[AccountPlan], seconds: float) -
 
 
 def print_plan(
-    console: Console, window: DateWindow, plans: Sequence[AccountPlan], seconds: float
+    console: Console, window: DateWindow, plans: Sequence[AccountEstimate], seconds: float
 ) -> None:
     """One line for each account and asset, then the sum. Expectations, not promises."""
     if not plans:
@@ -143,13 +145,13 @@ def print_plan(
     )
 
 
-def total_seconds(plans: Sequence[AccountPlan], owners: Mapping[str, str | None]) -> float:
+def total_seconds(plans: Sequence[AccountEstimate], owners: Mapping[str, str | None]) -> float:
     """How long all of it takes: the longest account, or the hours that a token's cap asks for.
 
     The cap of calls in any hour is the token's: what one account calls is missing to the others.
     The first hour's calls need not wait. ``owners`` are the connections of accounts, by id.
     """
-    by_token: dict[str | None, list[AccountPlan]] = defaultdict(list)
+    by_token: dict[str | None, list[AccountEstimate]] = defaultdict(list)
     for plan in plans:
         by_token[owners.get(plan.account.account_id)].append(plan)
     waits = [

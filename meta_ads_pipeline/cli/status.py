@@ -66,10 +66,10 @@ _TITLES = {
     "runs": "Runs, those at work first",
     "syncs": "Latest syncs",
     "open_slices": "Slices that are not done",
-    "account_days": "Account-days that are not final: held, missing, half or never settled",
+    "account_days": "Account-days that are not final: held, missing, incomplete, unsettled",
     "checks": "Checks that do not pass",
     "calls": "Calls in the last hour",
-    "limits": "Limits on calls that are half used up, or block",
+    "limits": "Call limits used above 50 %, or blocked",
     "dead_letters": "Open dead letters",
     "gaps": "Gaps inside the history, newest first",
 }
@@ -107,7 +107,7 @@ def print_status(console: Console, found: dict[str, Rows], causes: Sequence[Caus
         console.print(f"     {cause.what}{cause.extent}", soft_wrap=True)
     for wait in found["waits"]:
         console.print(
-            f"Waiting: {wait['subject']}: {wait['reason']}; calls go on at "
+            f"Waiting: {wait['subject']}: {wait['reason']}; next call at "
             f"{wait['until']:%Y-%m-%d %H:%M} UTC",
             soft_wrap=True,
         )

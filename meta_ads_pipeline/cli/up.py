@@ -74,7 +74,7 @@ def run_up(host: str, port: int, console: Console) -> int:
                 state.write_text(json.dumps({"url": runtime.settings.graph_url}))
                 stack.callback(state.unlink, missing_ok=True)
             for run_id in _close_abandoned_runs(runtime):
-                console.print(f"run {run_id[:8]} was cut off; it is started again by itself")
+                console.print(f"run {run_id[:8]} was interrupted; it restarts by itself")
             stack.callback(_requeue_interrupted_runs, runtime)
             children = _start(runtime, host, port)
             stack.callback(_stop_all, children)

@@ -11,12 +11,12 @@ from meta_ads_pipeline.cli import options
 from meta_ads_pipeline.cli.runtime import running
 from meta_ads_pipeline.control.timezones import set_workspace_timezone, workspace_timezones
 
-app = options.command_app("What the readers of a workspace share.")
+app = options.command_app("Settings that the readers of a workspace share.")
 
 
 @app.callback()
 def workspace() -> None:
-    """What the readers of a workspace share."""
+    """Settings that the readers of a workspace share."""
 
 
 @app.command("timezone")

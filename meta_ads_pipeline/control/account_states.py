@@ -95,9 +95,7 @@ def mark_unreadable(database: Database, account_id: str, reason: str, now: datet
         )
     again = row["next_try_at"]
     state = AccountState.GONE if again is None else AccountState.UNREADABLE
-    when = (
-        "It is not asked for any more" if again is None else f"Next try {again:%Y-%m-%d %H:%M} UTC"
-    )
+    when = "It is no longer requested" if again is None else f"Next try {again:%Y-%m-%d %H:%M} UTC"
     open_alert(
         database,
         Alert(

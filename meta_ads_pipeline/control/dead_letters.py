@@ -63,9 +63,10 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class StoredDeadLetter:
-    """A letter as ``control.dead_letters`` has it. Instants are UTC; ``document`` is JSON text.
+    """A dead letter as ``control.dead_letters`` has it.
 
-    ``attempts`` counts how often it could not be used: pulls and replays.
+    Instants are UTC; ``document`` is JSON text. ``attempts`` counts how often it could not
+    be used: pulls and replays.
     """
 
     dead_letter_id: int
@@ -88,7 +89,7 @@ class StoredDeadLetter:
 
 
 class DeadLetterNotFoundError(NotFoundError):
-    """There is no such letter; the message says where to look."""
+    """There is no such dead letter; the message says where to look."""
 
 
 def record(connection: Connection, letters: Sequence[DeadLetter]) -> None:
@@ -149,7 +150,7 @@ def find(
     limit: int | None = None,
     lock: bool = False,
 ) -> list[StoredDeadLetter]:
-    """Letters that meet every condition given, the latest seen first.
+    """Dead letters that meet every condition given, the latest seen first.
 
     ``accounts`` are ids without ``act_``. ``lock`` keeps others from resolving them until the
     transaction ends.
@@ -168,7 +169,7 @@ def find(
 
 
 def get(connection: Connection, dead_letter_id: int) -> StoredDeadLetter:
-    """One letter. Raises ``DeadLetterNotFoundError``."""
+    """One dead letter. Raises ``DeadLetterNotFoundError``."""
     letters = find(connection, ids=[dead_letter_id])
     if not letters:
         raise DeadLetterNotFoundError(
@@ -180,7 +181,7 @@ def get(connection: Connection, dead_letter_id: int) -> StoredDeadLetter:
 def resolve(
     connection: Connection, ids: Sequence[int], status: DeadLetterStatus, resolution: str
 ) -> int:
-    """Close open letters as replayed or discarded, with how it ended; returns how many."""
+    """Close open dead letters as replayed or discarded, with how it ended; returns how many."""
     return connection.execute(
         "update control.dead_letters set status = %s, resolution = %s, resolved_at = now()"
         " where dead_letter_id = any(%s) and status = 'open'",
@@ -189,7 +190,7 @@ def resolve(
 
 
 def count_failed_replay(connection: Connection, reasons: Mapping[int, str]) -> None:
-    """Keep letters open whose replay failed: one attempt more, and the reason of today."""
+    """Keep dead letters open whose replay failed: one attempt more, and the reason of today."""
     connection.execute(
         "update control.dead_letters as d set attempts = attempts + 1, reason = r.reason"
         " from unnest(%s::bigint[], %s::text[]) as r (id, reason) where d.dead_letter_id = r.id",
@@ -198,7 +199,7 @@ def count_failed_replay(connection: Connection, reasons: Mapping[int, str]) -> N
 
 
 def discard(database: Database, ids: Sequence[int], reason: str) -> list[int]:
-    """Close open letters without using them; returns the ids that were open.
+    """Close open dead letters without using them; returns the ids that were open.
 
     Raises ``DeadLetterNotFoundError`` for an id that does not exist.
     """

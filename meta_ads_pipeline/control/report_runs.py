@@ -18,7 +18,7 @@ class PostgresReportStore:
         self._database = database
 
     def find(self, key: str) -> StoredReport | None:
-        """The run of this question, if one was started."""
+        """The run of this request, if one was started."""
         row = self._database.run(
             lambda connection: connection.execute(
                 "select run_id, created_at from control.report_runs where job_key = %s", [key]

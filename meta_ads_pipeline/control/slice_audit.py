@@ -37,7 +37,7 @@ def last_loads(
 def amend(connection: Connection, key: SliceKey, day: date, counts: SliceCounts) -> None:
     """Record rows that were landed into a slice from dead letters; the others are untouched.
 
-    ``dead_lettered`` is how many letters that was. Nothing happens to a slice never loaded.
+    ``dead_lettered`` is how many dead letters that was. Nothing happens to a slice never loaded.
     """
     parameters = {
         "account": key.account_id,

@@ -331,7 +331,7 @@ class SliceLock:
                 return
             if not told:
                 logger.info(
-                    "%s of act_%s on %s: another run is at it, waiting",
+                    "%s of act_%s on %s: another run is working on it; waiting",
                     *(self._key.asset, self._key.account_id, min(busy)),
                 )
                 told = True

@@ -1,4 +1,4 @@
-"""Syncs: what was asked for. The same request, made again while unfinished, goes on with it."""
+"""Syncs: what was asked for. The same request, made again while unfinished, resumes it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RESUMED_WITHIN = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class Sync:
-    """One request. ``resumed``: an earlier, unfinished request for the same goes on."""
+    """One request. ``resumed``: an earlier, unfinished request for the same is resumed."""
 
     sync_id: str
     scope: str
@@ -72,7 +72,7 @@ def open_gap_sync(database: Database, start: date, end: date, accounts: Sequence
     """The sync that fills gaps of a window; its id.
 
     It began before anything else, so that every slice that was ever done counts as done: only
-    what is missing is fetched. The same request again goes on with the same sync.
+    what is missing is fetched. The same request again resumes the same sync.
     """
     with database.connect() as connection:
         row = connection.execute(

@@ -1,4 +1,4 @@
-"""The call budget for the few questions that a person waits for: counted, never waited for long."""
+"""The call budget for the few calls that a person waits for: counted, never waited for long."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from meta_ads_pipeline.rate_limit.limits import BudgetRules
 from meta_ads_pipeline.settings import Settings
 
 LONGEST_WAIT = 5.0
-"""Seconds that a person waits for the budget; then the question fails and says until when."""
+"""Seconds that a person waits for the budget; then the call fails and says until when."""
 
 
 def app_of(settings: Settings, connection: Connection) -> str:

@@ -1,7 +1,8 @@
 """The clients of all connections, and which of them reads which ad account.
 
 A refused token (code 190) pauses its own connection: the gate in front of its client lets no
-further call out, the reason is kept in ``control.connections``, and everybody else goes on.
+further call out, and the reason is kept in ``control.connections``. Other connections are not
+affected.
 """
 
 from __future__ import annotations

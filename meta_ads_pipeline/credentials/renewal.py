@@ -183,7 +183,7 @@ def _renew(
             new = client.exchange_token(sixty_days=facts.token_type == SYSTEM_USER)
         new_token = SecretStr(new.access_token)
         if fingerprint(new_token) == connection.token_fingerprint:
-            raise RenewalRefusedError("Meta gave the same token again; it is asked again later")
+            raise RenewalRefusedError("Meta gave the same token again; the next attempt is later")
         found = inspect(settings, new_token, now, known=facts, rate_limiter=rate_limiter)
         accounts = active_accounts_of(database, connection.connection_id)
         prove(settings, connection, (old_token, new_token), found, accounts, rate_limiter)

@@ -157,7 +157,7 @@ def standing_alerts(connection: Connection, settings: Settings, now: datetime) -
                 subject,
                 Severity.CRITICAL,
                 f"{subject} is paused ({connection.status}): {connection.status_reason}",
-                f"{again[0].upper()}{again[1:]}. Other connections go on",
+                f"{again[0].upper()}{again[1:]}. Other connections are not affected",
                 stage=str(connection.status),
             )
         ]

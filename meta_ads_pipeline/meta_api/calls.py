@@ -160,6 +160,14 @@ class Caller:
         self._on_call = on_call
         self._rng = rng or random.Random()  # noqa: S311 - jitter is not a secret
 
+    def error_of(self, call: Call, counter: CallCounter | None = None) -> MetaApiError | None:
+        """What the call fails with, or None: a probe that tells whether a smaller request helps."""
+        try:
+            self.call(call, counter)
+        except MetaApiError as error:
+            return error
+        return None
+
     def call(self, call: Call, counter: CallCounter | None = None) -> GraphResponse:
         """Make the call until it succeeds or the policy ends it; raises ``MetaApiError``."""
         attempts = _Attempts(self._policy, self._rng)

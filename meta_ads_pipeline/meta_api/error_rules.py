@@ -15,7 +15,7 @@ __all__ = ["ERROR_RULES", "FIELD_PATTERNS", "Action", "ErrorKind", "ErrorRule", 
 
 _CONNECT_AGAIN = "Give a new access token: `meta-ads connect`, or META_ACCESS_TOKEN."
 _ASK_ACCESS = "Give its user or system user access to the ad account in Business settings."
-_SPLIT = "The client asks again in smaller pieces: fewer rows a page, then fewer days."
+_SPLIT = "The client repeats the request in smaller pieces: fewer rows a page, then fewer days."
 _AGAIN = "The client tries again with growing pauses; if it lasts, see metastatus.com."
 
 FIELD_PATTERNS = (
@@ -348,7 +348,7 @@ UNKNOWN_ERROR = ErrorRule(
     "unknown",
     ErrorKind.INVALID,
     Action.FIX_REQUEST,
-    "Meta answered with an error that this client does not know",
+    "an error of Meta's that this client does not know",
     "Look the code up in Meta's error reference.",
 )
 BAD_RESPONSE = ErrorRule(
@@ -428,7 +428,7 @@ CALLS_HELD_BRIEFLY = ErrorRule(
     "calls_held_briefly",
     ErrorKind.RATE_LIMIT,
     Action.PARK,
-    "the budget for calls is spent, so nothing was asked",
+    "the budget for calls is spent, so no call was made",
     "Run the same command again then; `meta-ads status` shows what is blocked.",
 )
 

@@ -82,7 +82,7 @@ class FieldMemory:
         where = f"{account_key(query)}/{query.since}"
         if query.only_level is not None:
             where += f"/{query.only_level} {','.join(query.only_ids)}"
-        logger.warning("%s: %s cannot be had and is left out: %s", where, name, error)
+        logger.warning("%s: %s cannot be read and is left out: %s", where, name, error)
         self._dropped.record(where, (name,), error)
         if lasting:
             self._dropped.record(account_key(query), (name,), error)

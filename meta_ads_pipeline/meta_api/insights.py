@@ -361,13 +361,12 @@ class InsightsReader:
             return True
         if query.level == "account" and len(query.spans) == 1:
             return False
-        try:
-            self.caller.call(self._probe(query), counter)
-        except MetaApiError as also:
-            if also.kind is ErrorKind.RATE_LIMIT:
-                raise
-            return not also.may_pass or also.kind is ErrorKind.TOO_MUCH_DATA
-        return True
+        failed = self.caller.error_of(self._probe(query), counter)
+        if failed is None:
+            return True
+        if failed.kind is ErrorKind.RATE_LIMIT:
+            raise failed
+        return not failed.may_pass or failed.kind is ErrorKind.TOO_MUCH_DATA
 
     def _split(
         self,

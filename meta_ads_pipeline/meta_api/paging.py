@@ -262,11 +262,7 @@ class ListReader:
         """
         if error.kind is not ErrorKind.TRANSIENT or limit <= self.smallest:
             return None
-        try:
-            self.caller.call(smallest, counter)
-        except MetaApiError as failed:
-            return failed
-        return None
+        return self.caller.error_of(smallest, counter)
 
 
 def page_rows(document: Any, call: Call) -> list[Row]:

@@ -179,7 +179,7 @@ RULES: tuple[Rule, ...] = (
         "fields",
         ("raw/ad_accounts", *ENTITIES),
         "inform",
-        "Does Meta return only the fields that were asked for?",
+        "Does Meta return only the fields that were requested?",
         "A new field may be worth a column: meta_ads_pipeline/meta_api/fields.py has the list.",
         "accounts",
     ),

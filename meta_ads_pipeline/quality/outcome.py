@@ -186,7 +186,7 @@ def only_open_elsewhere(metadata: Mapping[str, Any]) -> bool:
 _CONSEQUENCES = {
     "block": "Bad account-days stay out of the facts (their last good rows stay) until they pass.",
     "warn": "The facts are built as usual; an admin is alerted if it persists.",
-    "inform": "None. It is only worth knowing.",
+    "inform": "None: for information only.",
 }
 
 

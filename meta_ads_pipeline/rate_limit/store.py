@@ -95,7 +95,7 @@ class CallBudgetStore:
 
     @contextmanager
     def closing(self) -> Iterator[None]:
-        """End the session after the block; a server that went away is not waited for any more."""
+        """End the session after the block; a lost connection is not waited for."""
         self._closing = True
         try:
             yield
@@ -311,7 +311,7 @@ class CallBudgetStore:
         self.run(run)
 
     def run(self, work: Callable[[Session], Result]) -> Result:
-        """Do this in the session, again in a new one where the server went away."""
+        """Do this in the session, again in a new one after a lost connection."""
         with self._lock:
             for _ in range(_TRIES - 1):
                 try:

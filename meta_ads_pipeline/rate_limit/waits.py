@@ -22,7 +22,7 @@ class Wait:
 
     def __str__(self) -> str:
         """One line for people."""
-        return f"{self.subject}: {self.reason}; calls go on at {self.until:%Y-%m-%d %H:%M} UTC"
+        return f"{self.subject}: {self.reason}; next call at {self.until:%Y-%m-%d %H:%M} UTC"
 
 
 def current_waits(

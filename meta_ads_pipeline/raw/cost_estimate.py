@@ -20,14 +20,14 @@ from meta_ads_pipeline.raw.entities import ENTITY_TABLES
 from meta_ads_pipeline.raw.expected_rows import expected_rows_per_day
 from meta_ads_pipeline.raw.measured_speed import Speed, measured_speed
 from meta_ads_pipeline.raw.pull_insights import consecutive_windows
-from meta_ads_pipeline.raw.pull_reach import newest_first, questions
+from meta_ads_pipeline.raw.pull_reach import newest_first, reach_requests
 from meta_ads_pipeline.windows import DateWindow, begun, local_today
 
 ENTITY_PAGE = 500
 
 
 @dataclass(frozen=True)
-class AssetPlan:
+class AssetEstimate:
     """What one asset of one account would cost; ``reports`` of the calls start one."""
 
     account_id: str
@@ -39,7 +39,7 @@ class AssetPlan:
 
 
 @dataclass(frozen=True)
-class AccountPlan:
+class AccountEstimate:
     """What one account would cost, against the calls that Meta lets it have in an hour.
 
     ``calls_per_hour`` is the lower of Meta's limit for the account and the token's own cap;
@@ -48,7 +48,7 @@ class AccountPlan:
     """
 
     account: Account
-    assets: tuple[AssetPlan, ...]
+    assets: tuple[AssetEstimate, ...]
     calls_per_hour: int
     tier: str
     readers: int
@@ -87,7 +87,7 @@ def plan_accounts(
     readers: int = 6,
     limits: PlanLimits | None = None,
     with_reach: bool = True,
-) -> list[AccountPlan]:
+) -> list[AccountEstimate]:
     """The cost of each account's part of a full sync of ``window``, from what is landed so far.
 
     ``with_reach`` is whether reach is pulled at all.
@@ -95,7 +95,7 @@ def plan_accounts(
     now = datetime.now(UTC)
     planner = InsightsRequestPlanner(limits or PlanLimits())
 
-    def plan(connection: Connection) -> list[AccountPlan]:
+    def plan(connection: Connection) -> list[AccountEstimate]:
         plans, speed = [], measured_speed(connection)
         for account in accounts:
             dates = begun(window.dates, account.timezone, now)
@@ -109,7 +109,7 @@ def plan_accounts(
             cap = rules.cap(tier)
             limit = hourly_limit(tier, active_ads)
             plans.append(
-                AccountPlan(
+                AccountEstimate(
                     account,
                     (*insights, *_entities(connection, account)),
                     min(limit, cap) if cap else limit,
@@ -165,7 +165,7 @@ def _insights(
     asset: str,
     dates: Collection[date],
     now: datetime,
-) -> AssetPlan:
+) -> AssetEstimate:
     table, today = INSIGHTS_TABLES[asset], local_today(account.timezone, now)
     per_day = expected_rows_per_day(connection, SliceKey(account.account_id, asset))
     plans: list[Plan] = [
@@ -174,7 +174,7 @@ def _insights(
         )
         for part in consecutive_windows(list(dates))
     ]
-    return AssetPlan(
+    return AssetEstimate(
         account.account_id,
         asset,
         len(dates),
@@ -186,16 +186,16 @@ def _insights(
 
 def _reach(
     connection: Connection, account: Account, dates: Collection[date], now: datetime
-) -> AssetPlan:
+) -> AssetEstimate:
     """One call for each question: rows are few, and rarely fill a page."""
     asset = REACH_TABLE.asset
     today = local_today(account.timezone, now)
-    calls = sum(len(questions(portion, today)) for portion in newest_first(dates))
+    calls = sum(len(reach_requests(portion, today)) for portion in newest_first(dates))
     per_day = slices.rows_per_day(connection, SliceKey(account.account_id, asset)) or 0.0
-    return AssetPlan(account.account_id, asset, len(dates), calls, round(per_day * len(dates)))
+    return AssetEstimate(account.account_id, asset, len(dates), calls, round(per_day * len(dates)))
 
 
-def _entities(connection: Connection, account: Account) -> list[AssetPlan]:
+def _entities(connection: Connection, account: Account) -> list[AssetEstimate]:
     """One list each; what only the numbers refer to is read by id besides, in few calls."""
     found = []
     for table in ENTITY_TABLES.values():
@@ -206,7 +206,7 @@ def _entities(connection: Connection, account: Account) -> list[AssetPlan]:
         ).fetchone()
         rows = row["rows"] if row is not None else 0
         calls = max(1, math.ceil(rows / ENTITY_PAGE))
-        found.append(AssetPlan(account.account_id, table.asset, 0, calls, rows))
+        found.append(AssetEstimate(account.account_id, table.asset, 0, calls, rows))
     return found
 
 

@@ -48,7 +48,7 @@ def askable(
     forgotten = [day for day in days if first is not None and day < first]
     if forgotten:
         logger.info(
-            "%s of act_%s: %s to %s is not kept by Meta any more and not asked for",
+            "%s of act_%s: %s to %s is no longer kept by Meta and not requested",
             *(asset, account.account_id, min(forgotten), max(forgotten)),
         )
         slices.mark_not_kept(connection, SliceKey(account.account_id, asset), forgotten, by)

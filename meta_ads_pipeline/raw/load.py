@@ -78,10 +78,10 @@ def load_insights(
     valid = validate(normalized, table, account.account_id, pulled.dates)
     dates_of_rows = normalized.frame["event_date"]
     letters = [
-        _letter_of(account, table, pulled, dates_of_rows.get(bad.position), bad)
+        _dead_letter_of(account, table, pulled, dates_of_rows.get(bad.position), bad)
         for bad in valid.bad
     ]
-    letters += [_letter_of_left_out(account, table, pulled, each) for each in pulled.left_out]
+    letters += [_dead_letter_of_left_out(account, table, pulled, each) for each in pulled.left_out]
     rejected = normalized.frame.loc[[bad.position for bad in valid.bad]]
     _ensure_partitions(database, table, pulled.dates)
     key = SliceKey(account.account_id, table.asset)
@@ -233,7 +233,7 @@ def _counts(
     return counts
 
 
-def _letter_of(
+def _dead_letter_of(
     account: Account, table: InsightsTable, pulled: PulledRows, day: date | None, bad: BadRow
 ) -> DeadLetter:
     row = pulled.rows[bad.position]
@@ -253,7 +253,7 @@ def _letter_of(
     )
 
 
-def _letter_of_left_out(
+def _dead_letter_of_left_out(
     account: Account, table: InsightsTable, pulled: PulledRows, left: LeftOut
 ) -> DeadLetter:
     """One for the object, whatever dates lack its rows: the newest pull says which."""

@@ -1,4 +1,4 @@
-"""Which periods of reach belong to a date, and in how few questions several dates are asked. Pure.
+"""Which periods of reach belong to a date, and in how few requests several dates are read. Pure.
 
 A row of reach belongs to the last day of its period. The rule looks at the date and at the
 account's today, at nothing else: whatever dates are pulled together, and in whatever order, the
@@ -36,7 +36,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Chain:
-    """Periods of one length that follow each other without a gap: one question."""
+    """Periods of one length that follow each other without a gap: one request."""
 
     period: Period
     has_unique_counts: bool
@@ -77,7 +77,7 @@ def spans_ending(day: date, today: date) -> list[Span]:
 
 
 def chains(dates: Collection[date], today: date) -> Iterator[Chain]:
-    """The questions that together ask for exactly the periods ending with ``dates``."""
+    """The requests that together cover exactly the periods ending with ``dates``."""
     open_chains: dict[tuple[Period, bool, date], list[Span]] = {}
     for span in sorted(span for day in set(dates) for span in spans_ending(day, today)):
         place = (span.period, span.has_unique_counts)

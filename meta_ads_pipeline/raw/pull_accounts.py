@@ -104,7 +104,7 @@ def land_accounts(
     for account_id, document in sorted(documents.items()):
         problem = _problem(document)
         if problem is not None:
-            letters.append(_letter_of(account_id, document, *problem))
+            letters.append(_dead_letter_of(account_id, document, *problem))
         else:
             accounts.append(_account(account_id, document, workspace_id))
 
@@ -221,7 +221,7 @@ def _problem(document: Document) -> tuple[str, str] | None:
     return None
 
 
-def _letter_of(account_id: str, document: Document, field: str, reason: str) -> DeadLetter:
+def _dead_letter_of(account_id: str, document: Document, field: str, reason: str) -> DeadLetter:
     return dead_letter(
         account_id=account_id,
         asset="ad_accounts",

@@ -122,14 +122,14 @@ def _pull(
     )
     by_id, bad_by_id = normalize_entities(documents, table, account_id)
     gone, letters, failure = _sort_errors(wanted, errors, table, account_id)
-    letters += [_letter_of_left_out(each, table, account_id) for each in listing.left_out]
+    letters += [_dead_letter_of_left_out(each, table, account_id) for each in listing.left_out]
     letters += [
-        _letter_of_left_out(each, table, account_id) for each in Listing.of(documents).left_out
+        _dead_letter_of_left_out(each, table, account_id) for each in Listing.of(documents).left_out
     ]
     # A list that was left early says nothing of what it does not show.
     is_complete = is_complete and listing.ended_early is None
     failure = failure or listing.ended_early
-    letters += [_letter_of(each, table, account_id) for each in (*bad, *bad_by_id)]
+    letters += [_dead_letter_of(each, table, account_id) for each in (*bad, *bad_by_id)]
     letters = [replace(each, partition_date=todo[-1], is_dated=False) for each in letters]
     pull = EntityPull(listed, by_id, gone, pulled_at, is_complete)
     calls = shared_calls(counter.calls, todo)
@@ -211,7 +211,7 @@ def _sort_errors(
     return gone, letters, failure
 
 
-def _letter_of_left_out(left: LeftOut, table: EntityTable, account_id: str) -> DeadLetter:
+def _dead_letter_of_left_out(left: LeftOut, table: EntityTable, account_id: str) -> DeadLetter:
     return dead_letter(
         account_id=account_id,
         asset=table.asset,
@@ -223,7 +223,7 @@ def _letter_of_left_out(left: LeftOut, table: EntityTable, account_id: str) -> D
     )
 
 
-def _letter_of(bad: BadEntity, table: EntityTable, account_id: str) -> DeadLetter:
+def _dead_letter_of(bad: BadEntity, table: EntityTable, account_id: str) -> DeadLetter:
     return dead_letter(
         account_id=account_id,
         asset=table.asset,

@@ -1,6 +1,6 @@
-"""Pull reach, frequency and unique counts of one account: few questions, landed date by date.
+"""Pull reach, frequency and unique counts of one account: few requests, landed date by date.
 
-They cannot be had by adding, so Meta is asked at every level and for every period that people read:
+They are not additive, so they are requested at every level and for every period that people read:
 account, campaign and ad set by day, 7 days, 28 days and calendar month (see ``raw.periods``). A
 refresh of one date is about 12 calls, 90 days are about 25.
 """
@@ -40,9 +40,9 @@ from meta_ads_pipeline.windows import KEPT_MONTHS, local_today
 logger = logging.getLogger(__name__)
 
 DATES_AT_ONCE = 92
-"""Dates whose rows are in memory together: a question covers as many days as possible."""
+"""Dates whose rows are in memory together: a request covers as many days as possible."""
 
-_QUESTIONS_AT_ONCE = 4
+_REQUESTS_AT_ONCE = 4
 
 
 def pull_reach(
@@ -105,50 +105,50 @@ def newest_first(dates: Collection[date]) -> Iterator[list[date]]:
 
 
 @dataclass(frozen=True)
-class Question:
-    """One question to Meta: a chain of periods at one level."""
+class ReachRequest:
+    """One request: a chain of periods at one level."""
 
     level: Level
     chain: Chain
 
 
-def questions(dates: Sequence[date], today: date) -> list[Question]:
-    """Every question for these dates: each chain of periods at each level."""
-    return [Question(level, chain) for chain in chains(dates, today) for level in REACH_LEVELS]
+def reach_requests(dates: Sequence[date], today: date) -> list[ReachRequest]:
+    """Every request for these dates: each chain of periods at each level."""
+    return [ReachRequest(level, chain) for chain in chains(dates, today) for level in REACH_LEVELS]
 
 
 def _read(
     client: MetaAdsClient, account: Account, dates: Sequence[date], today: date
 ) -> PulledRows:
-    """The complete answer about the dates, some questions at once."""
+    """The complete response about the dates, some requests at once."""
     counter = CallCounter()
 
-    def ask(question: Question) -> list[InsightsPart]:
-        chain = question.chain
+    def read(request: ReachRequest) -> list[InsightsPart]:
+        chain = request.chain
         return client.get_reach(
             *(account_ref(account), chain.start, chain.end),
-            level=question.level,
+            level=request.level,
             period=chain.period,
             unique_counts=chain.has_unique_counts,
             counter=counter,
         )
 
-    asked = questions(dates, today)
+    requests = reach_requests(dates, today)
     rows: list[Document] = []
-    asked_at = [datetime.now(UTC)]
+    requested_at = [datetime.now(UTC)]
     left_out: dict[str, LeftOut] = {}
-    with ThreadPoolExecutor(_QUESTIONS_AT_ONCE, thread_name_prefix="reach") as pool:
-        waiting = [pool.submit(carried(partial(ask, each))) for each in asked]
+    with ThreadPoolExecutor(_REQUESTS_AT_ONCE, thread_name_prefix="reach") as pool:
+        waiting = [pool.submit(carried(partial(read, each))) for each in requests]
         try:
-            for question, answer in zip(asked, waiting, strict=True):
+            for request, response in zip(requests, waiting, strict=True):
                 with waiting_for_threads():
-                    parts = answer.result()
-                asked_at += [part.pulled_at for part in parts]
+                    parts = response.result()
+                requested_at += [part.pulled_at for part in parts]
                 left_out |= {each.object_id: each for part in parts for each in part.left_out}
-                rows += _documents(question, parts, client.dropped_fields)
+                rows += _documents(request, parts, client.dropped_fields)
         finally:
-            for answer in waiting:
-                answer.cancel()
+            for response in waiting:
+                response.cancel()
     spans = [span for day in dates for span in spans_ending(day, today)]
     forgotten = sorted(set(dates) - {span.end for span in spans})
     if forgotten:
@@ -160,7 +160,7 @@ def _read(
         rows,
         sorted(dates),
         client.api_version,
-        min(asked_at),
+        min(requested_at),
         counter.calls,
         tuple((span.end, span.period) for span in spans),
         left_out=list(left_out.values()),
@@ -168,12 +168,12 @@ def _read(
 
 
 def _documents(
-    question: Question,
+    request: ReachRequest,
     parts: Sequence[InsightsPart],
     dropped: Mapping[str, Mapping[str, str]],
 ) -> Iterator[Document]:
-    """The rows with what only the question says of them."""
-    level, chain = question.level, question.chain
+    """The rows with what only the request says of them."""
+    level, chain = request.level, request.chain
     for part in parts:
         places = (part.query.key, account_key(part.query))
         gone = {name for place in places for name in dropped.get(place, {})}

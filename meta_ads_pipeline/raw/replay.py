@@ -1,8 +1,8 @@
 """Replay dead letters: what could not be used goes through today's code, and lands where it can.
 
-A letter's document is normalized and validated again; good rows are added to their slice, whose
+Its document is normalized and validated again; good rows are added to their slice, whose
 other rows stay as they are. What is still bad stays open with one attempt more and today's reason.
-A slice that was pulled again after the letter was last seen knows better than the letter.
+A slice that was pulled again after it was last seen is newer, and wins.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from meta_ads_pipeline.raw.schemas import validate
 
 @dataclass(frozen=True)
 class Replay:
-    """How one letter's replay ended. ``partition_date`` is the date of the slice it landed in."""
+    """How a dead letter's replay ended. ``partition_date``: the date of the slice it landed in."""
 
     dead_letter_id: int
     account_id: str
@@ -50,14 +50,14 @@ class Replay:
 
 @dataclass(frozen=True)
 class _Row:
-    """A letter's row that today's code accepts, at its place in the frame."""
+    """A row of a dead letter that today's code accepts, at its place in the frame."""
 
     letter: StoredDeadLetter
     position: int
 
 
 def replay(database: Database, ids: Sequence[int], *, api_version: str) -> list[Replay]:
-    """Replay the open letters among ``ids``; one result for each, by id.
+    """Replay the open dead letters among ``ids``; one result for each, by id.
 
     ``api_version`` is what rows of a slice that holds no other row are marked with. Raises
     ``DeadLetterNotFoundError`` for an id that does not exist, ``psycopg.Error`` from the database:
@@ -80,7 +80,7 @@ def replay(database: Database, ids: Sequence[int], *, api_version: str) -> list[
 
 
 def parsed(letter: StoredDeadLetter) -> Any:
-    """The letter's document; fractions are ``Decimal``."""
+    """Its document; fractions are ``Decimal``."""
     return json.loads(letter.document, parse_float=Decimal)
 
 
@@ -98,7 +98,7 @@ def _replay_other(
         else:
             bad = {each.dead_letter_id: f"{each.reason} (not replayable)" for each in letters}
             landed = {}
-        return _settle(connection, letters, landed, bad)
+        return _close(connection, letters, landed, bad)
 
 
 def _replay_insights(
@@ -113,7 +113,7 @@ def _replay_insights(
     except UnknownAccountError as error:
         unknown = {letter.dead_letter_id: str(error) for letter in letters}
         with database.connect() as connection:
-            return _settle(connection, letters, {}, unknown)
+            return _close(connection, letters, {}, unknown)
     pulled_under: dict[Account, list[StoredDeadLetter]] = defaultdict(list)
     left_out = {
         letter.dead_letter_id: only_another_sync(letter)
@@ -123,7 +123,7 @@ def _replay_insights(
     for letter in letters:
         if letter.dead_letter_id in left_out:
             continue
-        # As they were at the pull; letters of before that was kept have today's.
+        # As they were at the pull; older ones have today's.
         own = replace(
             account,
             timezone=letter.timezone or account.timezone,
@@ -132,7 +132,7 @@ def _replay_insights(
         pulled_under[own].append(letter)
     with database.connect() as connection:
         refused = [each for each in letters if each.dead_letter_id in left_out]
-        results = _settle(connection, refused, {}, left_out)
+        results = _close(connection, refused, {}, left_out)
     for own, group in pulled_under.items():
         results += _replay_rows(database, own, table, group, api_version)
     return results
@@ -156,7 +156,7 @@ def _replay_rows(
             by_day[normalized.frame["event_date"][position]].append(_Row(letter, position))
     with database.connect() as connection:
         still_bad = [letter for letter in letters if letter.dead_letter_id in bad]
-        results = _settle(connection, still_bad, {}, bad)
+        results = _close(connection, still_bad, {}, bad)
     for day, rows in sorted(by_day.items()):
         with database.connect() as connection:
             results += _land(connection, account, table, day, rows, valid.frame, api_version)
@@ -172,7 +172,7 @@ def _land(
     frame: pd.DataFrame,
     api_version: str,
 ) -> list[Replay]:
-    """Add rows of one day to its slice, and settle their letters, in the caller's transaction."""
+    """Add rows of a day to its slice and close their dead letters, in the caller's transaction."""
     key = SliceKey(account.account_id, table.asset)
     lock_loads(connection, table.asset, account.account_id)
     ids = [row.letter.dead_letter_id for row in rows]
@@ -200,7 +200,7 @@ def _land(
             )
     fresh = [row for row in rows if row.letter.dead_letter_id not in bad]
     if not fresh or pulled_at is None:
-        return _settle(connection, letters, {}, bad)
+        return _close(connection, letters, {}, bad)
     # A copy of another letter's row is not in the frame: it lands with it.
     positions = [row.position for row in fresh if row.position in frame.index]
     parameters = _parameters(connection, account, table, day, pulled_at, api_version)
@@ -231,7 +231,7 @@ def _land(
     )
     if landed:
         slice_audit.amend(connection, key, day, counts)
-    return _settle(connection, letters, landed, bad, day)
+    return _close(connection, letters, landed, bad, day)
 
 
 def _parameters(
@@ -268,7 +268,7 @@ def _key_of(frame: pd.DataFrame, position: int, table: InsightsTable) -> tuple[A
     return tuple(frame.loc[position, name] for name in table.key)
 
 
-def _settle(
+def _close(
     connection: Connection,
     letters: Sequence[StoredDeadLetter],
     landed: dict[int, str],

@@ -66,7 +66,7 @@ def rebuild_windows(
     """Build the marts of each window from what is landed; nothing is pulled.
 
     Each window is one dbt build under the lock of the marts: a sync in between waits for one at
-    most. Raises dagster-dbt's error when dbt fails; the same call again goes on with the rest.
+    most. Raises dagster-dbt's error when dbt fails; the same call again builds the rest.
     """
     for window in windows:
         dates = window_arguments(window)

@@ -119,28 +119,23 @@ def table_selection() -> str:
 def missing_relations(database: Database, manifest: Mapping[str, Any]) -> list[str]:
     """Names of the nodes whose relation is not there, or is a view for a table or the reverse."""
     with database.connect() as connection:
-        rows = connection.execute(
-            "select n.nspname || '.' || c.relname as name, c.relkind::text as kind"
-            " from pg_class as c inner join pg_namespace as n on c.relnamespace = n.oid"
-            " where c.relkind in ('r', 'p', 'v', 'm')"
-        ).fetchall()
-    kinds = {row["name"]: row["kind"] for row in rows}
+        kinds = _relation_kinds(connection)
     return sorted(
         node["name"]
         for node in _nodes(manifest)
-        if kinds.get(f"{node['schema']}.{node['alias']}", "").replace("p", "r")
+        if kinds.get(f"{node['schema']}.{node['alias']}")
         != _RELATION_KINDS.get(node["config"]["materialized"], "r")
     )
 
 
-def _tables(connection: Connection) -> set[str]:
-    """Every table and materialized view, with its schema."""
+def _relation_kinds(connection: Connection) -> dict[str, str]:
+    """Postgres's kind of every table (r, also partitioned), view (v), materialized view (m)."""
     rows = connection.execute(
-        "select n.nspname || '.' || c.relname as name"
+        "select n.nspname || '.' || c.relname as name, translate(c.relkind::text, 'p', 'r') as kind"
         " from pg_class as c inner join pg_namespace as n on c.relnamespace = n.oid"
-        " where c.relkind in ('r', 'p', 'm')"
+        " where c.relkind in ('r', 'p', 'v', 'm')"
     ).fetchall()
-    return {row["name"] for row in rows}
+    return {row["name"]: row["kind"] for row in rows}
 
 
 def make_missing_indexes(database: Database, manifest: Mapping[str, Any]) -> list[str]:
@@ -158,11 +153,11 @@ def make_missing_indexes(database: Database, manifest: Mapping[str, Any]) -> lis
             " where c.relkind in ('r', 'p', 'm') and i.indpred is null"
         ).fetchall()
         present = {(row["name"], tuple(row["columns"]), row["is_unique"]) for row in rows}
-        tables = _tables(connection)
+        kinds = _relation_kinds(connection)
         made = []
         for node in _nodes(manifest):
             table = f"{node['schema']}.{node['alias']}"
-            if table not in tables:
+            if kinds.get(table, "v") == "v":
                 continue  # its first build makes its indexes, too
             for index in node["config"].get("indexes") or []:
                 columns, is_unique = tuple(index["columns"]), bool(index.get("unique"))

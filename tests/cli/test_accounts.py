@@ -149,7 +149,7 @@ def test_calls_that_wait_for_the_own_cap_say_why_and_until_when(
     assert code == 0
     until = first + timedelta(minutes=61)
     assert "60 of 60 calls an hour are used (META_ADS_CALLS_PER_HOUR)" in said
-    assert f"calls go on at {until:%Y-%m-%d %H:%M} UTC" in said
+    assert f"next call at {until:%Y-%m-%d %H:%M} UTC" in said
 
 
 def test_a_gap_sync_did_not_begin_in_1970(meta_ads: MetaAds, database: Database) -> None:
