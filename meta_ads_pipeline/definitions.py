@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,10 +17,12 @@ from meta_ads_pipeline.automation.schedules import schedules
 from meta_ads_pipeline.automation.sensors import sensors
 from meta_ads_pipeline.automation.webhooks import webhook_sensors
 from meta_ads_pipeline.catalog import with_entries
+from meta_ads_pipeline.logs import configure_logs
 from meta_ads_pipeline.quality.gate import check_results
 from meta_ads_pipeline.quality.runner import quality_checks
 from meta_ads_pipeline.raw.assets import raw_assets
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
+from meta_ads_pipeline.settings import get_settings
 from meta_ads_pipeline.transform.assets import build_dbt_assets
 from meta_ads_pipeline.transform.dbt_cli import dbt_cli
 from meta_ads_pipeline.transform.project import dbt_project
@@ -47,4 +50,7 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
 @dg.definitions
 def defs() -> dg.Definitions:
     """What ``workspace.yaml`` loads."""
+    log_format = get_settings().log_format
+    if log_format == "json":  # else as Dagster writes them
+        configure_logs(log_format, logging.INFO)
     return build_defs()

@@ -1,5 +1,9 @@
 """The tags of Dagster runs: what a run is for, and how it is queued and watched."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+
 ACCOUNTS_TAG = "meta_ads/accounts"
 """The ad accounts to sync, comma-separated; absent: every active one."""
 
@@ -15,6 +19,9 @@ REFRESH_ENTITIES, RETRY, BACKFILL = "entities", "retry", "gaps"
 LANE_TAG = "meta_ads/lane"
 """Which places of the queue a run takes: ``today`` or ``other``. Limits are in ``dagster.yaml``."""
 
+COMMAND_TAG = "meta_ads/command"
+"""The ``meta-ads`` command that executes the run."""
+
 WORKER_TAG = "meta_ads/worker"
 """The run's process: the run's id, then ``control.process_identity``."""
 
@@ -25,3 +32,18 @@ PRIORITY_TAG = "dagster/priority"
 MAX_RUNTIME_TAG = "dagster/max_runtime"
 """Seconds; 0: as long as its process lives."""
 MAX_RETRIES_TAG = "dagster/max_retries"
+
+_ASKERS = {
+    "dagster/schedule_name": "schedule",
+    "dagster/sensor_name": "sensor",
+    "dagster/backfill": "backfill",
+    COMMAND_TAG: "meta-ads",
+}
+
+
+def requested_by(tags: Mapping[str, str]) -> str:
+    """Who asked for a run: its schedule, sensor, backfill or command, else Dagster's UI or API."""
+    for tag, kind in _ASKERS.items():
+        if tags.get(tag):
+            return f"{kind} {tags[tag]}"
+    return "Dagster UI" if ".dagster/grpc_info" in tags else "Dagster"

@@ -13,7 +13,13 @@ import dagster as dg
 from meta_ads_pipeline.control import run_locks
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.process_identity import this_process
-from meta_ads_pipeline.run_tags import LANE_TAG, MAX_RETRIES_TAG, MAX_RUNTIME_TAG, WORKER_TAG
+from meta_ads_pipeline.run_tags import (
+    COMMAND_TAG,
+    LANE_TAG,
+    MAX_RETRIES_TAG,
+    MAX_RUNTIME_TAG,
+    WORKER_TAG,
+)
 
 
 def worker_tag(run_id: str) -> dict[str, str]:
@@ -29,6 +35,7 @@ def run_tags_of_a_command(run_id: str) -> dict[str, str]:
     """
     return {
         **worker_tag(run_id),
+        COMMAND_TAG: "sync",
         LANE_TAG: "other",
         MAX_RUNTIME_TAG: "0",
         MAX_RETRIES_TAG: "0",

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -184,6 +184,11 @@ class Settings(BaseSettings):
         ge=0,
         description="Calls that one token makes in any hour at most. Unset: 180 while the app has "
         "Meta's development tier, no such limit afterwards; 0: none in either.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text",
+        alias="META_ADS_LOG_FORMAT",
+        description="json: one document a line, with the ids of run, sync, account and call.",
     )
     retention_runs_days: int = Field(
         default=14,

@@ -144,11 +144,11 @@ def options(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more to stderr.")] = False,
 ) -> None:
     """Options of every command."""
-    handler = logging.StreamHandler()
-    # On the handler, not the root logger: Dagster sets levels on loggers of its own.
-    handler.setLevel(logging.INFO if verbose else logging.WARNING)
-    logging.basicConfig(
-        level=logging.INFO,
-        handlers=[handler],
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    from meta_ads_pipeline.logs import configure_logs  # structlog imports Rich
+    from meta_ads_pipeline.settings import SettingsError, get_settings
+
+    level = logging.INFO if verbose else logging.WARNING
+    try:
+        configure_logs(get_settings().log_format, level)
+    except SettingsError:  # the command itself will say what is wrong
+        configure_logs("text", level)

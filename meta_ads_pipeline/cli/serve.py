@@ -23,10 +23,20 @@ def serve(
     front of it, and keep /metrics, which needs no key, behind it.
     """
     import uvicorn
+    from uvicorn.config import LOGGING_CONFIG
 
     from meta_ads_pipeline.serving.app import create_app
 
     with running(needs_api=False) as runtime:
         service = create_app(runtime.settings, runtime.database)
-        uvicorn.run(service, host=host, port=port, log_level="info", server_header=False)
+        # None: its records go to the root logger's handler, as JSON.
+        log_config = None if runtime.settings.log_format == "json" else LOGGING_CONFIG
+        uvicorn.run(
+            service,
+            host=host,
+            port=port,
+            log_level="info",
+            log_config=log_config,
+            server_header=False,
+        )
     return 0

@@ -89,12 +89,13 @@ def run_up(host: str, port: int, console: Console) -> int:
 def _start(runtime: Runtime, host: str, port: int) -> dict[str, subprocess.Popen[bytes]]:
     workspace = str(PROJECT_ROOT / "workspace.yaml")
     programs = Path(sys.executable).parent
+    log_format = ["--log-format", "json"] if runtime.settings.log_format == "json" else []
     commands = {
         "dagster-webserver": [
             *(str(programs / "dagster-webserver"), "-w", workspace),
-            *("-h", host, "-p", str(port)),
+            *("-h", host, "-p", str(port), *log_format),
         ],
-        "dagster-daemon": [str(programs / "dagster-daemon"), "run", "-w", workspace],
+        "dagster-daemon": [str(programs / "dagster-daemon"), "run", "-w", workspace, *log_format],
     }
     children = {}
     for name, command in commands.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import date, datetime
 
+from meta_ads_pipeline import __version__
 from meta_ads_pipeline.control.database import Connection
 from meta_ads_pipeline.control.slices import SliceCounts, SliceKey
 from meta_ads_pipeline.sql_files import SqlFolder
@@ -48,6 +49,7 @@ def amend(connection: Connection, key: SliceKey, day: date, counts: SliceCounts)
         "unchanged": counts.unchanged,
         "letters": counts.dead_lettered,
         "replay": REPLAY,
+        "version": __version__,
     }
     connection.execute(
         sql("amend_slices"),

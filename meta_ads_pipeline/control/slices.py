@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 
+from meta_ads_pipeline import __version__
 from meta_ads_pipeline.control.database import Connection, Database, is_lost
 from meta_ads_pipeline.control.retry_delays import LONGEST_DELAY, first_delay, is_passing
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
@@ -53,10 +54,15 @@ class SliceCounts:
 
 @dataclass(frozen=True)
 class Attempt:
-    """Who works on slices: the sync they belong to, and the run."""
+    """Who works on slices: the sync they belong to, and the run; for the audit, also who asked.
+
+    ``api_version`` is the Graph API's.
+    """
 
     sync_id: str
     run_id: str
+    requested_by: str | None = None
+    api_version: str | None = None
 
 
 OPEN_FRESH_FOR = timedelta(minutes=15)
@@ -244,6 +250,10 @@ def fail(
             "longest": LONGEST_DELAY,
         },
     )
+    connection.execute(
+        sql("record_slice_failures"),
+        {**_parameters(key, dates, by), **_audited(by)},
+    )
 
 
 def finish(
@@ -267,6 +277,7 @@ def finish(
         "pulled_at": pulled_at,
         "calls": [api_calls.get(day, 0) for day in dates],
         "windows": list(attribution_windows),
+        **_audited(by),
         **{
             name: [getattr(counts[day], name) for day in dates]
             for name in SliceCounts.__dataclass_fields__
@@ -280,6 +291,14 @@ def finish(
         sql("record_slice_loads"),
         parameters,
     )
+
+
+def _audited(by: Attempt) -> dict[str, str | None]:
+    return {
+        "requested_by": by.requested_by,
+        "api_version": by.api_version,
+        "code_version": __version__,
+    }
 
 
 LOCK_CLASS = 0x511CE

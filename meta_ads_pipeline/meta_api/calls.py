@@ -10,6 +10,7 @@ import logging
 import random
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from typing import Any
 
 from tenacity import RetryCallState, Retrying, retry_if_exception
 
+from meta_ads_pipeline.logs import log_context
 from meta_ads_pipeline.meta_api.config import RetryPolicy
 from meta_ads_pipeline.meta_api.error_rules import Action, ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
@@ -189,6 +191,10 @@ class Caller:
         return retrying(once)
 
     def _once(self, call: Call, attempt: int, counter: CallCounter | None) -> GraphResponse:
+        with log_context(call_id=uuid.uuid4().hex[:16]):
+            return self._exchange(call, attempt, counter)
+
+    def _exchange(self, call: Call, attempt: int, counter: CallCounter | None) -> GraphResponse:
         if self._rate_limiter is not None:
             self._rate_limiter.before_call(call.account_id, call.use_case, call.calls)
         started_at, started = datetime.now(UTC), time.perf_counter()
@@ -221,30 +227,27 @@ class Caller:
                 )
             if counter is not None:
                 counter.add(call.calls, error is not None)
+            status = response.status if response else error.http_status if error else None
+            record = CallRecord(
+                method=call.method,
+                path=call.path,
+                edge=call.edge,
+                account_id=call.account_id,
+                use_case=call.use_case.value,
+                attempt=attempt,
+                calls=call.calls,
+                status=status,
+                error_kind=error.kind.value if error else None,
+                error_code=error.code if error else None,
+                error_subcode=error.subcode if error else None,
+                started_at=started_at,
+                duration_s=duration,
+                rows=row_count(response.document) if response else 0,
+                usage=usage,
+            )
+            _log(record, error)
             if self._on_call is not None:
-                self._on_call(
-                    CallRecord(
-                        method=call.method,
-                        path=call.path,
-                        edge=call.edge,
-                        account_id=call.account_id,
-                        use_case=call.use_case.value,
-                        attempt=attempt,
-                        calls=call.calls,
-                        status=response.status
-                        if response
-                        else error.http_status
-                        if error
-                        else None,
-                        error_kind=error.kind.value if error else None,
-                        error_code=error.code if error else None,
-                        error_subcode=error.subcode if error else None,
-                        started_at=started_at,
-                        duration_s=duration,
-                        rows=row_count(response.document) if response else 0,
-                        usage=usage,
-                    )
-                )
+                self._on_call(record)
 
 
 def row_count(document: Any) -> int:
@@ -258,3 +261,23 @@ def _log_retry(state: RetryCallState) -> None:
     logger.warning(
         "attempt %d: %s Next in %.1f s.", state.attempt_number, error, state.upcoming_sleep
     )
+
+
+def _log(record: CallRecord, error: MetaApiError | None) -> None:
+    """One line for each call. ``fbtrace_id`` is what Meta's support asks for."""
+    facts = {
+        "method": record.method,
+        "path": record.path,
+        "edge": record.edge,
+        "attempt": record.attempt,
+        "status": record.status,
+        "duration_ms": round(record.duration_s * 1000),
+        "rows": record.rows,
+        **({"account_id": record.account_id} if record.account_id else {}),
+        **(
+            {"error_kind": record.error_kind, "fbtrace_id": error.fbtrace_id}
+            if error is not None
+            else {}
+        ),
+    }
+    logger.info("%s %s: %s", record.method, record.edge, record.status, extra=facts)

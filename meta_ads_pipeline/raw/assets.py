@@ -26,6 +26,7 @@ from meta_ads_pipeline.insights_tables import (
     TOTALS_TABLE,
     InsightsTable,
 )
+from meta_ads_pipeline.logs import log_context
 from meta_ads_pipeline.meta_api.fields import Kind
 from meta_ads_pipeline.partitions import daily_partitions, materialize_only, single_run
 from meta_ads_pipeline.raw.context import PullContext, SliceReport
@@ -40,7 +41,7 @@ from meta_ads_pipeline.raw.pull_reach import pull_reach
 from meta_ads_pipeline.raw.refused_fields import record_refused_fields
 from meta_ads_pipeline.raw.waits_told import waits_told
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
-from meta_ads_pipeline.run_tags import ACCOUNTS_TAG, REFRESH_TAG, SYNC_TAG
+from meta_ads_pipeline.run_tags import ACCOUNTS_TAG, REFRESH_TAG, SYNC_TAG, requested_by
 from meta_ads_pipeline.settings import get_settings
 from meta_ads_pipeline.windows import window_of_keys
 
@@ -106,6 +107,8 @@ def _pull_context(context: dg.AssetExecutionContext) -> PullContext:
         run_id=context.run_id,
         progress=log,
         refresh=context.run.tags.get(REFRESH_TAG),
+        requested_by=requested_by(context.run.tags),
+        api_version=get_settings().api_version,
     )
 
 
@@ -156,7 +159,14 @@ def _pull(
         )
         days = [day for day in asked if day not in whole.get(account.account_id, ())]
         try:
-            return pull(account, days, pull_context)
+            with log_context(
+                run_id=context.run_id,
+                sync_id=pull_context.sync_id,
+                asset=asset,
+                account_id=account.account_id,
+                dates=f"{dates[0]}..{dates[-1]}",
+            ):
+                return pull(account, days, pull_context)
         except Exception as error:
             key = SliceKey(account.account_id, asset)
             mark_undone(database.database, key, days, pull_context.attempt, error)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any, TypeAlias
 
@@ -14,6 +15,8 @@ from meta_ads_pipeline.meta_api.client import AccountRef
 from meta_ads_pipeline.meta_api.priority import Priority, calls_of_priority
 from meta_ads_pipeline.run_tags import REFRESH_RECENT, REFRESH_TODAY
 from meta_ads_pipeline.windows import local_today
+
+logger = logging.getLogger(__name__)
 
 Document: TypeAlias = dict[str, Any]
 
@@ -64,6 +67,7 @@ class PullContext:
 
     ``progress`` hears of every slice as it is done, from the thread that landed it. ``now`` gives
     the present (UTC). ``refresh`` is the kind of refresh that the pull is for, None: no schedule's.
+    ``requested_by`` and ``api_version`` are for the audit.
     """
 
     sync_id: str
@@ -71,6 +75,8 @@ class PullContext:
     progress: Callable[[SliceReport], None] | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     refresh: str | None = None
+    requested_by: str | None = None
+    api_version: str | None = None
 
     @property
     def days_first(self) -> bool:
@@ -93,10 +99,22 @@ class PullContext:
     @property
     def attempt(self) -> Attempt:
         """The same, for the slice records."""
-        return Attempt(self.sync_id, self.run_id)
+        return Attempt(self.sync_id, self.run_id, self.requested_by, self.api_version)
 
     def tell(self, report: SliceReport) -> SliceReport:
-        """Pass a report on to ``progress``."""
+        """Log a report, and pass it on to ``progress``."""
+        logger.info(
+            "%s of act_%s, %s: done",
+            report.asset,
+            report.account_id,
+            report.partition_date,
+            extra={
+                **asdict(report),
+                "partition_date": report.partition_date.isoformat(),
+                "run_id": self.run_id,
+                "sync_id": self.sync_id,
+            },
+        )
         if self.progress is not None:
             self.progress(report)
         return report

@@ -49,6 +49,7 @@ RULES = (
         "   = (t.pulled_at at time zone a.timezone)::date))",
         "the last load of each slice, and of ads by the day the last of each day of pulling",
     ),
+    Rule("control.slice_failures", "retention_audit_days", "t.failed_at < %(before)s"),
     Rule(
         "control.syncs",
         "retention_audit_days",

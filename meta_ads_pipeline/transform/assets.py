@@ -3,6 +3,7 @@
 One dbt invocation per run builds, tests and gates the marts of the run's dates.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +28,8 @@ from meta_ads_pipeline.transform.relations import (
 from meta_ads_pipeline.transform.row_counts import row_count, rows_per_partition
 from meta_ads_pipeline.transform.translator import MartsTranslator
 from meta_ads_pipeline.windows import DateWindow, window_of_keys
+
+logger = logging.getLogger(__name__)
 
 _NO_UNIT_TESTS = ("--exclude-resource-type", "unit_test")  # they test the code, not the data
 
@@ -149,6 +152,12 @@ def build_dbt_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
                 report_views(context, database.database, [*views, *sources])
             with dbt.running(["build", *dates, *_NO_UNIT_TESTS], context=context) as build:
                 yield from _as_reported(build.stream(), context, database.database, window)
+        logger.info(
+            "marts of %s to %s: built",
+            window.start,
+            window.end,
+            extra={"run_id": context.run_id, "dates": f"{window.start}..{window.end}"},
+        )
         fail_for_what_was_not_pulled(context, database)
 
     return [*views, *sources, dbt_marts]

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from meta_ads_pipeline import __version__
 from meta_ads_pipeline.control import dead_letters, slices
 from meta_ads_pipeline.control.accounts import (
     Account,
@@ -24,6 +25,7 @@ from meta_ads_pipeline.control.retry_delays import (
 )
 from meta_ads_pipeline.control.slices import Attempt, SliceCounts, SliceKey
 from meta_ads_pipeline.control.syncs import finish_sync, open_sync, sync_scope
+from meta_ads_pipeline.run_tags import requested_by
 
 KEY = SliceKey("1", "insights_hourly")
 BY = Attempt("sync-1", "run-1")
@@ -332,3 +334,41 @@ def test_an_unknown_account_is_named_with_those_there_are(database, connection):
         active_accounts(database, only=["1", "7"])
     with pytest.raises(UnknownAccountError, match=r"ad accounts 7, 8 .*reads 1"):
         active_accounts(database, only=["7", "8"])
+
+
+def test_every_attempt_is_audited_with_who_asked_and_what_came_of_it(connection):
+    by = Attempt("sync-1", "run-1", "schedule refresh_today", "v26.0")
+    slices.claim(connection, KEY, DAYS[:2], by)
+    slices.fail(connection, KEY, DAYS[:2], by, kind="transient", message="no")
+    slices.claim(connection, KEY, DAYS[:1], by)
+    counts = {DAYS[0]: SliceCounts(fetched=7, inserted=5, unchanged=2)}
+    slices.finish(connection, KEY, counts, by, pulled_at=NOW, api_calls={DAYS[0]: 3})
+    failures = connection.execute(
+        "select partition_date, status, error_kind, requested_by, api_version, code_version,"
+        " started_at <= failed_at as in_order from control.slice_failures order by 1"
+    ).fetchall()
+    assert [tuple(row.values()) for row in failures] == [
+        (day, "parked", "transient", "schedule refresh_today", "v26.0", __version__, True)
+        for day in DAYS[:2]
+    ]
+    (load,) = connection.execute(
+        "select api_calls, rows_fetched, requested_by, api_version, code_version,"
+        " started_at > (select max(failed_at) from control.slice_failures) as is_later"
+        " from control.slice_loads"
+    ).fetchall()
+    assert tuple(load.values()) == (3, 7, "schedule refresh_today", "v26.0", __version__, True)
+
+
+@pytest.mark.parametrize(
+    ("tags", "asker"),
+    [
+        ({"dagster/schedule_name": "refresh_today"}, "schedule refresh_today"),
+        ({"dagster/sensor_name": "backfill_gaps"}, "sensor backfill_gaps"),
+        ({"dagster/backfill": "abcd"}, "backfill abcd"),
+        ({"meta_ads/command": "sync", ".dagster/grpc_info": "{}"}, "meta-ads sync"),
+        ({".dagster/grpc_info": "{}"}, "Dagster UI"),
+        ({}, "Dagster"),
+    ],
+)
+def test_who_asked_is_told_from_the_tags_of_the_run(tags, asker):
+    assert requested_by(tags) == asker

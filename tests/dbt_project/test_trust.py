@@ -7,7 +7,9 @@ from decimal import Decimal
 
 import pytest
 
+from meta_ads_pipeline.control import slice_audit, slices
 from meta_ads_pipeline.control.check_results import DayResult, record_results
+from meta_ads_pipeline.control.slices import Attempt, SliceCounts, SliceKey
 
 from .warehouse import AdDay, Warehouse, tables_behind
 
@@ -121,3 +123,28 @@ def test_restatements_and_freshness(warehouse: Warehouse, monkeypatch: pytest.Mo
     assert (one["missing_days"], one["missing_dates"]) == (1, "2026-11-17")
     assert (one["is_late"], one["held_days"]) == (True, 1), "by a check of landed rows"
     assert (two["missing_days"], two["held_days"]) == (1, 1), "by reconciliation"
+
+
+def test_the_audit_has_every_attempt(warehouse: Warehouse) -> None:
+    warehouse.account()
+    key, by = SliceKey("1", "insights_daily"), Attempt("sync", "run", "schedule x", "v26.0")
+    with warehouse.database.connect() as connection:
+        connection.execute("truncate control.slice_loads, control.slice_failures")
+        slices.claim(connection, key, [DAY], by)
+        slices.fail(connection, key, [DAY], by, kind="transient", message="try again")
+    with warehouse.database.connect() as connection:
+        slices.claim(connection, key, [DAY], by)
+        counts = {DAY: SliceCounts(fetched=7, inserted=5, unchanged=2)}
+        now = datetime.now(UTC)
+        slices.finish(connection, key, counts, by, pulled_at=now, api_calls={DAY: 3})
+        slice_audit.amend(connection, key, DAY, SliceCounts(inserted=1, dead_lettered=1))
+    rows = warehouse.rows(
+        "select result, requested_by, api_calls, rows_fetched, rows_inserted, error_kind,"
+        " duration_seconds is not null as has_duration, workspace_id is not null as has_workspace"
+        " from marts.sync_audit order by finished_at, attempt_id"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("parked", "schedule x", None, None, None, "transient", True, True),
+        ("landed", "schedule x", 3, 7, 5, None, True, True),
+        ("replayed", "meta-ads dead-letters replay", 0, 0, 1, None, False, True),
+    ]

@@ -3,6 +3,19 @@ select
     account_id,
     partition_date as event_date,
     asset,
-    pulled_at
+    pulled_at,
+    started_at,
+    loaded_at,
+    requested_by,
+    sync_id,
+    run_id,
+    api_calls,
+    rows_fetched,
+    rows_inserted,
+    rows_updated,
+    rows_deleted,
+    rows_unchanged,
+    rows_dead_lettered,
+    api_version,
+    code_version
 from {{ source('control', 'slice_loads') }}
-where asset in ('insights_hourly', 'insights_daily', 'account_totals')

@@ -12,7 +12,7 @@ with amended as (
 insert into control.slice_loads (
     account_id, partition_date, asset, run_id,
     rows_fetched, rows_inserted, rows_updated, rows_deleted, rows_unchanged,
-    rows_dead_lettered, pulled_at
+    rows_dead_lettered, api_calls, pulled_at, requested_by, code_version
 )
 select
     %(account)s,
@@ -25,5 +25,8 @@ select
     0,
     %(unchanged)s,
     0,
-    pulled_at
+    0,
+    pulled_at,
+    'meta-ads dead-letters replay',
+    %(version)s
 from amended

@@ -1,7 +1,8 @@
 insert into control.slice_loads (
     account_id, partition_date, asset, sync_id, run_id,
     rows_fetched, rows_inserted, rows_updated, rows_deleted, rows_unchanged,
-    rows_dead_lettered, pulled_at
+    rows_dead_lettered, api_calls, pulled_at,
+    requested_by, api_version, code_version, started_at
 )
 select
     %(account)s,
@@ -15,7 +16,16 @@ select
     deleted,
     unchanged,
     dead_lettered,
-    %(pulled_at)s
+    calls,
+    %(pulled_at)s,
+    %(requested_by)s,
+    %(api_version)s,
+    %(code_version)s,
+    (
+        select s.started_at from control.slices as s
+        where
+            s.account_id = %(account)s and s.partition_date = l.day and s.asset = %(asset)s
+    )
 from
     unnest(
         %(dates)s::date[], %(fetched)s::int[], %(inserted)s::int[], %(updated)s::int[],
