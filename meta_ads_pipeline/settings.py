@@ -29,6 +29,9 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 REAL_GRAPH_URL = "https://graph.facebook.com"
 
 
+ANOMALY_KINDS = ("spike", "drop", "stopped", "over_budget")
+
+
 class SettingsError(ConfigurationError):
     """Settings cannot be used; ``lines`` has one line for each, with its variable."""
 
@@ -122,6 +125,30 @@ class Settings(BaseSettings):
         alias="META_ADS_REQUESTS_PER_MINUTE",
         ge=1,
         description="Requests that one API key may make of the HTTP service, for each process.",
+    )
+    alert_anomalies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("stopped", "over_budget"),
+        alias="META_ADS_ALERT_ANOMALIES",
+        description="Kinds of anomalies that are alerts, comma-separated: spike, drop, stopped, "
+        "over_budget; none: no kind.",
+    )
+    alert_run_hours: float = Field(
+        default=6,
+        alias="META_ADS_ALERT_RUN_HOURS",
+        gt=0,
+        description="A run that is at work for longer is an alert.",
+    )
+    alert_webhook_silence_hours: float = Field(
+        default=72,
+        alias="META_ADS_ALERT_WEBHOOK_SILENCE_HOURS",
+        gt=0,
+        description="No webhook for so long, after days on which some came, is an alert.",
+    )
+    database_gigabytes: float | None = Field(
+        default=None,
+        alias="META_ADS_DATABASE_GIGABYTES",
+        gt=0,
+        description="How large the database may become; from 80 % on it is an alert.",
     )
     webhook_sha1: bool = Field(
         default=False,
@@ -262,6 +289,19 @@ class Settings(BaseSettings):
         if value.strip().lower() == "none":
             return ()
         return chosen_windows(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("alert_anomalies", mode="before")
+    @classmethod
+    def _split_anomalies(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        kinds = tuple(part.strip().lower() for part in value.split(",") if part.strip())
+        if kinds == ("none",):
+            return ()
+        for kind in kinds:
+            if kind not in ANOMALY_KINDS:
+                raise ValueError(f"{kind!r} is none of {', '.join(ANOMALY_KINDS)}, or none")
+        return kinds
 
     @field_validator("encryption_keys", mode="before")
     @classmethod

@@ -1,10 +1,11 @@
-"""The sensor that sends alerts to the addresses of ``META_ADS_ALERT_URLS``."""
+"""The sensors that look for what is wrong, and send alerts to ``META_ADS_ALERT_URLS``."""
 
 from datetime import UTC, datetime
 
 import dagster as dg
 
 from meta_ads_pipeline.alerting.sender import send_due
+from meta_ads_pipeline.alerting.watch import update_watched
 from meta_ads_pipeline.resources import DatabaseResource
 from meta_ads_pipeline.settings import get_settings
 
@@ -25,4 +26,18 @@ def send_alerts(_context: dg.SensorEvaluationContext, database: DatabaseResource
     return dg.SkipReason(f"{sent.messages} messages sent{failed}")
 
 
-alert_sensors = [send_alerts]
+@dg.sensor(
+    minimum_interval_seconds=300,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Looks for late data, held days, anomalies, large restatements, a full disk or "
+    "database, slow runs, silent webhooks, an ending API version, and opens or closes their "
+    "alerts. On by default: it reads our own database alone.",
+)
+def watch(_context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SkipReason:
+    """One look at every cause."""
+    standing = update_watched(database.database, get_settings(), datetime.now(UTC))
+    found = ", ".join(f"{count} {kind}" for kind, count in standing.items() if count)
+    return dg.SkipReason(found or "nothing is wrong")
+
+
+alert_sensors = [watch, send_alerts]
