@@ -17,8 +17,13 @@ from meta_ads_pipeline.cli import options
 from meta_ads_pipeline.cli.console import plain_console
 from meta_ads_pipeline.cli.runtime import running
 from meta_ads_pipeline.control import webhook_events
+from meta_ads_pipeline.control.accounts import active_accounts
 from meta_ads_pipeline.control.webhook_events import StoredEvent
+from meta_ads_pipeline.credentials.clients import clients_for
 from meta_ads_pipeline.errors import ConfigurationError
+from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.subscriptions import AD_ACCOUNT_FIELDS
+from meta_ads_pipeline.redaction import redact
 from meta_ads_pipeline.settings import Settings, get_settings
 
 app = options.command_app("What Meta's webhooks announced, and whether the receiver works.")
@@ -63,6 +68,48 @@ def replay(
         count = webhook_events.replay(runtime.database, ids or ())
     typer.echo(f"{count} events wait to be read; the sensor follow_webhooks reads them.")
     return 0
+
+
+@app.command()
+def subscribe(
+    url: Annotated[str, typer.Option(help="The service as Meta reaches it: https://...")],
+    field: Annotated[
+        list[str] | None,
+        typer.Option(help="Only these fields; may be repeated. None: all that Meta announces."),
+    ] = None,
+    account: options.Accounts = None,
+) -> int:
+    """Have Meta send the changes of the ad accounts to the service; safe to repeat.
+
+    The service must run: Meta tries the handshake at once. The token needs ads_management for
+    this, for nothing else.
+    """
+    settings = get_settings()
+    if settings.app_verify_token is None:
+        raise WebhookSettingError("META_APP_VERIFY_TOKEN is not set: choose one, and restart serve")
+    if not settings.app_id or settings.app_secret is None:
+        raise WebhookSettingError(
+            "META_APP_ID and META_APP_SECRET are not set (docs/meta-setup.md)"
+        )
+    chosen = options.account_ids(account)
+    with running() as runtime, clients_for(runtime.settings, runtime.database) as clients:
+        known = [each.account_id for each in active_accounts(runtime.database)]
+        callback = url.rstrip("/") + _PATH
+        clients.first.client.subscribe_app(
+            callback, settings.app_verify_token.get_secret_value(), field or AD_ACCOUNT_FIELDS
+        )
+        typer.echo(f"The app sends {', '.join(field or AD_ACCOUNT_FIELDS)} to {callback}")
+        failed = 0
+        for account_id in chosen or known:
+            try:
+                clients.client_for(account_id).subscribe_account(account_id)
+                typer.echo(f"act_{account_id}: subscribed")
+            except MetaApiError as error:
+                failed += 1
+                typer.echo(f"act_{account_id}: {redact(error)}", err=True)
+        if not chosen and not known:
+            typer.echo("No ad account is known yet: run `meta-ads sync`, then this again.")
+    return 1 if failed else 0
 
 
 @app.command("test")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -30,6 +30,7 @@ from meta_ads_pipeline.meta_api.rate_limiter import RateLimiter
 from meta_ads_pipeline.meta_api.report_memory import ReportPace, ReportStore
 from meta_ads_pipeline.meta_api.request_planner import InsightsRequestPlanner, Plan
 from meta_ads_pipeline.meta_api.session import GraphTransport
+from meta_ads_pipeline.meta_api.subscriptions import AD_ACCOUNT_FIELDS, SubscriptionService
 from meta_ads_pipeline.meta_api.tokens import NewToken, TokenInfo, TokenService
 from meta_ads_pipeline.meta_api.waiting import pause
 from meta_ads_pipeline.windows import local_today
@@ -93,6 +94,7 @@ class MetaAdsClient:
             self._config.list_limits,
         )
         self._tokens = TokenService(caller, self._config)
+        self._subscriptions = SubscriptionService(caller, self._config)
         self._reports = report_store
         self._pace = ReportPace()
         self._clock, self._sleep = clock, sleep
@@ -270,6 +272,16 @@ class MetaAdsClient:
     def exchange_token(self, token: str | None = None, *, sixty_days: bool = False) -> NewToken:
         """A long-lived token in exchange; see TokenService.exchange."""
         return self._tokens.exchange(token, sixty_days=sixty_days)
+
+    def subscribe_app(
+        self, callback_url: str, verify_token: str, fields: Sequence[str] = AD_ACCOUNT_FIELDS
+    ) -> None:
+        """Name the app's receiver of webhooks; see SubscriptionService.subscribe_app."""
+        self._subscriptions.subscribe_app(callback_url, verify_token, fields)
+
+    def subscribe_account(self, account_id: str) -> None:
+        """Have the app hear of this ad account's webhooks; needs ``ads_management``."""
+        self._subscriptions.subscribe_account(plain_account_id(account_id))
 
     def _list(self, account_id: str, kind: Kind, counter: CallCounter | None) -> Listing:
         return self._entities.listing(

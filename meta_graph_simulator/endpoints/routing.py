@@ -132,6 +132,8 @@ class Graph:
             raise errors.unknown_path("/".join(call.segments[2:]))
         if not call.segments:
             return self._root(call)
+        if call.segments == (self.simulator.config.app_id, "subscriptions"):
+            return await self._people.subscribe(call, None)
         if target is None:
             person = self._people.answer(call, spec)
             if person is not None:
@@ -188,6 +190,8 @@ class Graph:
             if call.method == "POST":
                 return self.insights.create_job(call, target)
             return await self.insights.read(call, target)
+        if edge == "subscribed_apps" and target.kind == "account":
+            return await self._people.subscribe(call, target.account_id)
         kind = EDGES.get(target.kind, {}).get(edge)
         if kind is not None and call.method == "GET":
             return Answer.json(self._edges.page(call, target, kind))

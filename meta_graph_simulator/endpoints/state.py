@@ -12,6 +12,7 @@ from meta_graph_simulator.config import SimulatorConfig
 from meta_graph_simulator.endpoints.rate_limits import Block, RateLimits, UseCase
 from meta_graph_simulator.endpoints.stats import Statistics
 from meta_graph_simulator.endpoints.tokens import TokenRegistry
+from meta_graph_simulator.endpoints.webhooks import Webhooks
 from meta_graph_simulator.faults.fault import Fault
 from meta_graph_simulator.faults.registry import FaultRegistry
 from meta_graph_simulator.insights.report_runs import ReportRuns
@@ -39,6 +40,7 @@ class Simulator:
         self.stats = Statistics(config.call_log_size)
         self.reports = ReportCache(self.clock, config.cache_bytes)
         self.jobs = ReportRuns(config, self.clock)
+        self.webhooks = Webhooks(config, self.clock)
         for fault in config.faults:
             self.add_fault(fault)
 

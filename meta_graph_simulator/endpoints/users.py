@@ -25,7 +25,6 @@ class Users:
     def __init__(self, simulator: Simulator, reader: NodeReader) -> None:
         self._simulator = simulator
         self._reader = reader
-        self._subscriptions: dict[str, list[dict[str, Any]]] = {}
 
     def answer(self, call: GraphCall, spec: TokenSpec) -> Answer | None:
         """The answer, or None where the path is none of these."""
@@ -36,7 +35,7 @@ class Users:
         if head in {"me", spec.user_id}:
             return self._user(call, spec, edge)
         if head == self._simulator.config.app_id:
-            return self._app(call, edge)
+            return self._app(edge)
         return self._business(call, spec, head, edge)
 
     def _debug_token(self, call: GraphCall) -> Answer:
@@ -103,12 +102,10 @@ class Users:
             lambda account: self._reader.project(call, account, specs),
         )
 
-    def _app(self, call: GraphCall, edge: str | None) -> Answer:
+    def _app(self, edge: str | None) -> Answer:
         config = self._simulator.config
         if edge is None:
             return Answer.json({"id": config.app_id, "name": config.app_name})
-        if edge == "subscriptions":
-            return self._subscribe(call, config.app_id)
         raise errors.nonexisting_field(edge, "Application")
 
     def _business(
@@ -128,8 +125,6 @@ class Users:
     def other_edge(self, call: GraphCall, node: Node, edge: str, spec: TokenSpec) -> Answer:
         """Edges without objects of their own: subscriptions, custom conversions, empty ones."""
         if node.kind == "account":
-            if edge == "subscribed_apps":
-                return self._subscribe(call, node.id)
             if call.method == "GET" and edge == "customconversions":
                 return self._custom_conversions(call, node)
             if call.method == "GET" and edge == "assigned_users":
@@ -172,18 +167,23 @@ class Users:
             lambda item: {name: item[name] for name in item if name in names},
         )
 
-    def _subscribe(self, call: GraphCall, object_id: str) -> Answer:
-        kept = self._subscriptions.setdefault(object_id, [])
-        if call.method == "POST":
-            shown = ("object", "callback_url", "fields")
-            entry = {name: call.params[name] for name in shown if name in call.params}
-            config = self._simulator.config
-            kept[:] = [entry | {"id": config.app_id, "name": config.app_name, "active": True}]
-            return Answer.json({"success": True})
-        if call.method == "DELETE":
-            kept.clear()
-            return Answer.json({"success": True})
-        return Answer.json({"data": kept})
+    async def subscribe(self, call: GraphCall, account_id: str | None) -> Answer:
+        """``/APP/subscriptions`` (``account_id`` None) and ``/act_A/subscribed_apps``."""
+        webhooks = self._simulator.webhooks
+        if call.method == "GET":
+            listed = (
+                webhooks.app_subscriptions()
+                if account_id is None
+                else webhooks.account_apps(account_id)
+            )
+            return Answer.json({"data": listed})
+        if account_id is not None:
+            webhooks.set_account(account_id, call.method == "POST")
+        elif call.method == "POST":
+            await webhooks.subscribe_app(call.params)
+        else:
+            webhooks.clear_app()
+        return Answer.json({"success": True})
 
 
 def _business_of(account: Node) -> dict[str, Any] | None:

@@ -242,6 +242,7 @@ class Control:
             raise ControlError(f"no campaign, ad set, ad or creative has the id {object_id}")
         account = await self._changeable(node.account_id)
         account.delete_object(object_id)
+        self._simulator.webhooks.status_changed(node)
         if body.get("purge"):
             self._simulator.nodes.purged.add(object_id)
         return {"ok": True}

@@ -1,0 +1,68 @@
+"""From `meta-ads webhooks subscribe` to a signed delivery of a change that is stored."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from meta_ads_pipeline.cli.app import run
+from meta_ads_pipeline.control import webhook_events
+from meta_ads_pipeline.settings import get_settings
+from tests.meta_app import APP_ID, APP_SECRET, SYSTEM, MetaApp, stored
+from tests.serving.conftest import VERIFY_TOKEN
+
+
+@pytest.fixture
+def subscribed(meta: MetaApp, database, make_service, monkeypatch):
+    """A receiver of the simulated app, and the settings that name it."""
+    service = make_service(META_APP_SECRET=APP_SECRET)
+    variables = {
+        "META_ADS_DATABASE_URL": database.url,
+        "META_ADS_HOME": str(meta.home),
+        "META_GRAPH_URL": meta.server.url,
+        "META_APP_ID": APP_ID,
+        "META_APP_SECRET": APP_SECRET,
+        "META_ADS_ENCRYPTION_KEYS": meta.key,
+        "META_APP_VERIFY_TOKEN": VERIFY_TOKEN,
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    stored(database, meta.settings(), meta.token(SYSTEM))
+    get_settings.cache_clear()
+    yield service
+    get_settings.cache_clear()
+
+
+def test_a_change_at_meta_is_delivered_and_stored(subscribed, meta, database, capfd):
+    assert run(["webhooks", "subscribe", "--url", subscribed.url]) == 0
+    said = capfd.readouterr().out
+    assert all(f"act_{account_id}: subscribed" in said for account_id in meta.account_ids)
+    account_id = meta.account_ids[0]
+    (ad_id, *_) = _ads(meta, account_id)
+    meta.control.delete_object(ad_id)
+    deadline = time.monotonic() + 20
+    while not (events := webhook_events.recent(database, status=None, limit=5)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    (event,) = events
+    assert (event.account_id, event.object_level, event.object_id) == (account_id, "ad", ad_id)
+    assert (event.field, event.status, event.deliveries) == ("field_changed", "pending", 1)
+
+
+def test_a_receiver_that_fails_the_handshake_is_not_subscribed(
+    subscribed, meta, monkeypatch, capfd
+):
+    monkeypatch.setenv("META_APP_VERIFY_TOKEN", "another one")
+    get_settings.cache_clear()
+    assert run(["webhooks", "subscribe", "--url", subscribed.url]) == 1
+    assert "2200" in capfd.readouterr().err
+    assert "subscribed_apps" not in meta.edges()
+
+
+def _ads(meta, account_id):
+    from meta_ads_pipeline.meta_api.client import MetaAdsClient
+
+    options = {"app_id": APP_ID, "app_secret": APP_SECRET, "graph_url": meta.server.url}
+    with MetaAdsClient(access_token=SYSTEM, **options) as client:
+        return [str(ad["id"]) for ad in client.get_ads(account_id)]
