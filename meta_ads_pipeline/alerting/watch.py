@@ -19,8 +19,10 @@ from meta_ads_pipeline.control.alerts import Alert, Severity, update_alerts_of_k
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.meta_api.versions import LATEST, known_version
 from meta_ads_pipeline.settings import Settings
+from meta_ads_pipeline.sql_files import SqlFolder
 
 logger = logging.getLogger(__name__)
+sql = SqlFolder(__file__)
 
 Cause: TypeAlias = Callable[[Connection, Settings, datetime], list[Alert]]
 
@@ -121,16 +123,8 @@ def anomalies(connection: Connection, settings: Settings, now: datetime) -> list
 def restatements(connection: Connection, _settings: Settings, now: datetime) -> list[Alert]:
     """Days whose spend Meta has changed by more than usual within the last day."""
     rows = connection.execute(
-        "select r.account_id, r.event_date, sum(r.change) as change,"
-        "   (array_agg(r.old_value order by r.detected_at))[1] as before"
-        " from marts.restatements as r"
-        " where r.asset = 'account_totals' and r.measure = 'spend' and r.lag_days >= 2"
-        "   and r.detected_at > %s"
-        " group by 1, 2"
-        " having abs(sum(r.change)) * 100"
-        "   > %s * nullif((array_agg(r.old_value order by r.detected_at))[1], 0)"
-        " order by 1, 2",
-        [now - timedelta(days=1), RESTATED_PERCENT],
+        sql("restated_spend"),
+        {"since": now - timedelta(days=1), "percent": RESTATED_PERCENT},
     ).fetchall()
     return [
         Alert(
