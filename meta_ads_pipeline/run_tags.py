@@ -10,6 +10,12 @@ ACCOUNTS_TAG = "meta_ads/accounts"
 SYNC_TAG = "meta_ads/sync_id"
 """The sync that the run belongs to. Slices done under the same sync are not fetched again."""
 
+WORKSPACE_TAG = "meta_ads/workspace"
+"""The workspace (id) that a run was asked for over HTTP; nobody else sees it there."""
+
+REQUESTED_BY_TAG = "meta_ads/requested_by"
+"""Who asked for it over HTTP: a member's name."""
+
 REFRESH_TAG = "meta_ads/refresh"
 """The kind of refresh: one of the below."""
 

@@ -150,6 +150,11 @@ class Settings(BaseSettings):
         gt=0,
         description="How large the database may become; from 80 % on it is an alert.",
     )
+    dagster_url: str = Field(
+        default="http://127.0.0.1:3000",
+        alias="META_ADS_DAGSTER_URL",
+        description="Dagster's webserver: the HTTP service asks it to start and to cancel runs.",
+    )
     webhook_sha1: bool = Field(
         default=False,
         alias="META_ADS_WEBHOOK_SHA1",
@@ -310,7 +315,7 @@ class Settings(BaseSettings):
             return value
         return tuple(SecretStr(part.strip()) for part in value.split(",") if part.strip())
 
-    @field_validator("graph_url")
+    @field_validator("graph_url", "dagster_url")
     @classmethod
     def _graph_url_is_http(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):

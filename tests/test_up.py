@@ -60,7 +60,16 @@ def up(home: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """A running `meta-ads up` and the UI's address."""
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "meta_ads_pipeline.cli", "up", "--port", str(port)],
+        [
+            sys.executable,
+            "-m",
+            "meta_ads_pipeline.cli",
+            "up",
+            "--port",
+            str(port),
+            "--serve-port",
+            str(free_port()),
+        ],
         env={**os.environ, "META_ADS_HOME": str(home)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -20,7 +18,12 @@ from meta_ads_pipeline.control.accounts import accounts_of_run
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.connection_accounts import account_owners
 from meta_ads_pipeline.rate_limit.limits import BudgetRules
-from meta_ads_pipeline.raw.cost_estimate import AccountEstimate, plan_accounts
+from meta_ads_pipeline.raw.cost_estimate import (
+    AccountEstimate,
+    plan_accounts,
+    plan_document,
+    total_seconds,
+)
 from meta_ads_pipeline.settings import Settings
 from meta_ads_pipeline.windows import DateWindow
 
@@ -42,7 +45,7 @@ def plan(
         found = read_plan(runtime.settings, runtime.database, window, accounts)
         seconds = total_seconds(found, account_owners(runtime.database))
     if as_json:
-        typer.echo(json.dumps(document(window, found, seconds), indent=2))
+        typer.echo(json.dumps(plan_document(window, found, seconds), indent=2))
     else:
         print_plan(plain_console(), window, found, seconds)
     return 0
@@ -64,42 +67,6 @@ def read_plan(
         readers=settings.max_parallel_requests_per_account,
         with_reach=settings.reach,
     )
-
-
-def document(
-    window: DateWindow, plans: Sequence[AccountEstimate], seconds: float
-) -> dict[str, Any]:
-    """The plans as plain values."""
-    return {
-        "start": window.start.isoformat(),
-        "end": window.end.isoformat(),
-        "calls": sum(plan.calls for plan in plans),
-        "rows": sum(plan.rows for plan in plans),
-        "expected_seconds": round(seconds),
-        "time_basis": plans[0].speed.basis if plans else None,
-        "accounts": [
-            {
-                "account_id": plan.account.account_id,
-                "name": plan.account.name,
-                "calls": plan.calls,
-                "rows": plan.rows,
-                "calls_per_hour": plan.calls_per_hour,
-                "tier": plan.tier,
-                "share_of_hourly_budget": round(plan.share, 4),
-                "expected_seconds": round(plan.seconds),
-                "assets": [
-                    {
-                        "asset": each.asset,
-                        "calls": each.calls,
-                        "rows": each.rows,
-                        "reports": each.reports,
-                    }
-                    for each in plan.assets
-                ],
-            }
-            for plan in plans
-        ],
-    }
 
 
 def print_plan(
@@ -143,20 +110,3 @@ def print_plan(
         f"{math.ceil(seconds / 60)} min; none was spent on this.",
         soft_wrap=True,
     )
-
-
-def total_seconds(plans: Sequence[AccountEstimate], owners: Mapping[str, str | None]) -> float:
-    """How long all of it takes: the longest account, or the hours that a token's cap asks for.
-
-    The cap of calls in any hour is the token's: what one account calls is missing to the others.
-    The first hour's calls need not wait. ``owners`` are the connections of accounts, by id.
-    """
-    by_token: dict[str | None, list[AccountEstimate]] = defaultdict(list)
-    for plan in plans:
-        by_token[owners.get(plan.account.account_id)].append(plan)
-    waits = [
-        (sum(plan.calls for plan in of_token) / cap - 1) * 3600
-        for of_token in by_token.values()
-        if (cap := min((plan.token_cap for plan in of_token if plan.token_cap), default=None))
-    ]
-    return max([0.0, *waits, *(plan.seconds for plan in plans)])

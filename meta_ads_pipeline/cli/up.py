@@ -38,24 +38,28 @@ app = options.command_app()
 @app.command()
 def up(
     port: Annotated[int, typer.Option(help="Port of the Dagster UI.")] = 3000,
-    host: Annotated[str, typer.Option(help="Address the UI listens on.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address both listen on.")] = "127.0.0.1",
+    serve_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the HTTP service; 0: without it.")
+    ] = 8000,
 ) -> int:
-    """Start Postgres, the simulator (without credentials), the Dagster UI and its daemon."""
-    return run_up(host, port, plain_console())
+    """Start Postgres, the simulator (without credentials), Dagster's UI and daemon, the service."""
+    return run_up(host, port, serve_port, plain_console())
 
 
 class _Stopped(Exception):  # noqa: N818 - a request, not an error
     pass
 
 
-def run_up(host: str, port: int, console: Console) -> int:
+def run_up(host: str, port: int, serve_port: int, console: Console) -> int:
     """Run until Ctrl-C or SIGTERM, or until one of the parts ends by itself (exit code 1)."""
-    if not _gets_free(host, port):
-        print_errors(
-            f"port {port} is taken: is `meta-ads up` running already? Stop it, or choose another "
-            "with --port"
-        )
-        return 1
+    for number, option in ((port, "--port"), (serve_port, "--serve-port")):
+        if number and not _gets_free(host, number):
+            print_errors(
+                f"port {number} is taken: is `meta-ads up` running already? Stop it, or choose "
+                f"another with {option}"
+            )
+            return 1
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise _Stopped
@@ -76,17 +80,21 @@ def run_up(host: str, port: int, console: Console) -> int:
             for run_id in _close_abandoned_runs(runtime):
                 console.print(f"run {run_id[:8]} was interrupted; it restarts by itself")
             stack.callback(_requeue_interrupted_runs, runtime)
-            children = _start(runtime, host, port)
+            children = _start(runtime, host, port, serve_port)
             stack.callback(_stop_all, children)
-            _wait_for_webserver(host, port, children)
-            _announce(console, runtime, host, port)
+            _wait_for(f"http://{host}:{port}/server_info", children)
+            if serve_port:
+                _wait_for(f"http://{host}:{serve_port}/health/live", children)
+            _announce(console, runtime, host, port, serve_port)
             return _watch(children, console)
     except _Stopped:
         console.print("stopped")
         return 0
 
 
-def _start(runtime: Runtime, host: str, port: int) -> dict[str, subprocess.Popen[bytes]]:
+def _start(
+    runtime: Runtime, host: str, port: int, serve_port: int
+) -> dict[str, subprocess.Popen[bytes]]:
     workspace = str(PROJECT_ROOT / "workspace.yaml")
     programs = Path(sys.executable).parent
     log_format = ["--log-format", "json"] if runtime.settings.log_format == "json" else []
@@ -97,13 +105,22 @@ def _start(runtime: Runtime, host: str, port: int) -> dict[str, subprocess.Popen
         ],
         "dagster-daemon": [str(programs / "dagster-daemon"), "run", "-w", workspace, *log_format],
     }
+    if serve_port:
+        commands["serve"] = [
+            *(sys.executable, "-m", "meta_ads_pipeline.cli", "serve"),
+            *("--host", host, "--port", str(serve_port)),
+        ]
     children = {}
     for name, command in commands.items():
         log = (runtime.settings.home / f"{name}.log").open("a")
         children[name] = start_child(
             command,
             cwd=PROJECT_ROOT,
-            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+            env={
+                **os.environ,
+                "PYTHONWARNINGS": "ignore",
+                "META_ADS_DAGSTER_URL": f"http://{host}:{port}",
+            },
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,
@@ -112,17 +129,19 @@ def _start(runtime: Runtime, host: str, port: int) -> dict[str, subprocess.Popen
     return children
 
 
-def _wait_for_webserver(host: str, port: int, children: dict[str, subprocess.Popen[bytes]]) -> None:
+def _wait_for(url: str, children: dict[str, subprocess.Popen[bytes]]) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and all(c.poll() is None for c in children.values()):
         try:
-            with urllib.request.urlopen(f"http://{host}:{port}/server_info", timeout=2):
+            with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own children
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.3)
 
 
-def _announce(console: Console, runtime: Runtime, host: str, port: int) -> None:
+def _announce(console: Console, runtime: Runtime, host: str, port: int, serve_port: int) -> None:
+    if serve_port:
+        console.print(f"Service      http://{host}:{serve_port} (a key: `meta-ads keys create me`)")
     console.print(f"Dagster UI   http://{host}:{port}")
     console.print(f'Postgres     psql "{runtime.database.safe_url}"', soft_wrap=True)
     api = "the simulator, " if runtime.simulated else ""

@@ -27,8 +27,14 @@ sql_file = SqlFolder(__file__)
 SERVICE_ROLE = "meta_ads_service"
 ANALYST_ROLE = "meta_ads_analyst"
 
-_CONTROL_TABLES = ("workspaces", "ad_accounts")
-"""Beside the marts, what the service reads as its role."""
+_CONTROL_TABLES = (
+    *("workspaces", "ad_accounts", "slices"),
+    *("workspace_dead_letters", "workspace_alerts", "workspace_connections"),
+)
+"""Beside the marts, what the service reads as its role: views through those of ``serving``."""
+
+_CONTROL_FUNCTIONS = ("workspace_runs()", "run_steps(text)")
+"""They look at the workspace's setting themselves."""
 
 _QUERY_SECONDS = 30
 _LOCK_SECONDS = 3
@@ -99,6 +105,8 @@ def secure(database: Database) -> list[str]:
         connection.execute("create schema if not exists marts")
         for schema in ("marts", "serving", "control"):
             connection.execute(f"grant usage on schema {schema} to {SERVICE_ROLE}")
+        for function in _CONTROL_FUNCTIONS:
+            connection.execute(f"grant execute on function control.{function} to {SERVICE_ROLE}")
         relations = connection.execute(
             sql_file("relations_to_secure"),
             {"role": SERVICE_ROLE, "control": list(_CONTROL_TABLES)},

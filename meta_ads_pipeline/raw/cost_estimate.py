@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
+from typing import Any
 
 from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.accounts import Account
@@ -122,6 +124,59 @@ def plan_accounts(
         return plans
 
     return database.run(plan)
+
+
+def plan_document(
+    window: DateWindow, plans: Sequence[AccountEstimate], seconds: float
+) -> dict[str, Any]:
+    """The plans as plain values."""
+    return {
+        "start": window.start.isoformat(),
+        "end": window.end.isoformat(),
+        "calls": sum(plan.calls for plan in plans),
+        "rows": sum(plan.rows for plan in plans),
+        "expected_seconds": round(seconds),
+        "time_basis": plans[0].speed.basis if plans else None,
+        "accounts": [
+            {
+                "account_id": plan.account.account_id,
+                "name": plan.account.name,
+                "calls": plan.calls,
+                "rows": plan.rows,
+                "calls_per_hour": plan.calls_per_hour,
+                "tier": plan.tier,
+                "share_of_hourly_budget": round(plan.share, 4),
+                "expected_seconds": round(plan.seconds),
+                "assets": [
+                    {
+                        "asset": each.asset,
+                        "calls": each.calls,
+                        "rows": each.rows,
+                        "reports": each.reports,
+                    }
+                    for each in plan.assets
+                ],
+            }
+            for plan in plans
+        ],
+    }
+
+
+def total_seconds(plans: Sequence[AccountEstimate], owners: Mapping[str, str | None]) -> float:
+    """How long all of it takes: the longest account, or the hours that a token's cap asks for.
+
+    The cap of calls in any hour is the token's: what one account calls is missing to the others.
+    The first hour's calls need not wait. ``owners`` are the connections of accounts, by id.
+    """
+    by_token: dict[str | None, list[AccountEstimate]] = defaultdict(list)
+    for plan in plans:
+        by_token[owners.get(plan.account.account_id)].append(plan)
+    waits = [
+        (sum(plan.calls for plan in of_token) / cap - 1) * 3600
+        for of_token in by_token.values()
+        if (cap := min((plan.token_cap for plan in of_token if plan.token_cap), default=None))
+    ]
+    return max([0.0, *waits, *(plan.seconds for plan in plans)])
 
 
 def expected_calls(

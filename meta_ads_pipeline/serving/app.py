@@ -11,6 +11,7 @@ from starlette.routing import Route
 from meta_ads_pipeline import __version__
 from meta_ads_pipeline.control.database import Database, open_database
 from meta_ads_pipeline.serving.access import Access
+from meta_ads_pipeline.serving.dagster_client import DagsterClient
 from meta_ads_pipeline.serving.health import health_router
 from meta_ads_pipeline.serving.mcp_server import PATH, Authenticated, caller_of_request, mcp_server
 from meta_ads_pipeline.serving.metric_routes import metric_router
@@ -18,7 +19,10 @@ from meta_ads_pipeline.serving.metrics import metrics_router
 from meta_ads_pipeline.serving.pooled_database import PooledDatabase
 from meta_ads_pipeline.serving.problems import answer_problems
 from meta_ads_pipeline.serving.protection import API_VERSION, Protection
+from meta_ads_pipeline.serving.sync_routes import answer_sync_problems, sync_router
+from meta_ads_pipeline.serving.syncs import Syncs
 from meta_ads_pipeline.serving.trust_routes import trust_router
+from meta_ads_pipeline.serving.upkeep import upkeep_router
 from meta_ads_pipeline.serving.webhooks import webhook_router
 from meta_ads_pipeline.serving.workspaces import workspaces_router
 from meta_ads_pipeline.settings import Settings, get_settings
@@ -67,6 +71,10 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app.include_router(workspaces_router(pool, access))
     app.include_router(metric_router(pool, access))
     app.include_router(trust_router(pool, access))
+    app.include_router(upkeep_router(pool, access))
+    syncs = Syncs(settings, pool, DagsterClient(settings.dagster_url))
+    app.include_router(sync_router(syncs, access))
     app.router.routes.append(Route(PATH, Authenticated(assistants_app, access)))
     answer_problems(app)
+    answer_sync_problems(app, syncs.dagster.link)
     return app

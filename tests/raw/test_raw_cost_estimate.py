@@ -7,12 +7,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from meta_ads_pipeline.cli.plan import document, read_plan
+from meta_ads_pipeline.cli.plan import read_plan
 from meta_ads_pipeline.control.accounts import UnknownAccountError, save_accounts
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.rate_limit.limits import BudgetRules
 from meta_ads_pipeline.raw.context import PullContext
-from meta_ads_pipeline.raw.cost_estimate import expected_calls, plan_accounts
+from meta_ads_pipeline.raw.cost_estimate import expected_calls, plan_accounts, plan_document
 from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
 from meta_ads_pipeline.raw.pull_entities import pull_entities
 from meta_ads_pipeline.raw.pull_insights import pull_insights
@@ -121,6 +121,6 @@ def test_only_known_accounts_are_planned(database: Database, account):
         read_plan(settings, database, window, ["99"])
     with database.connect() as connection:
         save_accounts(connection, [account])
-    found = document(window, read_plan(settings, database, window, []), 0.0)
+    found = plan_document(window, read_plan(settings, database, window, []), 0.0)
     assert [each["account_id"] for each in found["accounts"]] == [account.account_id]
     assert found["calls"] == found["accounts"][0]["calls"] > 0

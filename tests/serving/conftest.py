@@ -33,6 +33,9 @@ class Service:
     def get(self, path: str, **options: Any) -> requests.Response:
         return self._session.get(self.url + path, timeout=10, **options)
 
+    def request(self, method: str, path: str, **options: Any) -> requests.Response:
+        return self._session.request(method, self.url + path, timeout=10, **options)
+
     def post(self, path: str, *, content: bytes, headers: Any = None) -> requests.Response:
         return self._session.post(self.url + path, data=content, headers=headers, timeout=10)
 

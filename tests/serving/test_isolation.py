@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from psycopg import sql
 
-from meta_ads_pipeline.control import api_keys
+from meta_ads_pipeline.control import api_keys, dead_letters
+from meta_ads_pipeline.control.alerts import Alert, Severity, open_alert
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.dead_letters import DeadLetter
 from meta_ads_pipeline.semantic import statement, trust
+from meta_ads_pipeline.serving import syncs, upkeep
 from meta_ads_pipeline.serving.app import create_app
 from meta_ads_pipeline.settings import Settings
 from tests.conftest import copy_of_template
+from tests.serving import dagster_records
 from tests.serving.conftest import Service, running_service
 from tests.serving.small_marts import FIRST, LAST, fill
 
@@ -24,6 +30,11 @@ PARAMETERS: dict[str, dict[str, str]] = {
     "/workspaces/{workspace_id}": {},
     "/workspaces/{workspace_id}/entities": {},
     "/workspaces/{workspace_id}/entities/{external_entity_id}/history": {},
+    "/workspaces/{workspace_id}/connections": {},
+    "/workspaces/{workspace_id}/runs": {},
+    "/workspaces/{workspace_id}/runs/{run_id}": {},
+    "/workspaces/{workspace_id}/dead-letters": {},
+    "/workspaces/{workspace_id}/alerts": {},
 }
 """Of a request that has an answer; the others take ``DATES``."""
 
@@ -33,32 +44,65 @@ def world(postgres_url: str, template_database: str) -> Iterator[Any]:
     """Two workspaces with a key each, and one service."""
     with copy_of_template(postgres_url, template_database) as database:
         fill(database)
+        fill_control(database)
         keys = {
-            name: api_keys.create_key(database, workspace=name, member="x", name="x")[0]
+            name: api_keys.create_key(
+                database, workspace=name, member="x", name="x", role="operator"
+            )[0]
             for name in ("default", "other")
         }
         with running_service(Settings(), database) as service:
             yield SimpleNamespace(database=database, service=service, keys=keys)
 
 
-def guarded_paths() -> list[str]:
+def fill_control(database: Database) -> None:
+    """A connection, a run, a dead letter and an alert for each workspace."""
+    dagster_records.make_tables(database)
+    with database.connect() as connection:
+        connection.execute(
+            "insert into control.connections (workspace_id, name)"
+            " select workspace_id, 'main' from control.workspaces"
+        )
+        connection.execute(
+            "update control.ad_accounts as a set connection_id = c.connection_id"
+            " from control.connections as c where c.workspace_id = a.workspace_id"
+        )
+        letters = [DeadLetter(each, "ads", "no id", "{}") for each in ("1", "9")]
+        dead_letters.record(connection, letters)
+    for account in ("1", "9"):
+        alert = Alert("kind", f"ad account act_{account}", Severity.INFO, "said", "do")
+        open_alert(database, alert)
+        dagster_records.add_run(database, f"run-{account}", accounts=account)
+
+
+def guarded_paths(method: str) -> list[str]:
     """The paths of the OpenAPI document that need a key."""
 
     class Nowhere:
         url = "postgresql://nowhere.invalid/x"
 
     document = create_app(Settings(), Nowhere()).openapi()  # type: ignore[arg-type]
-    return [path for path, methods in document["paths"].items() if "{workspace_id}" in path]
+    return [
+        path
+        for path, methods in document["paths"].items()
+        if "{workspace_id}" in path and method in methods
+    ]
 
 
-PATHS = guarded_paths()
+PATHS, WRITING_PATHS = guarded_paths("get"), guarded_paths("post")
+
+
+def filled(path: str, workspace: str) -> str:
+    run = "run-9" if workspace == "other" else "run-1"
+    return path.format(
+        workspace_id=workspace, external_entity_id="120", connection="main", run_id=run
+    )
 
 
 def ask(world: Any, path: str, key: str | None, workspace: str = "default") -> Any:
     service: Service = world.service
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    url = path.format(workspace_id=workspace, external_entity_id="120")
-    return service.get(url, params=PARAMETERS.get(path, DATES), headers=headers)
+    return service.get(filled(path, workspace), params=PARAMETERS.get(path, DATES), headers=headers)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -74,20 +118,29 @@ def test_a_path_answers_its_own_key_and_tells_others_nothing(world, path):
         assert ask(world, path, None, workspace).status_code == 401
 
 
+@pytest.mark.parametrize("path", WRITING_PATHS)
+def test_nothing_is_written_with_anothers_key_or_none(world, path):
+    for key, status in ((world.keys["other"], 403), (None, 401)):
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        answer = world.service.request("POST", filled(path, "default"), headers=headers)
+        assert answer.status_code == status, answer.text
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_without_the_applications_filter_row_security_alone_holds(world, path, monkeypatch):
-    filtered = trust.sql
-
-    def unfiltered(name: str, **names: str) -> bytes:
-        query = filtered(name, **names)
+    def unfiltered(filtered: Any, name: str, **names: str) -> bytes:
+        query: bytes = filtered(name, **names)
+        if name == "runs":  # a function that looks at the setting itself
+            return query
         found = query.replace(b"= %(workspace)s", b"is distinct from %(workspace)s::uuid or true")
         assert found != query
         return found
 
     for name in ("reconciliation", "served_value", "changes_of_day", "failed_checks_of_day",
                  "anomalies", "freshness", "entities", "entity_history"):  # fmt: skip
-        assert unfiltered(name, measure="spend")
-    monkeypatch.setattr(trust, "sql", unfiltered)
+        assert unfiltered(trust.sql, name, measure="spend")
+    for module in (trust, syncs, upkeep):
+        monkeypatch.setattr(module, "sql", partial(unfiltered, module.sql))
     rows_of = statement._Builder._piece
 
     def piece_of_all(*arguments: Any) -> sql.Composed:
@@ -103,7 +156,7 @@ def test_without_the_applications_filter_row_security_alone_holds(world, path, m
             continue
         assert answer.status_code == 200, answer.text
         body = answer.json()
-        rows = body if isinstance(body, list) else body.get("rows", body.get("accounts", []))
+        rows = body if isinstance(body, list) else body.get("accounts", body.get("rows", []))
         assert {row["account_id"] for row in rows if "account_id" in row} <= own
 
 
