@@ -24,6 +24,9 @@ daily_partitions = dg.DailyPartitionsDefinition(
 )
 """Every date from ``META_ADS_HISTORY_START`` to today, today included."""
 
+FIRST_PARTITION = daily_partitions.start.date()
+"""A run over a range that begins earlier fails, wherever the range comes from."""
+
 single_run = dg.BackfillPolicy.single_run()
 """A range of dates is one run: a year's backfill starts one process, not 365."""
 

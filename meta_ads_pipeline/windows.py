@@ -34,6 +34,10 @@ class DateWindow:
         """Every date of the window, oldest first."""
         return [self.start + timedelta(days=n) for n in range((self.end - self.start).days + 1)]
 
+    def since(self, first: date) -> DateWindow:
+        """The part of it that is not before ``first``; ``first`` itself where there is none."""
+        return DateWindow(max(self.start, first), max(self.end, first))
+
     @property
     def half_open_end(self) -> date:
         """The first date after the window, for half-open ranges."""

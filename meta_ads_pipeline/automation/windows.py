@@ -8,6 +8,7 @@ from math import gcd
 from zoneinfo import ZoneInfo
 
 from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.partitions import FIRST_PARTITION
 from meta_ads_pipeline.run_tags import RANGE_END_TAG, RANGE_START_TAG, REFRESH_TAG
 from meta_ads_pipeline.windows import SETTLED_AFTER_DAYS, DateWindow, local_today
 
@@ -86,7 +87,8 @@ def reach_window(accounts: Sequence[Account], now: datetime) -> DateWindow:
 
 
 def range_tags(window: DateWindow, kind: str) -> Mapping[str, str]:
-    """The tags of one run over the whole window."""
+    """The tags of one run over the whole window, as far as there are partitions."""
+    window = window.since(FIRST_PARTITION)
     return {
         RANGE_START_TAG: window.start.isoformat(),
         RANGE_END_TAG: window.end.isoformat(),

@@ -17,7 +17,14 @@ from meta_ads_pipeline.settings import PROJECT_ROOT
 app = options.command_app()
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        # What follows the program is the program's: a `--` or `--help` among it, too.
+        "allow_interspersed_args": False,
+    }
+)
 def execute(context: typer.Context) -> int:
     """Run a program, for instance dagster, dbt or psql, with database and environment ready."""
     if not context.args:

@@ -80,7 +80,7 @@ class Range:
         first, last = _date(start, "--start"), _date(end, "--end")
         if last > today_anywhere():
             raise typer.BadParameter(f"{last} has not begun anywhere yet", param_hint="--end")
-        earliest = date.fromisoformat(get_settings().history_start)
+        earliest = _history_start()
         if first < earliest:
             raise typer.BadParameter(
                 f"{first} is before the history's start, {earliest} (META_ADS_HISTORY_START)",
@@ -103,7 +103,12 @@ class Range:
             preset_window(self._preset, local_today(timezone, datetime.now(UTC)))
             for timezone in _timezones(database, accounts) or ["UTC"]
         ]
-        return DateWindow(min(w.start for w in windows), max(w.end for w in windows))
+        whole = DateWindow(min(w.start for w in windows), max(w.end for w in windows))
+        return whole.since(_history_start())
+
+
+def _history_start() -> date:
+    return date.fromisoformat(get_settings().history_start)
 
 
 def today_anywhere() -> date:

@@ -6,7 +6,7 @@ import logging
 import secrets
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ import psycopg
 
 from meta_ads_pipeline import __version__
 from meta_ads_pipeline.control.database import Connection, Database, is_lost
+from meta_ads_pipeline.control.lock_session import LockSession, join_session
 from meta_ads_pipeline.control.retry_delays import LONGEST_DELAY, first_delay, is_passing
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.sql_files import SqlFolder
@@ -320,10 +321,10 @@ IS_HELD = (
 class SliceLock:
     """Slices that no other run works on while this one does. Release dates as they are done.
 
-    The dates are a row of ``control.slice_locks``; it counts while a database session of the
-    lock's own holds one advisory lock, however many dates there are. When the server goes away the
-    session goes, too: the dates are taken again as far as they are still free. Who took one
-    meanwhile fetches that slice a second time, which costs calls but changes nothing.
+    The dates are a row of ``control.slice_locks``; it counts while a database session holds one
+    advisory lock, however many dates there are; all locks of a process share that session. When the
+    server goes away it goes, too: the dates are taken again as far as they are still free. Who took
+    one meanwhile fetches that slice a second time, which costs calls but changes nothing.
     """
 
     def __init__(self, database: Database, key: SliceKey) -> None:
@@ -331,8 +332,7 @@ class SliceLock:
         self._key = key
         self._held: set[date] = set()
         self._holder = 0
-        self._session = ExitStack()
-        self._connection: Connection | None = None
+        self._session: LockSession | None = None
 
     def take(self, dates: Collection[date]) -> None:
         """Wait until no other run is at any of the dates, then hold them all."""
@@ -376,16 +376,17 @@ class SliceLock:
             self._retake()
 
     def close(self) -> None:
-        """End the session, and with it what is still held."""
-        if self._connection is not None:
+        """Let go of what is still held."""
+        if self._session is not None:
             with suppress(psycopg.Error):
                 self._call("delete from control.slice_locks where holder = %(holder)s", {})
+                self._call("select pg_advisory_unlock(%(class)s, %(holder)s)", _CLASS)
         self._end()
 
     def _end(self) -> None:
-        self._connection = None
-        with suppress(psycopg.Error):
-            self._session.close()
+        if self._session is not None:
+            self._session.leave()
+        self._session = None
 
     def _reconnect(self) -> None:
         logger.warning(
@@ -405,11 +406,11 @@ class SliceLock:
 
     def _try(self, dates: Collection[date]) -> set[date]:
         """Hold the dates unless live others hold some; returns those."""
-        if self._connection is None:
-            self._connection = self._session.enter_context(self._database.connect(autocommit=True))
+        if self._session is None:
+            self._session = join_session(self._database)
             self._holder = secrets.randbelow(2**31)
-            self._call("select pg_advisory_lock(%(class)s, %(holder)s)", {"class": LOCK_CLASS})
-        with self._connection.transaction():
+            self._call("select pg_advisory_lock(%(class)s, %(holder)s)", _CLASS)
+        with self._session.turn() as connection, connection.transaction():
             self._call(
                 "select pg_advisory_xact_lock(hashtextextended(%(name)s, 0))",
                 {"name": lock_name(self._key)},
@@ -437,18 +438,20 @@ class SliceLock:
         return busy
 
     def _call(self, query: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        if self._connection is None:
+        if self._session is None:
             raise psycopg.OperationalError("the lock's session has ended")
         mine = {
             "holder": self._holder,
             "account": self._key.account_id,
             "asset": self._key.asset,
         }
-        cursor = self._connection.execute(query.encode(), {**mine, **parameters})
-        return cursor.fetchall() if cursor.description else []
+        with self._session.turn() as connection:
+            cursor = connection.execute(query.encode(), {**mine, **parameters})
+            return cursor.fetchall() if cursor.description else []
 
 
 _LOOK_AGAIN_SECONDS = 0.5
+_CLASS = {"class": LOCK_CLASS}
 _HOLD = "update control.slice_locks set dates = %(dates)s where holder = %(holder)s"
 
 

@@ -39,11 +39,15 @@ class Interruption:
 
 
 class Place:
-    """One pull's right to work, given back while all of the pull's threads wait."""
+    """One pull's right to work, given back while all of the pull's threads wait.
+
+    It is taken already: whoever makes it has acquired one of the ``places``.
+    """
 
     def __init__(self, places: threading.Semaphore, interruption: Interruption) -> None:
         self.interruption = interruption
         self._places = places
+        self._is_taken = True
         self._at_work = 0
         self._lock = threading.Lock()
         self._turn = threading.Lock()
@@ -71,7 +75,8 @@ class Place:
     def _begin(self) -> None:
         with self._turn:  # those that come while the first waits for the place wait, too
             with self._lock:
-                needed = self._at_work == 0
+                needed = self._at_work == 0 and not self._is_taken
+                self._is_taken = False
             if needed:
                 while not self._places.acquire(timeout=0.2):
                     self.interruption.wait(0)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.meta_api.waiting import Interruption, Place
 from meta_ads_pipeline.raw.context import SliceReport
-
-MOST_WAITING = 24
-"""Accounts begun at once, those that wait for Meta included: each holds a database session."""
 
 
 @dataclass
@@ -30,9 +27,10 @@ def for_each_account(
 ) -> FanOut:
     """Do ``work`` for every account, at most ``max_workers`` at once. Raises nothing of ``work``'s.
 
-    An account that waits for Meta (``meta_api.waiting``) gives its place to the next one. An
-    account that failed part way has its landed slices in ``control.slices``, not in the reports.
-    When the calling thread is interrupted every wait ends, and the interrupt is raised at once.
+    An account that waits for Meta (``meta_api.waiting``) gives its place to the next one, however
+    many wait. An account that failed part way has its landed slices in ``control.slices``, not in
+    the reports. When the calling thread is interrupted every wait ends, and the interrupt is raised
+    at once.
     """
     result = FanOut()
     if not accounts:
@@ -40,16 +38,18 @@ def for_each_account(
     places = threading.Semaphore(max(1, max_workers))
     interruption = Interruption()
 
-    def at_a_place(account: Account) -> list[SliceReport]:
-        with Place(places, interruption).working():
+    def at_a_place(account: Account, place: Place) -> list[SliceReport]:
+        with place.working():
             return work(account)
 
-    pool = ThreadPoolExecutor(
-        max_workers=min(len(accounts), max(1, max_workers) + MOST_WAITING),
-        thread_name_prefix="account",
-    )
-    futures = {pool.submit(at_a_place, account): account for account in accounts}
+    # A thread for each account that waits: a wait may be hours, and costs nothing else.
+    pool = ThreadPoolExecutor(max_workers=len(accounts), thread_name_prefix="account")
+    futures: dict[Future[list[SliceReport]], Account] = {}
     try:
+        for account in accounts:
+            places.acquire()
+            place = Place(places, interruption)
+            futures[pool.submit(at_a_place, account, place)] = account
         for future in as_completed(futures):
             try:
                 result.reports.extend(future.result())

@@ -6,6 +6,7 @@ One dbt invocation per run builds, tests and gates the marts of the run's dates.
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -31,6 +32,7 @@ from meta_ads_pipeline.windows import DateWindow, window_of_keys
 
 logger = logging.getLogger(__name__)
 
+RECONCILIATION = dg.AssetKey(["marts", "reconciliation"])
 _NO_UNIT_TESTS = ("--exclude-resource-type", "unit_test")  # they test the code, not the data
 
 
@@ -42,8 +44,9 @@ def _as_reported(
 ) -> Iterator[Any]:
     """dbt's events; each built model with its rows, materialized for dates that lack no account.
 
-    What is missing or held is read when the model has been built: the reconciliation comes first.
+    What is missing or held is read once, and again when the reconciliation has judged the dates.
     """
+    red: Mapping[date, str] | None = None
     for event in events:
         if not isinstance(event, dg.Output):
             yield event
@@ -51,17 +54,18 @@ def _as_reported(
         key = context.asset_key_for_output(event.output_name)
         schema, table = key.path
         rows = rows_per_partition(database, schema, table, window)
-        red = unfinished_dates(database, window.dates)
+        if red is None or key == RECONCILIATION:
+            red = unfinished_dates(database, window.dates)
         if not red:
-            for date, values in rows.items():
-                context.add_asset_metadata(values, asset_key=key, partition_key=date)
+            for day, values in rows.items():
+                context.add_asset_metadata(values, asset_key=key, partition_key=day)
             yield event
             continue
         metadata = materialize_only(
             context,
             key,
-            {day.isoformat(): reason for day, reason in red.items()},
-            {date: {**event.metadata, **values} for date, values in rows.items()},
+            {each.isoformat(): reason for each, reason in red.items()},
+            {day: {**event.metadata, **values} for day, values in rows.items()},
         )
         yield dg.Output(event.value, event.output_name, metadata={**event.metadata, **metadata})
 

@@ -24,6 +24,7 @@ from meta_ads_pipeline.automation.windows import (
 )
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
+from meta_ads_pipeline.partitions import FIRST_PARTITION
 from meta_ads_pipeline.run_tags import REFRESH_TAG
 from meta_ads_pipeline.settings import Settings
 from meta_ads_pipeline.windows import DateWindow, is_settled
@@ -71,6 +72,13 @@ def test_today_is_one_run_over_every_accounts_today(instance, resources):
 def test_the_last_28_days_are_one_run(instance, resources):
     request = tick("refresh_recent_28_days", NOON, instance, resources)
     assert window_of(request) == ("2026-02-09", "2026-03-10")
+
+
+@pytest.mark.usefixtures("two_accounts")
+def test_no_range_begins_before_there_are_partitions(instance, resources):
+    young = datetime(FIRST_PARTITION.year, FIRST_PARTITION.month, 9, 12, tzinfo=UTC)
+    request = tick("refresh_recent_28_days", young, instance, resources)
+    assert window_of(request) == (str(FIRST_PARTITION), str(young.date() - timedelta(days=1)))
 
 
 @pytest.mark.usefixtures("two_accounts")

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from meta_ads_pipeline.cli.app import run
 from meta_ads_pipeline.cli.report import account_days
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.settings import get_settings
 from meta_ads_pipeline.windows import DateWindow
 from tests.commands import run_meta_ads
 
@@ -64,6 +66,17 @@ def test_exec_reaches_the_database_without_more_words(
     database, home = done.stdout.split()
     assert environment["META_ADS_DATABASE_URL"].find(f"/{database}") > 0
     assert Path(home).is_relative_to(tmp_path)
+
+
+def test_exec_leaves_the_program_its_words(
+    environment: dict[str, str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    get_settings.cache_clear()
+    code = run(["exec", sys.executable, "-c", "import sys; print(sys.argv[1:])", "--", "--help"])
+    get_settings.cache_clear()
+    assert (code, capfd.readouterr().out) == (0, "['--', '--help']\n")
 
 
 def test_exec_passes_on_the_exit_code(environment: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -193,6 +194,21 @@ def test_three_years_are_one_lock_of_postgres(database):
             "select count(*) as n from pg_locks where locktype = 'advisory'"
         ).fetchall()
     assert row["n"] <= 3  # others' in the same server
+
+
+def test_a_hundred_accounts_locks_are_one_session(database):
+    keys = [slices.SliceKey(str(number), "ads") for number in range(100)]
+    sessions = (
+        "select pid, count(*) as n from pg_locks where locktype = 'advisory'"
+        f" and classid::bigint = {slices.LOCK_CLASS} and database ="
+        " (select oid from pg_database where datname = current_database()) group by 1"
+    )
+    with database.connect() as connection:
+        with ExitStack() as stack:
+            for key in keys:
+                stack.enter_context(slices.exclusive(database, key, DAYS))
+            assert [row["n"] for row in connection.execute(sessions).fetchall()] == [100]
+        assert connection.execute(sessions).fetchall() == []
 
 
 def test_a_lock_that_was_lost_is_noticed_and_taken_again(database, caplog):

@@ -21,8 +21,12 @@ def accounts(count: int) -> list[Account]:
 
 
 @pytest.mark.parametrize("in_threads", [False, True], ids=["itself", "in-threads"])
-def test_accounts_that_wait_give_their_places_to_the_others(in_threads: bool) -> None:
-    """Six of eight accounts are throttled; there are two places. The healthy two come first."""
+@pytest.mark.parametrize("throttled", [6, 60])
+def test_accounts_that_wait_give_their_places_to_the_others(
+    in_threads: bool, throttled: int
+) -> None:
+    """All but the last two accounts are throttled; there are two places."""
+    healthy = {str(throttled), str(throttled + 1)}
     done: list[str] = []
     healthy_done = threading.Event()
 
@@ -31,7 +35,7 @@ def test_accounts_that_wait_give_their_places_to_the_others(in_threads: bool) ->
             pause(0.01)
 
     def work(account: Account) -> list[SliceReport]:
-        if account.account_id not in {"6", "7"}:
+        if account.account_id not in healthy:
             if in_threads:
                 with ThreadPoolExecutor(2) as readers:
                     reads = [readers.submit(carried(wait_for_meta)) for _ in range(2)]
@@ -41,14 +45,14 @@ def test_accounts_that_wait_give_their_places_to_the_others(in_threads: bool) ->
             else:
                 wait_for_meta()
         done.append(account.account_id)
-        if {"6", "7"} <= set(done):
+        if healthy <= set(done):
             healthy_done.set()
         return []
 
-    result = for_each_account(accounts(8), work, max_workers=2)
+    result = for_each_account(accounts(throttled + 2), work, max_workers=2)
     assert result.failures == {}
-    assert set(done[:2]) == {"6", "7"}
-    assert len(done) == 8
+    assert set(done[:2]) == healthy
+    assert len(done) == throttled + 2
 
 
 def test_no_more_work_than_there_are_places() -> None:
