@@ -15,6 +15,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from meta_ads_pipeline.transform.dbt_server import ADDRESS_VARIABLE, start_server
+
 _LIBRARIES = (
     *("alembic.command", "dagster", "dagster_dbt", "dagster_postgres", "facebook_business.api"),
     *("fastapi", "pandas", "pandera.pandas", "psycopg", "requests", "rich.progress", "typer"),
@@ -31,6 +33,9 @@ def run_meta_ads(
 
     Raises ``subprocess.TimeoutExpired`` after so many seconds; the process is killed then.
     """
+    start_server()  # one for all commands of these tests
+    if address := os.environ.get(ADDRESS_VARIABLE):
+        environment = {ADDRESS_VARIABLE: address, **environment}
     with tempfile.TemporaryDirectory(prefix="meta-ads-command-") as name:
         folder = Path(name)
         (folder / "stdin").write_text(stdin)

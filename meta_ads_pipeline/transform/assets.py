@@ -23,8 +23,11 @@ from meta_ads_pipeline.transform.history import window_arguments
 from meta_ads_pipeline.transform.project import dbt_project
 from meta_ads_pipeline.transform.relations import (
     VIEWS_AND_SEEDS,
-    ensure_relations,
+    dbt_manifest,
+    finish_relations,
+    relations_to_build,
     table_selection,
+    tests_without_tables,
 )
 from meta_ads_pipeline.transform.row_counts import row_count, rows_per_partition
 from meta_ads_pipeline.transform.translator import MartsTranslator
@@ -34,6 +37,12 @@ logger = logging.getLogger(__name__)
 
 RECONCILIATION = dg.AssetKey(["marts", "reconciliation"])
 _NO_UNIT_TESTS = ("--exclude-resource-type", "unit_test")  # they test the code, not the data
+
+
+def _in_the_same_build(lacking: Sequence[str]) -> list[str]:
+    """dbt's arguments to build these beside the run's own selection, in one go."""
+    tests = tests_without_tables(dbt_manifest())
+    return ["--select", " ".join(lacking), *(["--exclude", " ".join(tests)] if tests else [])]
 
 
 def _as_reported(
@@ -51,6 +60,8 @@ def _as_reported(
         if not isinstance(event, dg.Output):
             yield event
             continue
+        if event.output_name not in context.op_execution_context.selected_output_names:
+            continue  # a view or a seed that the database lacked
         key = context.asset_key_for_output(event.output_name)
         schema, table = key.path
         rows = rows_per_partition(database, schema, table, window)
@@ -152,10 +163,13 @@ def build_dbt_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
         ):
             if waited:
                 context.log.info("waited for another run that was writing the marts")
-            if ensure_relations(dbt, database.database, dates):
-                report_views(context, database.database, [*views, *sources])
-            with dbt.running(["build", *dates, *_NO_UNIT_TESTS], context=context) as build:
+            lacking = relations_to_build(database.database)
+            also = _in_the_same_build(lacking) if lacking else []
+            with dbt.running(["build", *dates, *_NO_UNIT_TESTS, *also], context=context) as build:
                 yield from _as_reported(build.stream(), context, database.database, window)
+            finish_relations(database.database, lacking)
+            if lacking:
+                report_views(context, database.database, [*views, *sources])
         logger.info(
             "marts of %s to %s: built",
             window.start,

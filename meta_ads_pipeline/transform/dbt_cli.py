@@ -19,6 +19,7 @@ from packaging.version import Version
 
 from meta_ads_pipeline.settings import get_settings
 from meta_ads_pipeline.transform.dbt_process import PARENT_VARIABLE, main
+from meta_ads_pipeline.transform.dbt_server import start_server
 
 KEPT_FOLDERS = 5
 """Of so many dbt invocations the artifacts and logs are kept."""
@@ -41,6 +42,10 @@ class DbtCli(DbtCliResource):
 
     def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> Any:
         """None: only dagster-dbt's own row counts and column metadata would need one."""
+
+    def setup_for_execution(self, _context: Any) -> None:
+        """Have dbt imported beside the run's pulls, before it is asked for."""
+        start_server()
 
     def cli(
         self,

@@ -2,13 +2,18 @@
 
 A worker that is killed cannot stop its dbt, which would go on writing the marts beside the dbt of
 the next run, without the lock that the worker's connection held.
+
+Where the run has a server that has dbt imported, that one runs it (``dbt_server.py``).
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
+
+from meta_ads_pipeline.transform.dbt_server import ADDRESS_VARIABLE, run_in_server
 
 PARENT_VARIABLE = "META_ADS_DBT_PARENT"
 """Environment: the process id of the one that started dbt."""
@@ -28,6 +33,10 @@ def main() -> None:
     """Run dbt's command line."""
     parent = int(os.environ.get(PARENT_VARIABLE) or os.getppid())
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    if address := os.environ.get(ADDRESS_VARIABLE):
+        code = run_in_server(address, sys.argv[1:])
+        if code is not None:
+            sys.exit(code)
     # Not before: the import takes seconds, in which the parent may be killed, too.
     from dbt.cli.main import cli
 

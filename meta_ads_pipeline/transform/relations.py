@@ -37,28 +37,54 @@ _NO_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit
 _RELATION_KINDS = {"view": "v", "materialized_view": "m"}
 
 
-def ensure_relations(dbt: DbtCli, database: Database, window: Sequence[str]) -> list[str]:
-    """Build views and seeds of a changed project, and whatever is missing; make missing indexes.
+def relations_to_build(database: Database) -> list[str]:
+    """dbt's selection of what the database lacks; empty when all is there and of this project.
 
-    Tables that views read are built first, for the run's dates: dbt's event-time arguments.
-    Returns what dbt was asked to build. Raises dagster-dbt's error when dbt fails.
+    Views and seeds of a changed project, with the tables that the views read; else what is missing.
     """
-    manifest = dbt_manifest()
-    selection: list[str] = []
     if _claim(database) != _current_claim():
         logger.info("the dbt project changed: building its views and seeds")
-        selection = [f"+{part}" for part in VIEWS_AND_SEEDS.split()]  # a view may read a table
-    elif missing := missing_relations(database, manifest):
+        return [f"+{part}" for part in VIEWS_AND_SEEDS.split()]
+    missing = missing_relations(database, dbt_manifest())
+    if missing:
         logger.warning("missing in the database, building: %s", ", ".join(missing))
-        selection = missing
+    return missing
+
+
+def finish_relations(database: Database, built: Sequence[str]) -> None:
+    """After the build of what ``relations_to_build`` named: note it, and make missing indexes."""
+    if built:
+        claim_relations(database)
+    make_missing_indexes(database, dbt_manifest())
+
+
+def ensure_relations(dbt: DbtCli, database: Database, window: Sequence[str]) -> list[str]:
+    """Build what the database lacks, and nothing else; ``window``: dbt's event-time arguments.
+
+    Returns what dbt was asked to build. Raises dagster-dbt's error when dbt fails.
+    """
+    selection = relations_to_build(database)
     if selection:
         # One argument: dagster-dbt takes no more than one after --select.
         chosen = " ".join(selection)
         with dbt.running(["build", "--select", chosen, *window, *_NO_TESTS]) as build:
             build.wait()
-        claim_relations(database)
-    make_missing_indexes(database, manifest)
+    finish_relations(database, selection)
     return selection
+
+
+def tests_without_tables(manifest: Mapping[str, Any]) -> list[str]:
+    """Names of the data tests that read views and seeds alone: no run's data is in question."""
+    holding = {
+        node["unique_id"]
+        for node in _nodes(manifest)
+        if node["resource_type"] != "seed" and node["config"]["materialized"] != "view"
+    }
+    return sorted(
+        node["name"]
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "test" and not holding & set(node["depends_on"]["nodes"])
+    )
 
 
 def claim_relations(database: Database) -> None:
