@@ -15,8 +15,14 @@ from dagster_dbt import build_dbt_asset_specs, dbt_assets
 from meta_ads_pipeline.control.account_days import unfinished_dates
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.partitions import daily_partitions, materialize_only, single_run
-from meta_ads_pipeline.raw.assets import fail_for_what_was_not_pulled
+from meta_ads_pipeline.raw.assets import fail_for_what_was_not_pulled, pulls_anything
 from meta_ads_pipeline.resources import DatabaseResource
+from meta_ads_pipeline.transform.changed_dates import (
+    Digests,
+    changed_dates,
+    input_digests,
+    remember_built,
+)
 from meta_ads_pipeline.transform.check_names import readable_manifest
 from meta_ads_pipeline.transform.dbt_cli import DbtCli
 from meta_ads_pipeline.transform.history import window_arguments
@@ -43,6 +49,22 @@ def _in_the_same_build(lacking: Sequence[str]) -> list[str]:
     """dbt's arguments to build these beside the run's own selection, in one go."""
     tests = tests_without_tables(dbt_manifest())
     return ["--select", " ".join(lacking), *(["--exclude", " ".join(tests)] if tests else [])]
+
+
+def _changed_window(
+    context: dg.AssetExecutionContext, database: Database, window: DateWindow, inputs: Digests
+) -> DateWindow:
+    """From the first to the last changed date; where none is, the last: entities have no date."""
+    changed = changed_dates(database, window, inputs)
+    narrowed = (
+        DateWindow(changed[0], changed[-1]) if changed else DateWindow(window.end, window.end)
+    )
+    if narrowed != window:
+        context.log.info(
+            f"{len(changed)} of {len(window.dates)} dates have changed since they were built: "
+            f"building {narrowed.start} to {narrowed.end}"
+        )
+    return narrowed
 
 
 def _as_reported(
@@ -156,7 +178,6 @@ def build_dbt_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
         context: dg.AssetExecutionContext, dbt: DbtCli, database: DatabaseResource
     ) -> Iterator[Any]:
         window = window_of_keys(context.partition_keys)
-        dates = window_arguments(window)
         with (
             again_after_a_restart(database.database),
             database.database.exclusive("marts") as waited,
@@ -164,9 +185,21 @@ def build_dbt_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
             if waited:
                 context.log.info("waited for another run that was writing the marts")
             lacking = relations_to_build(database.database)
-            also = _in_the_same_build(lacking) if lacking else []
-            with dbt.running(["build", *dates, *_NO_UNIT_TESTS, *also], context=context) as build:
-                yield from _as_reported(build.stream(), context, database.database, window)
+            to_build, inputs = window, None
+            if not lacking and not context.is_subset:
+                inputs = input_digests(database.database, window)
+                if pulls_anything(context):
+                    to_build = _changed_window(context, database.database, window, inputs)
+            command = ["build", *window_arguments(to_build), *_NO_UNIT_TESTS]
+            if lacking:
+                command += _in_the_same_build(lacking)
+            is_good = True
+            with dbt.running(command, context=context) as build:
+                for event in _as_reported(build.stream(), context, database.database, window):
+                    is_good &= not isinstance(event, dg.AssetCheckResult) or bool(event.passed)
+                    yield event
+            if is_good and inputs is not None:
+                remember_built(database.database, to_build, inputs)
             finish_relations(database.database, lacking)
             if lacking:
                 report_views(context, database.database, [*views, *sources])

@@ -154,6 +154,23 @@ def missing_relations(database: Database, manifest: Mapping[str, Any]) -> list[s
     )
 
 
+def tables_with_dates(connection: Connection) -> list[tuple[str, str]]:
+    """Schema and name of the project's tables that are there and have a column ``event_date``."""
+    nodes = [
+        (node["schema"], node["alias"])
+        for node in _nodes(dbt_manifest())
+        if node["resource_type"] != "seed" and node["config"]["materialized"] != "view"
+    ]
+    rows = connection.execute(
+        "select n.nspname || '.' || c.relname as name"
+        " from pg_attribute as a inner join pg_class as c on a.attrelid = c.oid"
+        " inner join pg_namespace as n on c.relnamespace = n.oid"
+        " where a.attname = 'event_date' and not a.attisdropped and c.relkind in ('r', 'p')"
+    ).fetchall()
+    dated = {row["name"] for row in rows}
+    return sorted(node for node in nodes if ".".join(node) in dated)
+
+
 def _relation_kinds(connection: Connection) -> dict[str, str]:
     """Postgres's kind of every table (r, also partitioned), view (v), materialized view (m)."""
     rows = connection.execute(

@@ -67,7 +67,7 @@ def test_each_account_is_asked_for_in_its_morning_once(instance, resources, data
     assert request.tags["dagster/asset_partition_range_end"] == "2026-03-09"
     # A failure is the retries' business.
     begin(database, "1", date(2026, 3, 9), MORNING, "parked")
-    assert "no account" in tick(MORNING + timedelta(hours=1), instance, resources)
+    assert "every account" in tick(MORNING + timedelta(hours=1), instance, resources)
 
 
 @pytest.mark.usefixtures("two_accounts")

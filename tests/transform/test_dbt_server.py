@@ -115,8 +115,12 @@ def test_an_interrupt_reaches_dbt(
     run: subprocess.Popen[str], environment: Mapping[str, str], tmp_path: Path
 ) -> None:
     command = subprocess.Popen(parse(tmp_path), env=environment, stdout=subprocess.DEVNULL)
-    until_it_works(run, tmp_path)
+    for process in until_it_works(run, tmp_path):
+        process.suspend()  # a machine that is busy might let it end before
     command.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    for process in children_of(run):
+        process.resume()
     assert command.wait(timeout=20) != 0
 
 

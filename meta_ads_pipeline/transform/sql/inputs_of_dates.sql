@@ -1,0 +1,97 @@
+with dates as (
+    select days.day::date as event_date
+    from generate_series(%(start)s::timestamp, %(end)s::timestamp, interval '1 day') as days (day)
+),
+
+-- A row that is inserted or updated gets a later xmin, one that goes lowers the count: equal sums
+-- are equal rows, whatever wrote them.
+landed as (
+    {{ landed }}
+),
+
+-- When a day was last pulled matters by its age then: that decides which deviation is tolerated.
+account_days as (
+    select
+        days.event_date,
+        string_agg(
+            concat_ws(
+                ',',
+                days.account_id, days.timezone, days.is_active, days.is_asked, days.has_hours,
+                days.has_days, days.has_totals, days.hours_not_kept, days.is_complete,
+                days.is_settled, days.is_held, days.held_because, least(days.age, 2),
+                (
+                    select string_agg(t.measure || t.from_age_days, ',' order by t.measure)
+                    from seeds.reconciliation_tolerances as t
+                    where days.age between t.from_age_days and t.to_age_days
+                )
+            ),
+            ';' order by days.account_id
+        ) as state
+    from (
+        select
+            account_days.*,
+            (last_pulled_at at time zone timezone)::date - event_date as age
+        from control.account_days
+        where event_date between %(start)s and %(end)s
+    ) as days
+    group by days.event_date
+),
+
+-- Of landed rows alone: what is compared in the marts is an outcome of the build.
+checks as (
+    select
+        event_date,
+        string_agg(
+            concat_ws(',', account_id, asset, check_name, status, severity),
+            ';' order by account_id, asset, check_name
+        ) as state
+    from control.check_results
+    where event_date between %(start)s and %(end)s and asset like 'raw/%%'
+    group by event_date
+),
+
+windows as (
+    select
+        partition_date as event_date,
+        string_agg(
+            concat_ws(',', account_id, asset, attribution_windows::text),
+            ';' order by account_id, asset
+        ) as state
+    from control.slices
+    where partition_date between %(start)s and %(end)s
+    group by partition_date
+),
+
+shared as (
+    select
+        concat_ws(
+            '|',
+            %(project)s::text,
+            (select count(*) || ':' || sum(xmin::text::bigint) from control.workspaces),
+            (select count(*) || ':' || sum(xmin::text::bigint) from control.ad_accounts),
+            (select count(*) || ':' || sum(xmin::text::bigint) from control.account_timezones),
+            (select count(*) || ':' || sum(xmin::text::bigint) from raw.custom_conversions)
+        ) as state
+)
+
+select
+    dates.event_date,
+    md5(
+        concat_ws(
+            '|',
+            shared.state,
+            (
+                select string_agg(landed.state, ',' order by landed.name)
+                from landed
+                where landed.event_date = dates.event_date
+            ),
+            account_days.state,
+            checks.state,
+            windows.state
+        )
+    ) as digest
+from dates
+cross join shared
+left join account_days on dates.event_date = account_days.event_date
+left join checks on dates.event_date = checks.event_date
+left join windows on dates.event_date = windows.event_date
