@@ -92,7 +92,17 @@ def _unwatch(writer: socket.socket, wakeup: int, term: Any) -> None:
     writer.close()
 
 
-def _end(message: str) -> None:
+def end_if_interrupted(code: int) -> None:
+    """Where a person was told that the command is over, have it be over, with this exit code.
+
+    The interpreter's own end waits for threads and libraries, and stops the thread that would set
+    it a limit.
+    """
+    if announced.is_set():
+        _end("", code)
+
+
+def _end(message: str, code: int = 1) -> None:
     """End this process and those that it started."""
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
@@ -101,4 +111,4 @@ def _end(message: str) -> None:
     sys.stdout.flush()
     if not announced.is_set():
         os.write(2, f"\n{message}\n".encode())
-    os._exit(1)
+    os._exit(code)

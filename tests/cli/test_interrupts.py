@@ -54,3 +54,25 @@ def test_a_signal_ends_a_process_whose_threads_wait(number: signal.Signals, hand
     _, errors = process.communicate(timeout=20)  # the thread would take a minute
     assert process.returncode in (1, -signal.SIGINT)
     assert "Interrupted." in errors or "KeyboardInterrupt" in errors
+
+
+def test_an_interrupted_command_does_not_wait_for_the_interpreters_end() -> None:
+    """A library's own way out takes a minute."""
+    program = """
+import atexit, sys, threading, time
+from meta_ads_pipeline import cli
+from meta_ads_pipeline.cli import app
+
+def interrupted(*_arguments, **_options):
+    raise KeyboardInterrupt
+
+atexit.register(time.sleep, 60)
+threading.Thread(target=time.sleep, args=(60,)).start()
+app.app = interrupted
+cli.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=40, check=False
+    )
+    assert done.returncode == 1
+    assert "Interrupted" in done.stderr
