@@ -44,9 +44,9 @@ docs: setup ## dbt's documentation of models, columns and lineage as one HTML fi
 	$(BIN)/meta-ads exec dbt docs generate --static --quiet
 	@echo "$(DOCS)"
 
-# Two processes, each with a Postgres of its own; a file stays in one of them. Without options
-# (`pytest tests/test_sync.py`) tests run one after the other.
-PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
+# Three processes on two cores, for much of the time is waiting, each with a Postgres of its own; a
+# file stays in one of them. Without options (`pytest tests/test_sync.py`) there is one process.
+PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
 test: setup ## the whole suite
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 

@@ -7,6 +7,7 @@ import sys
 
 BENCHMARKS = (
     "anomalies",
+    "backfill",
     "call_cost",
     "kill",
     "mart_queries",

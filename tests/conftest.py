@@ -64,7 +64,7 @@ _LONGEST_FIRST = (
     "control",
     "raw",
 )
-"""Below tests/, for two processes that share the suite file by file: no long one comes last."""
+"""Below tests/, for processes that share the suite file by file: no long one comes last."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

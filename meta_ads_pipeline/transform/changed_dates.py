@@ -13,7 +13,6 @@ from datetime import date
 from psycopg import sql as composed
 
 from meta_ads_pipeline.control.database import Connection, Database
-from meta_ads_pipeline.insights_tables import ALL_INSIGHTS_TABLES
 from meta_ads_pipeline.sql_files import SqlFolder
 from meta_ads_pipeline.transform.history import outdated_windows
 from meta_ads_pipeline.transform.project import project_digest
@@ -21,12 +20,6 @@ from meta_ads_pipeline.transform.relations import tables_with_dates
 from meta_ads_pipeline.windows import DateWindow
 
 sql = SqlFolder(__file__)
-
-_LANDED = (*ALL_INSIGHTS_TABLES, "insights_changes")
-_ROWS = (
-    "select '{name}' as name, event_date, count(*) || ':' || sum(xmin::text::bigint) as state"
-    " from raw.{name} where event_date between %(start)s and %(end)s group by event_date"
-)
 
 Digests = Mapping[date, str]
 
@@ -36,10 +29,9 @@ def input_digests(database: Database, window: DateWindow) -> Digests:
 
     Needs dbt's seeds. Raises ``DatabaseError`` when the server cannot be reached.
     """
-    landed = " union all ".join(_ROWS.format(name=name) for name in _LANDED)
     with database.connect() as connection:
         rows = connection.execute(
-            sql("inputs_of_dates", landed=landed),
+            sql("inputs_of_dates"),
             {"start": window.start, "end": window.end, "project": project_digest()},
         ).fetchall()
     return {row["event_date"]: row["digest"] for row in rows}

@@ -96,7 +96,7 @@ def serve(listener: socket.socket) -> None:
     for module in _PRELOADED:
         importlib.import_module(module)
 
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
+    signal.signal(signal.SIGCHLD, _bury)
     while True:
         ready, _, _ = select.select([listener, sys.stdin], [], [])
         if sys.stdin in ready:
@@ -107,6 +107,13 @@ def serve(listener: socket.socket) -> None:
             listener.close()
             _serve_one(connection)
         connection.close()
+
+
+def _bury(_number: int, _frame: object) -> None:
+    """Wait for children that have ended, so that their CPU time counts as the run's."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _serve_one(connection: socket.socket) -> None:

@@ -6,7 +6,45 @@ with dates as (
 -- A row that is inserted or updated gets a later xmin, one that goes lowers the count: equal sums
 -- are equal rows, whatever wrote them.
 landed as (
-    {{ landed }}
+    select
+        'insights_hourly' as name,
+        event_date,
+        count(*) || ':' || sum(xmin::text::bigint) as state
+    from raw.insights_hourly
+    where event_date between %(start)s and %(end)s
+    group by event_date
+    union all
+    select
+        'insights_daily' as name,
+        event_date,
+        count(*) || ':' || sum(xmin::text::bigint) as state
+    from raw.insights_daily
+    where event_date between %(start)s and %(end)s
+    group by event_date
+    union all
+    select
+        'account_totals' as name,
+        event_date,
+        count(*) || ':' || sum(xmin::text::bigint) as state
+    from raw.account_totals
+    where event_date between %(start)s and %(end)s
+    group by event_date
+    union all
+    select
+        'insights_reach' as name,
+        event_date,
+        count(*) || ':' || sum(xmin::text::bigint) as state
+    from raw.insights_reach
+    where event_date between %(start)s and %(end)s
+    group by event_date
+    union all
+    select
+        'insights_changes' as name,
+        event_date,
+        count(*) || ':' || sum(xmin::text::bigint) as state
+    from raw.insights_changes
+    where event_date between %(start)s and %(end)s
+    group by event_date
 ),
 
 -- When a day was last pulled matters by its age then: that decides which deviation is tolerated.
