@@ -15,6 +15,8 @@ BENCHMARKS = (
     "restatement",
     "soak",
     "storm",
+    "webhook_latency",
+    "webhook_storm",
 )
 """Modules of this package; each has ``main() -> bool``: whether its targets were met."""
 

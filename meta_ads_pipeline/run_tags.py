@@ -20,7 +20,8 @@ REFRESH_TAG = "meta_ads/refresh"
 """The kind of refresh: one of the below."""
 
 REFRESH_TODAY, REFRESH_RECENT, REFRESH_REACH = "today", "recent", "reach"
-REFRESH_ENTITIES, RETRY, BACKFILL = "entities", "retry", "gaps"
+REFRESH_ENTITIES, REFRESH_ALL_ENTITIES = "entities", "all_entities"
+RETRY, BACKFILL = "retry", "gaps"
 
 LANE_TAG = "meta_ads/lane"
 """Which places of the queue a run takes: ``today`` or ``other``. Limits are in ``dagster.yaml``."""

@@ -177,6 +177,14 @@ class Settings(BaseSettings):
         le=24,
         description="How often a day the schedule reads the last 28 days again.",
     )
+    new_account_days: int = Field(
+        default=90,
+        alias="META_ADS_NEW_ACCOUNT_DAYS",
+        ge=0,
+        le=1127,  # 37 months
+        description="How many days before an ad account was first seen the sensor backfill_gaps "
+        "pulls by itself; 0: none.",
+    )
     schedules_on: bool = Field(
         default=False,
         alias="META_ADS_SCHEDULES_ON",

@@ -6,6 +6,7 @@ import dagster as dg
 
 from meta_ads_pipeline.insights_tables import REACH_TABLE
 from meta_ads_pipeline.settings import get_settings
+from meta_ads_pipeline.transform.dimensions import DIMENSIONS
 
 _HAS_REACH = get_settings().reach
 _REACH = dg.AssetSelection.assets(["raw", REACH_TABLE.asset])
@@ -29,15 +30,11 @@ reach_job = dg.define_asset_job(
 )
 
 _ENTITIES = ("ad_accounts", "campaigns", "adsets", "ads", "creatives", "custom_conversions")
-_DIMENSIONS = (
-    *("dim_ad_accounts", "dim_campaigns", "dim_adsets", "dim_ads", "dim_creatives"),
-    *("entities", "entity_history"),
-)
 entities_job = dg.define_asset_job(
     "refresh_entities",
     selection=dg.AssetSelection.assets(
         *(["raw", name] for name in _ENTITIES),
-        *(["marts", name] for name in _DIMENSIONS),
+        *(["marts", name] for name in DIMENSIONS),
         ["control", "sync_results"],
     ),
     description="Pull accounts, campaigns, ad sets, ads and creatives, and build the dimensions.",
@@ -45,7 +42,7 @@ entities_job = dg.define_asset_job(
 
 dimensions_job = dg.define_asset_job(
     "build_dimensions",
-    selection=dg.AssetSelection.assets(*(["marts", name] for name in _DIMENSIONS)),
+    selection=dg.AssetSelection.assets(*(["marts", name] for name in DIMENSIONS)),
     description="Build the dimensions from what is landed; no call to Meta.",
 )
 

@@ -14,6 +14,7 @@ from meta_ads_pipeline.run_tags import (
     BACKFILL,
     LANE_TAG,
     PRIORITY_TAG,
+    REFRESH_ALL_ENTITIES,
     REFRESH_ENTITIES,
     REFRESH_REACH,
     REFRESH_RECENT,
@@ -27,6 +28,7 @@ TODAY, OTHER = "today", "other"
 _PRIORITIES = {
     REFRESH_TODAY: 20,
     REFRESH_ENTITIES: 10,
+    REFRESH_ALL_ENTITIES: 5,
     REFRESH_RECENT: 10,
     REFRESH_REACH: 10,
     RETRY: 5,
@@ -35,8 +37,8 @@ _PRIORITIES = {
 _OF_A_PERSON = 0
 _OF_A_LARGE_BACKFILL = -10
 
-_TAKES_NO_PLACE = frozenset({"credentials", "retention"})
-"""Jobs that neither pull insights nor build marts."""
+_TAKES_NO_PLACE = frozenset({"credentials", "retention", "build_dimensions"})
+"""Short jobs that pull no insights and build no facts."""
 
 
 def queue_tags(job_name: str, tags: Mapping[str, str]) -> dict[str, str]:

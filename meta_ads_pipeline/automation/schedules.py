@@ -29,6 +29,7 @@ from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.run_tags import (
     ACCOUNTS_TAG,
+    REFRESH_ALL_ENTITIES,
     REFRESH_ENTITIES,
     REFRESH_REACH,
     REFRESH_RECENT,
@@ -45,6 +46,9 @@ class Refresh:
     window: DateWindow
     account_ids: tuple[str, ...] = ()
 
+
+ALL_ENTITIES_CRON = "40 3 * * 0"
+"""Sundays, between the refreshes of the last 28 days."""
 
 Plan: TypeAlias = Callable[[Database, Sequence[Account], datetime], Refresh | dg.SkipReason]
 """What to refresh at a tick (UTC), given the active accounts."""
@@ -142,6 +146,17 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
             every=timedelta(minutes=settings.sync_interval_minutes),
             status=status,
             description="Names, statuses and budgets (every META_SYNC_INTERVAL_MINUTES).",
+        ),
+        refresh_schedule(
+            "refresh_all_entities",
+            REFRESH_ALL_ENTITIES,
+            job_name=entities_job.name,
+            cron=ALL_ENTITIES_CRON,
+            plan=plan_entities,
+            every=timedelta(days=7),
+            status=status,
+            description="Every entity that was ever seen, once a week: those that lists leave out, "
+            "deleted ones too, are read by id.",
         ),
     ]
     if settings.reach:

@@ -99,7 +99,8 @@ def retry_failed_slices(
     jobs=_JOBS,
     minimum_interval_seconds=900,
     default_status=sensor_status(get_settings()),
-    description="Requests dates inside the history that were never pulled, newest first.",
+    description="Requests dates inside the history that were never pulled, newest first; of a new "
+    "ad account those of META_ADS_NEW_ACCOUNT_DAYS, too.",
 )
 def backfill_gaps(
     context: dg.SensorEvaluationContext, database: DatabaseResource, meta: MetaAdsResource
@@ -109,7 +110,14 @@ def backfill_gaps(
     unfinished = unfinished_run(context.instance, BACKFILL)
     if unfinished is not None:
         return dg.SkipReason(f"backfill run {unfinished} is not over yet")
-    gaps = find_gaps(database.database, now, meta.account_ids, with_reach=get_settings().reach)
+    settings = get_settings()
+    gaps = find_gaps(
+        database.database,
+        now,
+        meta.account_ids,
+        with_reach=settings.reach,
+        new_account_days=settings.new_account_days or None,
+    )
     job = sync_job
     batch = next_batch([gap for gap in gaps if gap.asset != REACH], GAP_ACCOUNT_DAYS)
     if batch is None:

@@ -1,7 +1,8 @@
 """The sensor that follows webhooks: an announced object is read again, then dimensions are built.
 
 A webhook is a hint and says nothing that could be stored instead. The read happens in the tick (one
-call for up to a hundred objects of a kind); building the dimensions is a run.
+call for up to a hundred objects of a kind), and so does building the dimensions; where a run is
+writing the marts, or much is to be built, it is a run that waits for its turn.
 """
 
 from collections import defaultdict
@@ -21,6 +22,8 @@ from meta_ads_pipeline.raw.entities import ENTITY_TABLES
 from meta_ads_pipeline.raw.reread import reread_objects
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.settings import get_settings
+from meta_ads_pipeline.transform.dbt_cli import DbtCli
+from meta_ads_pipeline.transform.dimensions import DIMENSIONS, build_dimensions_now
 from meta_ads_pipeline.windows import DateWindow, local_today
 
 WEBHOOKS = "webhooks"
@@ -60,9 +63,12 @@ def reread_announced(
     "dimensions built.",
 )
 def follow_webhooks(
-    context: dg.SensorEvaluationContext, database: DatabaseResource, meta: MetaAdsResource
+    context: dg.SensorEvaluationContext,
+    database: DatabaseResource,
+    meta: MetaAdsResource,
+    dbt: DbtCli,
 ) -> dg.SensorResult | dg.SkipReason:
-    """One run for what was read since the last one; the cursor is the last event it covers."""
+    """Build for what was read since the last time; the cursor is the last event it covers."""
     now = datetime.now(UTC)
     landed = reread_announced(database.database, meta, now)
     for asset, ids in landed.items():
@@ -76,18 +82,33 @@ def follow_webhooks(
     newest = webhook_events.last_finished(database.database)
     if newest is None or newest == context.cursor:
         return dg.SkipReason("no webhook announced a change")
-    unfinished = unfinished_run(context.instance, WEBHOOKS)
-    if unfinished is not None:
-        return dg.SkipReason(f"run {unfinished} is still building the dimensions")
     accounts = active_accounts(database.database)
     days = [local_today(account.timezone, now) for account in accounts]
     window = DateWindow(max(days), max(days))
+    if build_dimensions_now(dbt, database.database, window):
+        _report_dimensions(context.instance, window)
+        return dg.SensorResult(skip_reason="the dimensions are built", cursor=newest)
+    unfinished = unfinished_run(context.instance, WEBHOOKS)
+    if unfinished is not None:
+        return dg.SkipReason(f"run {unfinished} is still building the dimensions")
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(run_key=f"webhooks:{newest}", tags=range_tags(window, WEBHOOKS))
         ],
         cursor=newest,
     )
+
+
+def _report_dimensions(instance: dg.DagsterInstance, window: DateWindow) -> None:
+    """Have the catalog show when the dimensions were built, as after a run."""
+    for name in DIMENSIONS:
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                ["marts", name],
+                description="Built after a webhook.",
+                partition=window.end.isoformat(),
+            )
+        )
 
 
 webhook_sensors = [follow_webhooks]

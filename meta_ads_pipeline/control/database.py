@@ -175,6 +175,15 @@ class Database:
                 )
             yield not row["free"]
 
+    @contextmanager
+    def exclusive_if_free(self, name: str) -> Iterator[bool]:
+        """The lock of ``exclusive`` without waiting; gives whether it was free and is now held."""
+        with self.connect(autocommit=True) as connection:
+            query = "select pg_try_advisory_lock(hashtext('meta-ads'), hashtext(%s)) as free"
+            row = connection.execute(query, [name]).fetchone()
+            assert row is not None
+            yield bool(row["free"])
+
     def started_at(self) -> datetime:
         """When the server started (UTC): another answer later means that it was restarted.
 

@@ -1,10 +1,11 @@
 """Gaps: what an account's history lacks, found without being told, however long an outage was.
 
-The history of an account begins with its first date whose insights are done, and ends with its
-local yesterday. Within it every asset has a slice for every date, and each is done. Its insights
-were pulled after the day had ended (else the date is ``incomplete``), and once more when Meta no
-longer restates it (else it is ``unsettled``): ``control.account_days`` says so. Reach, which may
-be left out, has a history of its own, and ends a day earlier.
+The history of an account begins with its first date whose insights are done, or so many days
+before the account was first seen as are asked for, and ends with its local yesterday. Within it
+every asset has a slice for every date, and each is done. Its insights were pulled after the day
+had ended (else the date is ``incomplete``), and once more when Meta no longer restates it (else it
+is ``unsettled``): ``control.account_days`` says so. Reach, which may be left out, has a history of
+its own, and ends a day earlier.
 """
 
 from __future__ import annotations
@@ -66,11 +67,17 @@ class GapBatch:
 
 
 def find_gaps(
-    database: Database, now: datetime, only: Sequence[str] = (), *, with_reach: bool = True
+    database: Database,
+    now: datetime,
+    only: Sequence[str] = (),
+    *,
+    with_reach: bool = True,
+    new_account_days: int | None = None,
 ) -> list[Gap]:
     """All gaps of active accounts (of ``only``, where given), newest first.
 
-    ``with_reach`` is whether reach is pulled at all.
+    ``with_reach`` is whether reach is pulled at all. ``new_account_days`` is how many days before
+    an account was first seen its insights are to go back; None: no further than they do.
     Raises ``DatabaseError`` when the server cannot be reached.
     """
     with database.connect() as connection:
@@ -87,6 +94,7 @@ def find_gaps(
                 "incomplete": INCOMPLETE,
                 "unsettled": UNSETTLED,
                 "only": list(only),
+                "new_days": new_account_days,
             },
         ).fetchall()
     gaps = list(_runs(rows))

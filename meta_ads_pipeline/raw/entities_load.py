@@ -26,6 +26,8 @@ class Reference:
     id: str
     campaign_id: str | None
     adset_id: str | None
+    is_deleted: bool = False
+    """Whether it is landed as deleted already."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,23 @@ def unlisted_references(
     account_id: str,
     dates: Sequence[date],
     listed: Collection[str],
+    *,
+    with_deleted: bool = False,
 ) -> list[Reference]:
-    """What has to be read by id: neither listed nor known to be deleted.
+    """What has to be read by id: neither listed nor, unless ``with_deleted``, known to be deleted.
 
     That is, what the account's facts of these dates or its children refer to, and what was known
     before and is not in the list any more.
     """
     return _references(
-        connection, table, kind, account_id, dates, listed=list(listed), only_unknown=False
+        connection,
+        table,
+        kind,
+        account_id,
+        dates,
+        listed=list(listed),
+        only_unknown=False,
+        with_deleted=with_deleted,
     )
 
 
@@ -69,7 +80,9 @@ def unknown_references(
     dates: Collection[date],
 ) -> list[Reference]:
     """What the account's facts of these dates, or its children, refer to and was never landed."""
-    return _references(connection, table, kind, account_id, dates, listed=[], only_unknown=True)
+    return _references(
+        connection, table, kind, account_id, dates, listed=[], only_unknown=True, with_deleted=False
+    )
 
 
 def _references(
@@ -84,7 +97,7 @@ def _references(
         sql("entity_references", table=table.name),
         {"account": account_id, "kind": kind, "dates": list(dates), **which},
     ).fetchall()
-    return [Reference(row["id"], row["campaign_id"], row["adset_id"]) for row in rows]
+    return [Reference(**row) for row in rows]
 
 
 def is_landed(connection: Connection, table: EntityTable, account_id: str) -> bool:

@@ -39,7 +39,7 @@ from meta_ads_pipeline.raw.entities_load import (
 )
 from meta_ads_pipeline.raw.failures import describe, mark_failed
 from meta_ads_pipeline.raw.load import shared_calls
-from meta_ads_pipeline.run_tags import REFRESH_TODAY
+from meta_ads_pipeline.run_tags import REFRESH_ALL_ENTITIES, REFRESH_TODAY
 
 _UNREADABLE_FOR_GOOD = frozenset({ErrorKind.PERMISSION, ErrorKind.INVALID})
 
@@ -111,7 +111,15 @@ def _pull(
     listed_ids = [row.id for row in listed]
     wanted = database.run(
         lambda connection: (
-            unlisted_references(connection, table, kind, account_id, todo, listed_ids)
+            unlisted_references(
+                connection,
+                table,
+                kind,
+                account_id,
+                todo,
+                listed_ids,
+                with_deleted=ctx.refresh == REFRESH_ALL_ENTITIES,
+            )
             if is_complete
             else unknown_references(connection, table, kind, account_id, todo)
         )
@@ -196,6 +204,8 @@ def _sort_errors(
             failure = failure or error
             continue
         if error.action is Action.MARK_UNREACHABLE:
+            if reference.is_deleted:  # was said when it went
+                continue
             gone.append(reference)
         letters.append(
             dead_letter(

@@ -87,6 +87,11 @@ def tests_without_tables(manifest: Mapping[str, Any]) -> list[str]:
     )
 
 
+def relations_are_current(database: Database) -> bool:
+    """Whether views and seeds are those of the project as it is now, and nothing is missing."""
+    return _claim(database) == _current_claim() and not missing_relations(database, dbt_manifest())
+
+
 def claim_relations(database: Database) -> None:
     """Note in the database that its views and seeds are those of the project as it is now."""
     with database.connect() as connection:

@@ -1,4 +1,4 @@
-"""Changes planted over a sound account: restated days, vanished rows, deleted objects.
+"""Changes planted over a sound account: restated days, vanished rows, edited and deleted objects.
 
 Every change but a ``LevelFault`` is made to the facts themselves, so all levels and grains still
 agree afterwards; a level fault makes one level disagree on purpose.
@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from meta_graph_simulator.accounts.edits import Edits
 from meta_graph_simulator.accounts.local_time import meta_datetime
 from meta_graph_simulator.accounts.source import (
     IMPRESSIONS,
@@ -59,6 +60,7 @@ class _Changes:
     days: dict[date, list[_Change]] = field(default_factory=dict)
     deleted: dict[str, datetime] = field(default_factory=dict)
     faults: list[LevelFault] = field(default_factory=list)
+    edits: Edits = field(default_factory=Edits)
 
 
 class ChangeableAccount:
@@ -98,7 +100,7 @@ class ChangeableAccount:
         return self._base.now()
 
     def objects(self, kind: Kind) -> Sequence[Document]:
-        """Documents of one kind, deletions applied."""
+        """Documents of one kind, edits and deletions applied."""
         return self.entities().documents[kind]
 
     def restate(
@@ -140,6 +142,28 @@ class ChangeableAccount:
             self._changes.deleted[object_id] = self.now()
             self._revision += 1
 
+    def edit_object(self, object_id: str, members: Document) -> None:
+        """Give an object other members, such as a status; what is under it follows.
+
+        Delivery stays as it is: of a paused object too.
+        """
+        if self.entities().find(object_id) is None:
+            raise KeyError(f"no object with the id {object_id}")
+        updated = meta_datetime(self.now(), str(self.account["timezone_name"]))
+        with self._lock:
+            known = self._changes.edits.changed.setdefault(object_id, {})
+            known.update({"updated_time": updated, **members})
+            self._revision += 1
+
+    def add_ad(self, adset_id: str, name: str) -> Document:
+        """Make a new ad, without delivery, like another one of the ad set."""
+        entities = self.entities()
+        created = meta_datetime(self.now(), str(self.account["timezone_name"]))
+        with self._lock:
+            made = self._changes.edits.new_ad(entities, adset_id, name, created)
+            self._revision += 1
+        return made
+
     def plant_level_fault(self, fault: LevelFault) -> None:
         """Make one level disagree with the others."""
         with self._lock:
@@ -154,14 +178,15 @@ class ChangeableAccount:
             self._revision += 1
 
     def entities(self) -> Entities:
-        """All documents, deletions applied."""
+        """All documents, edits and deletions applied."""
         below = self._base.entities()
         with self._lock:
-            if not self._changes.deleted:
+            if not self._changes.deleted and not self._changes.edits:
                 return below
             if self._entities and self._entities[:2] == (below, self._revision):
                 return self._entities[2]
-            made = self._without_deleted(below)
+            edits = self._changes.edits
+            made = self._without_deleted(edits.applied(below) if edits else below)
             self._entities = (below, self._revision, made)
             return made
 

@@ -26,6 +26,7 @@ from meta_graph_simulator.graph.errors import GraphError
 _PAUSES = (0.0, 0.5, 2.0, 8.0)
 _TIMEOUT_SECONDS = 10.0
 _TYPES = {"campaign": "campaign", "adset": "adset", "ad": "ad", "creative": "creative"}
+_LEVELS = {"campaign": "CAMPAIGN", "adset": "AD_SET", "ad": "AD", "creative": "CREATIVE"}
 
 
 class Webhooks:
@@ -86,17 +87,34 @@ class Webhooks:
 
     def status_changed(self, node: Node) -> None:
         """Announce that an object's ``effective_status`` is another one."""
-        subscription = self._subscriptions.get("ad_account")
-        if subscription is None or node.account_id not in self._accounts:
-            return
-        if {"name": "effective_status"} not in subscription["fields"]:
-            return
         value = {
             "object_id": node.id,
             "object_type": _TYPES[node.kind],
             "changed_fields": ["effective_status"],
         }
-        change = {"field": "field_changed", "value": value}
+        self._announce(node, "effective_status", "field_changed", value)
+
+    def has_issues(self, node: Node) -> None:
+        """Announce what hinders an object: each item of its ``issues_info``."""
+        for issue in node.document.get("issues_info") or [{}]:
+            told = {key: issue[key] for key in ("error_summary", "error_message") if key in issue}
+            code = {"error_code": str(issue["error_code"])} if "error_code" in issue else {}
+            value = {"id": node.id, "level": _LEVELS[node.kind], **code, **told}
+            self._announce(node, "with_issues_ad_objects", "with_issues_ad_objects", value)
+
+    def processed(self, node: Node) -> None:
+        """Announce that a new or edited object is in process no more."""
+        status = str(node.document["effective_status"]).replace("_", " ").capitalize()
+        value = {"id": node.id, "level": _LEVELS[node.kind], "status_name": status}
+        self._announce(node, "in_process_ad_objects", "in_process_ad_objects", value)
+
+    def _announce(self, node: Node, subscribed: str, field: str, value: dict[str, Any]) -> None:
+        subscription = self._subscriptions.get("ad_account")
+        if subscription is None or node.account_id not in self._accounts:
+            return
+        if {"name": subscribed} not in subscription["fields"]:
+            return
+        change = {"field": field, "value": value}
         entry = {"id": node.account_id, "time": int(self._clock.time()), "changes": [change]}
         payload = {"object": "ad_account", "entry": [entry]}
         task = asyncio.get_running_loop().create_task(

@@ -14,6 +14,8 @@ import orjson
 from pydantic import ValidationError
 
 from meta_graph_simulator.accounts.changes import ChangeableAccount
+from meta_graph_simulator.accounts.node_store import Node
+from meta_graph_simulator.accounts.source import KINDS as ENTITY_KINDS
 from meta_graph_simulator.accounts.source import LevelFault
 from meta_graph_simulator.accounts.totals import account_truth, days_between
 from meta_graph_simulator.config import TokenSpec
@@ -71,6 +73,8 @@ class Control:
             ("POST", "adjust"): self._adjust,
             ("POST", "level_fault"): self._level_fault,
             ("POST", "delete_object"): self._delete_object,
+            ("POST", "change_object"): self._change_object,
+            ("POST", "add_ad"): self._add_ad,
             ("GET", "clock"): self._clock,
             ("POST", "clock"): self._set_clock,
             ("POST", "tokens"): self._tokens,
@@ -236,16 +240,44 @@ class Control:
 
     async def _delete_object(self, _rest: str, _query: Query, body: dict[str, Any]) -> Any:
         """``{id, purge?}``: status DELETED and no more delivery; purged: unreachable by id too."""
-        object_id = str(body["id"])
-        node = self._simulator.nodes.find(object_id)
-        if node is None or node.kind == "account":
-            raise ControlError(f"no campaign, ad set, ad or creative has the id {object_id}")
+        node = self._node(str(body["id"]))
         account = await self._changeable(node.account_id)
-        account.delete_object(object_id)
+        account.delete_object(node.id)
         self._simulator.webhooks.status_changed(node)
         if body.get("purge"):
-            self._simulator.nodes.purged.add(object_id)
+            self._simulator.nodes.purged.add(node.id)
         return {"ok": True}
+
+    async def _change_object(self, _rest: str, _query: Query, body: dict[str, Any]) -> Any:
+        """``{id, members}``: an edit, announced: of the object, and of statuses that follow."""
+        simulator, node = self._simulator, self._node(str(body["id"]))
+        account = await self._changeable(node.account_id)
+        before = _effective_statuses(account)
+        account.edit_object(node.id, body["members"])
+        announced = [
+            object_id
+            for object_id, status in _effective_statuses(account).items()
+            if status != before.get(object_id)
+        ]
+        for object_id in announced:
+            simulator.webhooks.status_changed(self._node(object_id))
+        if body["members"].get("issues_info"):
+            simulator.webhooks.has_issues(self._node(node.id))
+        return {"changed": announced}
+
+    async def _add_ad(self, _rest: str, _query: Query, body: dict[str, Any]) -> Any:
+        """``{adset_id, name}``: a new ad, announced when it is processed, which is at once."""
+        adset = self._node(str(body["adset_id"]))
+        account = await self._changeable(adset.account_id)
+        made = account.add_ad(adset.id, str(body["name"]))
+        self._simulator.webhooks.processed(self._node(str(made["id"])))
+        return {"id": made["id"]}
+
+    def _node(self, object_id: str) -> Node:
+        node = self._simulator.nodes.find(object_id)
+        if node is None or node.kind not in ENTITY_KINDS:
+            raise ControlError(f"no campaign, ad set, ad or creative has the id {object_id}")
+        return node
 
     async def _changeable(self, account_id: str) -> ChangeableAccount:
         """An account that may be changed now: report runs under way have taken their snapshot."""
@@ -313,3 +345,12 @@ def _dates(body: dict[str, Any]) -> list[date]:
     if "dates" in body:
         return [date.fromisoformat(text) for text in body["dates"]]
     return list(days_between(date.fromisoformat(body["start"]), date.fromisoformat(body["end"])))
+
+
+def _effective_statuses(account: ChangeableAccount) -> dict[str, str]:
+    return {
+        str(document["id"]): str(document["effective_status"])
+        for kind in ENTITY_KINDS
+        for document in account.objects(kind)
+        if "effective_status" in document
+    }

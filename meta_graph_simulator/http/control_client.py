@@ -200,6 +200,15 @@ class ControlClient:
         """Mark an object deleted; purged, it is unreachable even by id."""
         self._call("POST", "delete_object", {"id": object_id, "purge": purge})
 
+    def change_object(self, object_id: str, **members: Any) -> list[str]:
+        """Edit an object (``status="PAUSED"``); ids whose effective status is another one now."""
+        body = {"id": object_id, "members": members}
+        return list(self._call("POST", "change_object", body)["changed"])
+
+    def add_ad(self, adset_id: str, name: str) -> str:
+        """Make a new ad in an ad set; its id."""
+        return str(self._call("POST", "add_ad", {"adset_id": adset_id, "name": name})["id"])
+
 
 def _texts(dates: Sequence[date]) -> list[str]:
     return [day.isoformat() for day in dates]

@@ -19,6 +19,8 @@ from meta_ads_pipeline.raw.pull_entities import pull_entities
 from meta_ads_pipeline.resources import MetaAdsResource
 from meta_ads_pipeline.run_tags import REFRESH_TAG
 from meta_ads_pipeline.serving.webhook_payload import parse_payload
+from meta_ads_pipeline.transform.dbt_cli import dbt_cli
+from meta_ads_pipeline.transform.project import dbt_project
 from meta_graph_simulator.config import DEFAULT_TOKEN
 
 CONTEXT = PullContext(sync_id="sync-1", run_id="run-1")
@@ -77,7 +79,11 @@ def tick(instance, resources, simulator):
         with dg.build_sensor_context(
             instance=instance,
             cursor=cursor,
-            resources={**resources, "meta": SimulatorResource(url=simulator.url)},
+            resources={
+                **resources,
+                "meta": SimulatorResource(url=simulator.url),
+                "dbt": dbt_cli(dbt_project()),
+            },
         ) as context:
             result = follow_webhooks(context)
         cursor = result.cursor if isinstance(result, dg.SensorResult) else cursor

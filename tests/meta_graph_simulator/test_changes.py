@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from meta_graph_simulator.accounts.changes import ChangeableAccount
 from meta_graph_simulator.accounts.generator import GeneratedAccount, GeneratorConfig
-from meta_graph_simulator.accounts.source import LevelFault
+from meta_graph_simulator.accounts.source import Kind, LevelFault
 from meta_graph_simulator.insights.run import InsightsQuery, run
 from tests.meta_graph_simulator.generated_accounts import HOURLY, LEVELS, Clock
 
@@ -149,6 +149,33 @@ def test_deleting_takes_what_is_under_it(
     today = changed.delivery(date(2026, 11, 21))
     assert not today.hours[today.ad_ids.index(ad["id"]), 15:].any()
     assert len(spends(changed, date(2026, 11, 21))) == 1
+
+
+def test_what_is_under_a_paused_object_follows_it(changed: ChangeableAccount) -> None:
+    ad = next(ad for ad in changed.objects("ad") if ad["effective_status"] == "ACTIVE")
+
+    def status(kind: Kind, object_id: str) -> str:
+        return str(changed.entities().by_id[kind][object_id]["effective_status"])
+
+    changed.edit_object(ad["campaign_id"], {"status": "PAUSED"})
+    assert status("campaign", ad["campaign_id"]) == "PAUSED"
+    assert status("adset", ad["adset_id"]) == "CAMPAIGN_PAUSED"
+    assert status("ad", ad["id"]) == "CAMPAIGN_PAUSED"
+    changed.edit_object(ad["campaign_id"], {"status": "ACTIVE"})
+    changed.edit_object(ad["adset_id"], {"status": "PAUSED"})
+    assert status("ad", ad["id"]) == "ADSET_PAUSED"
+    changed.edit_object(ad["adset_id"], {"status": "ACTIVE"})
+    assert status("ad", ad["id"]) == "ACTIVE"
+
+
+def test_a_new_ad_is_like_its_siblings(changed: ChangeableAccount) -> None:
+    (adset, *_) = [ad["adset_id"] for ad in changed.objects("ad")]
+    made = changed.add_ad(adset, "Autumn")
+    shown = changed.entities().by_id["ad"][made["id"]]
+    assert (shown["name"], shown["adset_id"], shown["status"]) == ("Autumn", adset, "ACTIVE")
+    assert len({ad["id"] for ad in changed.objects("ad")}) == len(changed.objects("ad"))
+    with pytest.raises(ValueError, match="no ad set with ads has the id 77"):
+        changed.add_ad("77", "nowhere")
 
 
 def test_deleting_the_unknown(changed: ChangeableAccount) -> None:

@@ -10,6 +10,7 @@ from meta_ads_pipeline.raw.context import PullContext
 from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
 from meta_ads_pipeline.raw.pull_entities import pull_entities
 from meta_ads_pipeline.raw.pull_insights import pull_insights
+from meta_ads_pipeline.run_tags import REFRESH_ALL_ENTITIES
 
 CONTEXT = PullContext(sync_id="sync-1", run_id="run-1")
 
@@ -119,3 +120,13 @@ def test_the_simulator_s_facts_all_have_their_entities(
         doomed["first"]: True,
         doomed["last"]: False,
     }
+    # The weekly read asks for deleted ones, too; of one that is gone nothing is said again.
+    query("update raw.ads set name = 'old', pulled_at = pulled_at - interval '8 days',"
+          " document_hash = 'old' where id = %s returning id", doomed["first"])  # fmt: skip
+    query("delete from control.dead_letters returning 1")
+    weekly = PullContext("weekly", "run", refresh=REFRESH_ALL_ENTITIES)
+    pull_entities(database, client, account, "ad", dates[-1:], weekly)
+    (read,) = query("select name, is_deleted from raw.ads where id = %s", doomed["first"])
+    assert read["name"] != "old"
+    assert read["is_deleted"]
+    assert query("select * from control.dead_letters") == []

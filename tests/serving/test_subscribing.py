@@ -39,15 +39,26 @@ def test_a_change_at_meta_is_delivered_and_stored(subscribed, meta, database, ca
     said = capfd.readouterr().out
     assert all(f"act_{account_id}: subscribed" in said for account_id in meta.account_ids)
     account_id = meta.account_ids[0]
-    (ad_id, *_) = _ads(meta, account_id)
-    meta.control.delete_object(ad_id)
+    (first, second, third, *_) = _ads(meta, account_id)
+    meta.control.delete_object(first["id"])
+    meta.control.change_object(second["id"], status="PAUSED")
+    made = meta.control.add_ad(second["adset_id"], "Autumn")
+    issue = {"error_code": 2460003, "error_summary": "Rejected", "error_type": "HARD_ERROR"}
+    meta.control.change_object(third["id"], effective_status="WITH_ISSUES", issues_info=[issue])
+    expected = {
+        ("field_changed", first["id"]),
+        ("field_changed", second["id"]),
+        ("in_process_ad_objects", made),
+        ("field_changed", third["id"]),
+        ("with_issues_ad_objects", third["id"]),
+    }
     deadline = time.monotonic() + 20
-    while not (events := webhook_events.recent(database, status=None, limit=5)):
-        assert time.monotonic() < deadline
+    while len(events := webhook_events.recent(database, status=None, limit=9)) < len(expected):
+        assert time.monotonic() < deadline, events
         time.sleep(0.05)
-    (event,) = events
-    assert (event.account_id, event.object_level, event.object_id) == (account_id, "ad", ad_id)
-    assert (event.field, event.status, event.deliveries) == ("field_changed", "pending", 1)
+    assert {(event.field, event.object_id) for event in events} == expected
+    assert {(event.account_id, event.object_level) for event in events} == {(account_id, "ad")}
+    assert {(event.status, event.deliveries) for event in events} == {("pending", 1)}
 
 
 def test_a_receiver_that_fails_the_handshake_is_not_subscribed(
@@ -65,4 +76,5 @@ def _ads(meta, account_id):
 
     options = {"app_id": APP_ID, "app_secret": APP_SECRET, "graph_url": meta.server.url}
     with MetaAdsClient(access_token=SYSTEM, **options) as client:
-        return [str(ad["id"]) for ad in client.get_ads(account_id)]
+        ads = client.get_ads(account_id)
+    return [ad for ad in ads if ad["effective_status"] == "ACTIVE"]

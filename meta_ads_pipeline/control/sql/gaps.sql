@@ -2,7 +2,13 @@ with history as (
     select
         a.account_id,
         wanted.asset,
-        min(s.partition_date) as first,
+        least(
+            min(s.partition_date),
+            case
+                when wanted.asset <> %(reach)s
+                    then (a.created_at at time zone a.timezone)::date - %(new_days)s::int
+            end
+        ) as first,
         -- Yesterday's reach is asked for once, in the morning.
         (%(now)s at time zone a.timezone)::date - 1
         - (wanted.asset = %(reach)s)::int as last
@@ -16,7 +22,7 @@ with history as (
     where
         a.is_active and s.status = any(%(there)s)
         and (%(only)s::text[] = '{}' or a.account_id = any(%(only)s))
-    group by a.account_id, a.timezone, wanted.asset
+    group by a.account_id, a.created_at, a.timezone, wanted.asset
 )
 
 select

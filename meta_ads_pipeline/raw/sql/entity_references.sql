@@ -82,7 +82,8 @@ referred as (
 select
     r.id,
     max(r.campaign_id) as campaign_id,
-    max(r.adset_id) as adset_id
+    max(r.adset_id) as adset_id,
+    coalesce(bool_or(known.is_deleted), false) as is_deleted
 from referred as r
 left join {{ table }} as known on r.id = known.id
 where
@@ -90,7 +91,9 @@ where
     and r.id is not null
     and case
         when %(only_unknown)s then known.id is null
-        else known.is_deleted is not true and not r.id = any(%(listed)s)
+        else
+            (known.is_deleted is not true or %(with_deleted)s)
+            and not r.id = any(%(listed)s)
     end
 group by 1
 order by 1

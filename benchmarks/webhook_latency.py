@@ -1,0 +1,191 @@
+"""From a webhook's delivery to the dimension that shows the change, in a running deployment.
+
+    python -m benchmarks.webhook_latency --changes 12
+
+`meta-ads up` with schedules on, `meta-ads serve`, and the simulator as Meta: it is subscribed to as
+Meta is, and announces what is changed there. Changes come at random moments, so that some meet the
+refresh of today at work; each is timed from the change to the row of ``marts.dim_*``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
+from meta_graph_simulator.config import SimulatorConfig, TokenSpec
+from meta_graph_simulator.http.control_client import ControlClient
+from meta_graph_simulator.http.process import SimulatorProcess
+
+TOKEN, APP_ID, APP_SECRET = "EAAlatencytokenlatencytoken", "424242424242", "latency secret"
+TARGET_SECONDS = 30.0
+GIVE_UP_SECONDS = 300.0
+START_SECONDS = 180.0
+
+
+@dataclass
+class LatencyReport:
+    """Seconds from a change at Meta to the dimension, by kind of change."""
+
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def all(self) -> list[float]:
+        """Every change's, the shortest first."""
+        return sorted(each for several in self.seconds.values() for each in several)
+
+    def line(self) -> str:
+        """One line of figures."""
+        kinds = "; ".join(
+            f"{kind} {', '.join(f'{each:.1f}' for each in several)}"
+            for kind, several in self.seconds.items()
+        )
+        half = self.all[len(self.all) // 2]
+        return (
+            f"{len(self.all)} changes: median {half:.1f} s, longest {self.all[-1]:.1f} s ({kinds})"
+        )
+
+
+def measure(changes: int, seed: int = 1) -> LatencyReport:
+    """Start it all, make the changes, stop it all."""
+    chance, report = random.Random(seed), LatencyReport()
+    config = SimulatorConfig(
+        accounts=2,
+        ads=12,
+        app_id=APP_ID,
+        app_secret=APP_SECRET,
+        tokens=(TokenSpec(token=TOKEN),),
+        any_token=False,
+    )
+    with ExitStack() as stack:
+        home = Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="latency-", ignore_cleanup_errors=True)
+            )
+        )
+        simulator = stack.enter_context(SimulatorProcess(config))
+        port = _free_port()
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("META_")},
+            "META_ADS_HOME": str(home / "home"),
+            "META_GRAPH_URL": simulator.url,
+            "META_ACCESS_TOKEN": TOKEN,
+            "META_APP_ID": APP_ID,
+            "META_APP_SECRET": APP_SECRET,
+            "META_APP_VERIFY_TOKEN": "latency",
+            "META_ADS_SCHEDULES_ON": "true",
+        }
+        today = datetime.now(UTC).date()
+        span = ["--start", str(today - timedelta(days=2)), "--end", str(today)]
+        _command(environment, "sync", *span)
+        stack.enter_context(_program(environment, "Ctrl-C", "up", "--port", str(_free_port())))
+        stack.enter_context(_program(environment, "running on", "serve", "--port", str(port)))
+        _command(environment, "webhooks", "subscribe", "--url", f"http://127.0.0.1:{port}")
+        server = EmbeddedPostgres(home / "home")
+        database = Database(server.start(), server=server)
+        stack.callback(server.release)
+        stack.callback(database.dispose)
+        for number in range(changes):
+            time.sleep(chance.uniform(0, 40))
+            kind, seconds = _change(number, simulator.control, database, chance)
+            report.seconds.setdefault(kind, []).append(seconds)
+            print(f"{datetime.now(UTC):%H:%M:%S} {kind}: {seconds:.1f} s", flush=True)
+    return report
+
+
+def _change(
+    number: int, control: ControlClient, database: Database, chance: random.Random
+) -> tuple[str, float]:
+    """Make one change; its kind, and the seconds until a dimension shows it."""
+    with database.connect() as connection:
+        rows = connection.execute(
+            "select ad_id, adset_id from marts.dim_ads where effective_status = 'ACTIVE'"
+            " order by ad_id"
+        ).fetchall()
+    ad = chance.choice(rows)
+    started = time.monotonic()
+    match number % 3:
+        case 0:
+            control.change_object(ad["ad_id"], status="PAUSED")
+            kind, shown = "paused", (ad["ad_id"], "PAUSED")
+        case 1:
+            made = control.add_ad(ad["adset_id"], f"Ad {number}")
+            kind, shown = "new ad", (made, "ACTIVE")
+        case _:
+            issue = {"error_code": 2460003, "error_summary": "Rejected"}
+            control.change_object(ad["ad_id"], effective_status="WITH_ISSUES", issues_info=[issue])
+            kind, shown = "with issues", (ad["ad_id"], "WITH_ISSUES")
+    while time.monotonic() < started + GIVE_UP_SECONDS:
+        with database.connect() as connection:
+            found = connection.execute(
+                "select from marts.dim_ads where ad_id = %s and effective_status = %s", shown
+            ).fetchone()
+        if found is not None:
+            return kind, time.monotonic() - started
+        time.sleep(0.2)
+    return kind, GIVE_UP_SECONDS
+
+
+def _command(environment: Mapping[str, str], *arguments: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "meta_ads_pipeline.cli", *arguments],
+        env=environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+@contextmanager
+def _program(environment: Mapping[str, str], ready: str, *arguments: str) -> Iterator[None]:
+    """A `meta-ads` program that has said ``ready``; told to end afterwards."""
+    with tempfile.NamedTemporaryFile("w") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "meta_ads_pipeline.cli", *arguments],
+            env=environment,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while ready not in (text := Path(said.name).read_text()):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"meta-ads {arguments[0]} did not start: {text}")
+                time.sleep(0.2)
+            yield
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def main(arguments: list[str] | None = None) -> bool:
+    """Whether every change was in the dimension in time."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--changes", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args(arguments or [])
+    report = measure(chosen.changes, chosen.seed)
+    print(report.line())
+    return report.all[-1] < TARGET_SECONDS
+
+
+if __name__ == "__main__":
+    sys.exit(0 if main(sys.argv[1:]) else 1)
