@@ -2,9 +2,9 @@
 
     python -m benchmarks.webhook_latency --changes 12
 
-`meta-ads up` with schedules on, `meta-ads serve`, and the simulator as Meta: it is subscribed to as
-Meta is, and announces what is changed there. Changes come at random moments, so that some meet the
-refresh of today at work; each is timed from the change to the row of ``marts.dim_*``.
+`meta-ads up` with schedules on, and the simulator as Meta: it is subscribed to as Meta is, and
+announces what is changed there. Changes come at random moments, so that some meet the refresh of
+today at work; each is timed from the change to the row of ``marts.dim_ads``.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ def measure(changes: int, seed: int = 1) -> LatencyReport:
         today = datetime.now(UTC).date()
         span = ["--start", str(today - timedelta(days=2)), "--end", str(today)]
         _command(environment, "sync", *span)
-        stack.enter_context(_program(environment, "Ctrl-C", "up", "--port", str(_free_port())))
-        stack.enter_context(_program(environment, "running on", "serve", "--port", str(port)))
+        ports = ("--port", str(_free_port()), "--serve-port", str(port))
+        stack.enter_context(_program(environment, "Ctrl-C", "up", *ports))
         _command(environment, "webhooks", "subscribe", "--url", f"http://127.0.0.1:{port}")
         server = EmbeddedPostgres(home / "home")
         database = Database(server.start(), server=server)

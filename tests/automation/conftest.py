@@ -16,6 +16,7 @@ from dagster._core.remote_origin import (
 from meta_ads_pipeline.control.accounts import Account, save_accounts
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
+from meta_ads_pipeline.settings import get_settings
 
 NEW_YORK = Account("1", "America/New_York", "USD")
 TOKYO = Account("2", "Asia/Tokyo", "JPY")
@@ -87,3 +88,16 @@ def add_run(instance: dg.DagsterInstance) -> AddRun:
 @pytest.fixture
 def chosen_accounts() -> Callable[..., MetaAdsResource]:
     return lambda *ids: ChosenAccounts(chosen=list(ids))
+
+
+@pytest.fixture
+def new_account_days(monkeypatch):
+    """Set META_ADS_NEW_ACCOUNT_DAYS for the test."""
+
+    def new_account_days(days: int) -> None:
+        monkeypatch.setenv("META_ADS_NEW_ACCOUNT_DAYS", str(days))
+        get_settings.cache_clear()
+
+    yield new_account_days
+    monkeypatch.undo()
+    get_settings.cache_clear()

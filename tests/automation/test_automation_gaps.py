@@ -11,7 +11,6 @@ from dagster import DagsterRunStatus
 from meta_ads_pipeline.automation.sensors import GAP_ACCOUNT_DAYS, backfill_gaps
 from meta_ads_pipeline.control.gaps import SLICED_ASSETS
 from meta_ads_pipeline.run_tags import ACCOUNTS_TAG, REFRESH_TAG, SYNC_TAG
-from meta_ads_pipeline.settings import get_settings
 
 YESTERDAY = (datetime.now(UTC) - timedelta(days=2)).date()
 
@@ -61,19 +60,17 @@ def test_a_gap_is_asked_for_once_a_day_under_a_sync_that_skips_what_is_done(
 
 
 def test_a_new_account_is_pulled_back_to_the_setting_and_no_further(
-    instance, resources, database, history, monkeypatch
+    instance, resources, database, history, new_account_days
 ):
     """As if the refresh of today had just pulled the first dates of an account connected today."""
     history(*(YESTERDAY - timedelta(days=n) for n in range(10, 101)))
-    monkeypatch.setenv("META_ADS_NEW_ACCOUNT_DAYS", "40")
-    get_settings.cache_clear()
+    new_account_days(40)
     request = tick(instance, resources)
     start, end = (request.tags[f"dagster/asset_partition_range_{at}"] for at in ("start", "end"))
     assert end == (YESTERDAY - timedelta(days=10)).isoformat()
     first_seen = datetime.now(UTC).date()
     assert abs((first_seen - timedelta(days=40) - date.fromisoformat(start)).days) <= 1
-    monkeypatch.setenv("META_ADS_NEW_ACCOUNT_DAYS", "0")
-    get_settings.cache_clear()
+    new_account_days(0)
     assert tick(instance, resources) == "no gap inside the history"
 
 

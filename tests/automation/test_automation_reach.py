@@ -153,7 +153,10 @@ def history(database, two_accounts):
     return history
 
 
-def test_gaps_of_reach_are_filled_without_the_rest(instance, resources, database, history):
+def test_gaps_of_reach_are_filled_without_the_rest(
+    instance, resources, database, history, new_account_days
+):
+    new_account_days(0)
     history(5)
 
     def ask():
