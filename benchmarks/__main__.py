@@ -13,6 +13,7 @@ BENCHMARKS = (
     "mart_queries",
     "power_cut",
     "restatement",
+    "six_weeks",
     "soak",
     "storm",
     "webhook_latency",
