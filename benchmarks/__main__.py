@@ -9,6 +9,7 @@ BENCHMARKS = (
     "anomalies",
     "backfill",
     "call_cost",
+    "ingest",
     "kill",
     "mart_queries",
     "power_cut",

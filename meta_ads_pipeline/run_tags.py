@@ -21,7 +21,7 @@ REFRESH_TAG = "meta_ads/refresh"
 
 REFRESH_TODAY, REFRESH_RECENT, REFRESH_REACH = "today", "recent", "reach"
 REFRESH_ENTITIES, REFRESH_ALL_ENTITIES = "entities", "all_entities"
-RETRY, BACKFILL = "retry", "gaps"
+RETRY, BACKFILL, INGESTED = "retry", "gaps", "ingested"
 
 LANE_TAG = "meta_ads/lane"
 """Which places of the queue a run takes: ``today`` or ``other``. Limits are in ``dagster.yaml``."""

@@ -11,13 +11,31 @@
             select
                 least(
                     (select min(event_date) from raw.insights_hourly),
-                    (select min(event_date) from raw.insights_daily)
+                    (select min(event_date) from raw.insights_daily),
+                    (select min(event_date) from raw.ingested_facts)
                 ) as first_date,
                 greatest(
                     (select max(event_date) from raw.insights_hourly),
-                    (select max(event_date) from raw.insights_daily)
+                    (select max(event_date) from raw.insights_daily),
+                    (select max(event_date) from raw.ingested_facts)
                 ) as last_date
         ) as landed
         where landed.first_date is not null
     {%- endif -%}
+{%- endmacro %}
+
+{#- Pre-hook of metric_facts: which version of posted account-days it is about to read. Noted before the
+    facts are read: what is posted meanwhile is another version, and built again. -#}
+{% macro note_ingested_days() -%}
+    insert into raw.ingested_days_built as built (event_date, provider, account_id, version)
+    select
+        event_date,
+        provider,
+        account_id,
+        version
+    from raw.ingested_days
+    where {{ dates_in_window('event_date') }}
+    on conflict (event_date, provider, account_id) do update set
+        version = excluded.version, built_at = now()
+    where built.version <> excluded.version
 {%- endmacro %}

@@ -52,7 +52,18 @@ rebuild_job = dg.define_asset_job(
     description="Build the marts of the chosen dates from what is landed; no call to Meta.",
 )
 
+_OF_FACTS = (
+    *("metric_facts", "account_hourly", "campaign_hourly"),
+    *("account_daily", "campaign_daily", "adset_daily", "ad_daily"),
+)
+ingested_job = dg.define_asset_job(
+    "build_ingested",
+    selection=dg.AssetSelection.assets(*(["marts", name] for name in _OF_FACTS)),
+    description="Build the facts and rollups of dates that facts were posted for.",
+)
+
 jobs = [
+    ingested_job,
     sync_job,
     dimensions_job,
     rebuild_job,

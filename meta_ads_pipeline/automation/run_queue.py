@@ -12,6 +12,7 @@ from dagster._core.run_coordinator import QueuedRunCoordinator, SubmitRunContext
 
 from meta_ads_pipeline.run_tags import (
     BACKFILL,
+    INGESTED,
     LANE_TAG,
     PRIORITY_TAG,
     REFRESH_ALL_ENTITIES,
@@ -27,6 +28,7 @@ TODAY, OTHER = "today", "other"
 
 _PRIORITIES = {
     REFRESH_TODAY: 20,
+    INGESTED: 20,
     REFRESH_ENTITIES: 10,
     REFRESH_ALL_ENTITIES: 5,
     REFRESH_RECENT: 10,
@@ -37,8 +39,8 @@ _PRIORITIES = {
 _OF_A_PERSON = 0
 _OF_A_LARGE_BACKFILL = -10
 
-_TAKES_NO_PLACE = frozenset({"credentials", "retention", "build_dimensions"})
-"""Short jobs that pull no insights and build no facts."""
+_TAKES_NO_PLACE = frozenset({"credentials", "retention", "build_dimensions", "build_ingested"})
+"""Jobs that pull no insights and build at most a few marts; there is one run of each at a time."""
 
 
 def queue_tags(job_name: str, tags: Mapping[str, str]) -> dict[str, str]:

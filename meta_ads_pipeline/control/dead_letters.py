@@ -30,7 +30,8 @@ class DeadLetter:
 
     ``key`` tells items of one object and date apart, such as an ad's hours. ``is_dated`` is whether
     the same object on another date is another item. ``timezone`` and ``currency`` are the
-    account's at the pull, for rows that mean nothing without them.
+    account's at the pull, for rows that mean nothing without them. ``workspace_id`` is that of
+    what came in over HTTP; of the rest it is the ad account's.
     """
 
     account_id: str
@@ -45,6 +46,7 @@ class DeadLetter:
     is_dated: bool = True
     timezone: str | None = None
     currency: str | None = None
+    workspace_id: str | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -57,6 +59,7 @@ class DeadLetter:
             str(self.key),
             str(self.field),
             self.document if self.object_id is None else "",
+            *([self.workspace_id] if self.workspace_id is not None else []),
         )
         return hashlib.sha256("\x1f".join(identity).encode()).hexdigest()
 
@@ -86,6 +89,7 @@ class StoredDeadLetter:
     resolution: str | None
     timezone: str | None = None
     currency: str | None = None
+    workspace_id: str | None = None
 
 
 class DeadLetterNotFoundError(NotFoundError):
@@ -134,7 +138,7 @@ def resolve_by_pull(
 
 
 _COLUMNS = ", ".join(
-    f"{name}::text as {name}" if name == "document" else name
+    f"{name}::text as {name}" if name in ("document", "workspace_id") else name
     for name in StoredDeadLetter.__dataclass_fields__
 )
 """The document as text: numbers keep their digits."""

@@ -25,6 +25,7 @@ from meta_ads_pipeline.control.slices import SliceCounts, SliceKey
 from meta_ads_pipeline.insights_tables import ALL_INSIGHTS_TABLES, REACH_PERIODS, InsightsTable
 from meta_ads_pipeline.raw import load_sql
 from meta_ads_pipeline.raw.entities import ENTITY_TABLES
+from meta_ads_pipeline.raw.ingest import INGEST_ASSET, land_facts
 from meta_ads_pipeline.raw.load import LEFT_OUT_FIELD, copy_incoming, lock_loads
 from meta_ads_pipeline.raw.normalize import normalize
 from meta_ads_pipeline.raw.replay_entities import (
@@ -34,6 +35,7 @@ from meta_ads_pipeline.raw.replay_entities import (
     replay_entities,
 )
 from meta_ads_pipeline.raw.schemas import validate
+from meta_ads_pipeline.settings import get_settings
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,9 @@ def replay(database: Database, ids: Sequence[int], *, api_version: str) -> list[
             groups[letter.account_id, letter.asset].append(letter)
     results: list[Replay] = []
     for (account_id, asset), group in groups.items():
-        if asset in ALL_INSIGHTS_TABLES:
+        if asset == INGEST_ASSET:
+            results += _replay_posted(database, group)
+        elif asset in ALL_INSIGHTS_TABLES:
             table = ALL_INSIGHTS_TABLES[asset]
             results += _replay_insights(database, account_id, table, group, api_version)
         else:
@@ -82,6 +86,33 @@ def replay(database: Database, ids: Sequence[int], *, api_version: str) -> list[
 def parsed(letter: StoredDeadLetter) -> Any:
     """Its document; fractions are ``Decimal``."""
     return json.loads(letter.document, parse_float=Decimal)
+
+
+def _replay_posted(database: Database, letters: Sequence[StoredDeadLetter]) -> list[Replay]:
+    """Facts that came in over HTTP, each workspace's in a transaction."""
+    first_date = date.fromisoformat(get_settings().history_start)
+    by_workspace: dict[str, list[StoredDeadLetter]] = defaultdict(list)
+    for letter in letters:
+        by_workspace[str(letter.workspace_id)].append(letter)
+    replays = []
+    for workspace_id, group in by_workspace.items():
+        with database.connect() as connection:
+            results = land_facts(
+                connection,
+                workspace_id,
+                [parsed(each) for each in group],
+                first_date=first_date,
+                source_call="replay",
+                keep_rejected=False,
+            )
+            landed, bad = {}, {}
+            for letter, result in zip(group, results, strict=True):
+                if result.reason is None:
+                    landed[letter.dead_letter_id] = f"{result.status}: {result.natural_key}"
+                else:
+                    bad[letter.dead_letter_id] = result.reason
+            replays += _close(connection, group, landed, bad)
+    return replays
 
 
 def _replay_other(

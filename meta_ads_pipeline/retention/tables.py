@@ -68,6 +68,7 @@ RULES = (
         "t.status <> 'pending' and t.last_received_at < %(before)s",
         "those whose object is not read again yet",
     ),
+    Rule("control.ingest_requests", "retention_closed_days", "t.created_at < %(before)s"),
     Rule("control.webhook_requests", "retention_closed_days", "t.minute < %(before)s"),
     Rule(
         "control.alerts",

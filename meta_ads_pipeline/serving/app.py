@@ -13,6 +13,7 @@ from meta_ads_pipeline.control.database import Database, open_database
 from meta_ads_pipeline.serving.access import Access
 from meta_ads_pipeline.serving.dagster_client import DagsterClient
 from meta_ads_pipeline.serving.health import health_router
+from meta_ads_pipeline.serving.ingest import ingest_router
 from meta_ads_pipeline.serving.mcp_server import PATH, Authenticated, caller_of_request, mcp_server
 from meta_ads_pipeline.serving.metric_routes import metric_router
 from meta_ads_pipeline.serving.metrics import metrics_router
@@ -70,6 +71,7 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app.include_router(metrics_router(pool))
     app.include_router(workspaces_router(pool, access))
     app.include_router(metric_router(pool, access))
+    app.include_router(ingest_router(settings, pool, access))
     app.include_router(trust_router(pool, access))
     app.include_router(upkeep_router(pool, access))
     syncs = Syncs(settings, pool, DagsterClient(settings.dagster_url))

@@ -14,7 +14,7 @@ API_VERSION = "1"
 LARGEST_BODY = 1024 * 1024
 """Bytes of a request, unless its path is in ``OTHER_LIMITS``."""
 
-OTHER_LIMITS: dict[str, int | None] = {"/webhooks/": None}
+OTHER_LIMITS: dict[str, int | None] = {"/webhooks/": None, "/metrics/ingest": None}
 """By the beginning or the end of a path; None: the route has its own."""
 
 _HEADERS = {

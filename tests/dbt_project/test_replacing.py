@@ -6,7 +6,10 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from .warehouse import PULLED, AdDay, Warehouse
+from meta_ads_pipeline.automation.ingested import changed_dates
+from meta_ads_pipeline.raw.ingest import land_facts
+
+from .warehouse import PULLED, WORKSPACE, AdDay, Warehouse
 
 DAY = date(2026, 11, 18)
 NEXT = DAY + timedelta(days=1)
@@ -157,6 +160,48 @@ def test_other_providers_rows_stay(warehouse: Warehouse) -> None:
     ]
     (row,) = warehouse.rows("select provider, spend, revenue from marts.account_daily")
     assert (row["provider"], row["spend"], row["revenue"]) == ("other", 7, 50)
+
+
+def test_posted_facts_take_the_same_way_and_a_date_is_built_until_it_has_them(
+    warehouse: Warehouse,
+) -> None:
+    def post(spend: str, **others: str) -> None:
+        fact = {
+            "provider": "google", "level": "campaign", "external_entity_id": "c1",
+            "account_id": "g1", "event_at": f"{DAY}T14:20:00Z", "timezone": "UTC",
+            "currency": "EUR", "spend": spend, **others,
+        }  # fmt: skip
+        with warehouse.database.connect() as connection:
+            (result,) = land_facts(
+                connection, WORKSPACE, [fact], first_date=date(2024, 1, 1), source_call="test"
+            )
+        assert result.reason is None, result
+
+    def spend_of(mart: str, provider: str) -> list[Decimal]:
+        rows = warehouse.rows(f"select spend from marts.{mart} where provider = %s", provider)
+        return [row["spend"] for row in rows if row["spend"] is not None]
+
+    warehouse.account()
+    post("7.10")
+    meta_ad = {"provider": "meta", "level": "ad", "external_entity_id": "77", "campaign_id": "c",
+               "adset_id": "s", "account_id": "1"}  # fmt: skip
+    zone = warehouse.value("select timezone from control.ad_accounts where account_id = '1'")
+    money = warehouse.value("select currency from control.ad_accounts where account_id = '1'")
+    post("100", **meta_ad, timezone=zone, currency=money)
+    assert set(changed_dates(warehouse.database)) == {DAY}
+    warehouse.build(DAY)
+    assert changed_dates(warehouse.database) == {}
+    for mart in ("metric_facts", "account_daily", "campaign_hourly"):
+        assert spend_of(mart, "google") == [Decimal("7.10")]
+    assert spend_of("account_daily", "meta") == [Decimal("100")]
+
+    post("8.20")
+    assert set(changed_dates(warehouse.database)) == {DAY}
+    warehouse.pull(DAY, *three_ads("9.00"), account_id="1")
+    warehouse.build(DAY, tests=False)
+    assert spend_of("campaign_daily", "google") == [Decimal("8.20")]
+    # Meta's own pull of the account-day has come: what was posted of it would count twice.
+    assert spend_of("account_daily", "meta") == [Decimal("28.50")]
 
 
 def test_any_order_of_dates_gives_the_same_marts(warehouse: Warehouse) -> None:

@@ -40,6 +40,7 @@ cross join
             and s.finished_at >= %(since)s::timestamptz
     ) as pulled
 where
-    d.event_date between %(start)s and %(end)s
+    d.provider = 'meta'
+    and d.event_date between %(start)s and %(end)s
     and (cardinality(%(accounts)s::text[]) = 0 or d.account_id = any(%(accounts)s))
 order by d.account_id, d.event_date

@@ -1,6 +1,6 @@
 insert into control.dead_letters as d (
     fingerprint, account_id, asset, partition_date,
-    object_id, field, reason, document, source_call, timezone, currency
+    object_id, field, reason, document, source_call, timezone, currency, workspace_id
 )
 values (
     %(fingerprint)s,
@@ -13,7 +13,8 @@ values (
     %(document)s,
     %(source_call)s,
     %(timezone)s,
-    %(currency)s
+    %(currency)s,
+    %(workspace_id)s
 )
 on conflict (fingerprint) do update set
     attempts = d.attempts + 1, last_seen_at = now(), reason = excluded.reason,

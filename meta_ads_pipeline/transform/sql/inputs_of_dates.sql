@@ -45,6 +45,14 @@ landed as (
     from raw.insights_changes
     where event_date between %(start)s and %(end)s
     group by event_date
+    union all
+    select
+        'ingested_facts' as name,
+        event_date,
+        count(*) || ':' || sum(xmin::text::bigint) as state
+    from raw.ingested_facts
+    where event_date between %(start)s and %(end)s
+    group by event_date
 ),
 
 -- When a day was last pulled matters by its age then: that decides which deviation is tolerated.

@@ -2,12 +2,15 @@
     unique_key=['natural_key', 'event_date'],
     full_refresh=false,
     indexes=[{'columns': ['ad_id', 'event_date']}],
-    pre_hook='{{ ensure_fact_partitions() }}',
+    pre_hook=['{{ ensure_fact_partitions() }}', '{{ note_ingested_days() }}'],
     post_hook=['{{ settle_account_days() }}', '{{ analyze_after_bulk() }}'],
     meta={
-        'kept_rows': "old.source <> 'insights' or not exists ("
+        'kept_rows': "case old.source when 'insights' then not exists ("
         ~ "select 1 from intermediate.int_meta__agreed_account_days as agreed "
-        ~ "where agreed.account_id = old.account_id and agreed.event_date = old.event_date)"
+        ~ "where agreed.account_id = old.account_id and agreed.event_date = old.event_date) "
+        ~ "else not exists (select 1 from raw.ingested_days as days "
+        ~ "where days.event_date = old.event_date and days.provider = old.provider "
+        ~ "and days.account_id = old.account_id) end"
     }
 ) }}
 
@@ -289,3 +292,51 @@ inner join agreed
 left join goals on facts.adset_id = goals.adset_id
 left join {{ ref('int_meta__campaign_goals') }} as campaign_goals
     on facts.campaign_id = campaign_goals.campaign_id
+
+union all
+
+-- Posted ones. Of an account-day that is pulled from Meta itself, its own pulls are the facts.
+select
+    posted.natural_key,
+    posted.workspace_id,
+    posted.provider,
+    posted.account_id,
+    posted.level,
+    posted.external_entity_id,
+    posted.entity_id,
+    posted.campaign_id,
+    posted.adset_id,
+    posted.ad_id,
+    posted.grain,
+    posted.event_at,
+    posted.event_date,
+    posted.event_hour,
+    posted.timezone,
+    posted.currency,
+    posted.goal,
+    posted.spend,
+    posted.impressions,
+    posted.clicks,
+    posted.link_clicks,
+    posted.purchases,
+    posted.revenue,
+    posted.leads,
+    posted.conversions,
+    posted.is_settled,
+    'ingest' as source,
+    posted.received_at as pulled_at
+from {{ ref('stg_ingest__facts') }} as posted
+where
+    {{ in_window('posted.event_date') }}
+    and not (
+        posted.provider = 'meta'
+        and exists (
+            select 1
+            from {{ ref('stg_meta__slices') }} as slices
+            where
+                slices.account_id = posted.account_id
+                and slices.event_date = posted.event_date
+                and slices.asset in ('insights_hourly', 'insights_daily')
+                and slices.pulled_at is not null
+        )
+    )

@@ -1,0 +1,120 @@
+"""One posted fact: its fields, what each may hold, and what it means."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import lru_cache
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+from zoneinfo import available_timezones
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
+
+PROVIDERS = ("meta", "google", "tiktok", "linkedin", "other")
+LEVELS = ("account", "campaign", "adset", "ad")
+COUNTS = ("impressions", "clicks", "link_clicks")
+AMOUNTS = ("spend", "purchases", "revenue", "leads", "conversions")
+MEASURES = ("spend", *COUNTS, "purchases", "revenue", "leads", "conversions")
+
+_ID = r"^[^\s\\\x00-\x1f\x7f]{1,200}$"
+"""Ids are text of the provider's own, without spaces and what COPY would have to escape."""
+
+
+def _bare_id(value: Any) -> Any:
+    """Ids are text; a number is taken as its digits, ``act_`` in front is left out."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value.removeprefix("act_") if isinstance(value, str) else value
+
+
+@lru_cache(maxsize=1)
+def _timezones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _known_timezone(name: str) -> str:
+    if name not in _timezones():
+        raise ValueError(f"{name!r} is not an IANA timezone: expected a name such as Europe/Berlin")
+    return name
+
+
+Id = Annotated[str, Field(pattern=_ID), BeforeValidator(_bare_id)]
+Amount = Annotated[Decimal, Field(ge=0, max_digits=30, decimal_places=12, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, lt=2**62)]
+_EXAMPLE: dict[str, JsonValue] = {
+    "provider": "google", "level": "campaign", "external_entity_id": "21903",
+    "account_id": "7714523098", "event_at": "2026-11-20T14:00:00+01:00", "grain": "hour",
+    "timezone": "Europe/Berlin", "currency": "EUR", "spend": "12.40", "impressions": 1810,
+    "clicks": 37,
+}  # fmt: skip
+
+
+class FactRow(BaseModel):
+    """What one entity did in one minute, hour or day.
+
+    Named by ``entity_id`` (the uuid that the marts have) or by ``external_entity_id`` and
+    ``provider``. ``account_id`` and parents are needed where they are not known from before.
+    ``event_at`` is an instant in what the row covers; ``timezone`` is the account's (IANA; unset:
+    as known, else the workspace's display timezone, else UTC). Amounts are in
+    major units of ``currency``.
+    """
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EXAMPLE]})
+
+    entity_id: UUID | None = None
+    external_entity_id: Id | None = None
+    provider: Literal["meta", "google", "tiktok", "linkedin", "other"] | None = None
+    level: Literal["account", "campaign", "adset", "ad"] | None = None
+    account_id: Id | None = None
+    campaign_id: Id | None = None
+    adset_id: Id | None = None
+    grain: Literal["minute", "hour", "day"] = "hour"
+    event_at: AwareDatetime
+    timezone: Annotated[str, AfterValidator(_known_timezone)] | None = None
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
+    goal: Annotated[str, Field(max_length=100, pattern=r"^[a-z0-9_]+$")] | None = None
+    spend: Amount | None = None
+    impressions: Count | None = None
+    clicks: Count | None = None
+    link_clicks: Count | None = None
+    purchases: Amount | None = None
+    revenue: Amount | None = None
+    leads: Amount | None = None
+    conversions: Amount | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.entity_id is None:
+            for field in ("external_entity_id", "provider", "level"):
+                if getattr(self, field) is None:
+                    raise ValueError(f"{field}: needed where entity_id is not given")
+        if all(getattr(self, name) is None for name in MEASURES):
+            raise ValueError(f"expected at least one of {', '.join(MEASURES)}")
+        return self
+
+
+def read_fact(document: Any) -> FactRow | tuple[str, str]:
+    """The fact, or the field at fault and what was expected of it."""
+    if isinstance(document, dict):
+        for name, value in document.items():
+            if value is True or value is False:  # which pydantic would take for 1 and 0
+                return name, f"{name}: expected no boolean"
+    try:
+        return FactRow.model_validate(document)
+    except ValidationError as error:
+        problems = []
+        for each in error.errors(include_url=False, include_input=False):
+            place = ".".join(str(part) for part in each["loc"])
+            said = str(each["msg"]).removeprefix("Value error, ")
+            problems.append((place, f"{place}: {said}" if place else said))
+        return problems[0][0], "; ".join(said for _, said in problems)

@@ -1,0 +1,23 @@
+create temporary table incoming (
+    n integer,
+    provider text,
+    level text,
+    external_entity_id text,
+    account_id text,
+    campaign_id text,
+    adset_id text,
+    ad_id text,
+    grain text,
+    event_at timestamptz,
+    timezone text,
+    currency text,
+    goal text,
+    spend numeric,
+    impressions bigint,
+    clicks bigint,
+    link_clicks bigint,
+    purchases numeric,
+    revenue numeric,
+    leads numeric,
+    conversions numeric
+) on commit drop
