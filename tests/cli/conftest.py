@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -54,7 +55,12 @@ def meta_ads(
         monkeypatch.setattr(source, "isatty", lambda: tty, raising=False)
         monkeypatch.setattr(sys, "stdin", source)
         get_settings.cache_clear()
-        code = run(arguments)
+        root = logging.getLogger()
+        handlers, level = [*root.handlers], root.level
+        try:
+            code = run(arguments)
+        finally:  # the command's own logging ends with it
+            root.handlers, root.level = handlers, level
         out, err = capfd.readouterr()
         said = f"{out}{err}{caplog.text}"
         for secret in (PERSON, SYSTEM, APP_SECRET):
