@@ -17,7 +17,9 @@
     ├── NotFoundError
     │   ├── ApiKeyNotFoundError         control/api_keys.py
     │   ├── ConnectionNotFoundError     credentials/connections.py
+    │   ├── ConnectionUnknownError      serving/syncs.py
     │   ├── DeadLetterNotFoundError     control/dead_letters.py
+    │   ├── RunNotFoundError            serving/syncs.py
     │   ├── UnknownAccountDayError      semantic/trust.py
     │   └── UnknownAccountError         control/accounts.py
     ├── CredentialsError
@@ -29,10 +31,14 @@
     │   ├── RenewalRefusedError         credentials/renewal.py
     │   └── VaultError                  credentials/vault.py
     ├── BackupError                     control/backup.py
+    ├── DagsterAwayError                serving/dagster_client.py
+    ├── DagsterRefusedError             serving/dagster_client.py
     ├── DatabaseError                   control/database.py
     │   └── MartsMissingError           control/row_security.py
     ├── EmbeddedPostgresError           control/embedded_postgres.py
     ├── MetaApiError                    meta_api/errors.py
+    ├── NotYoursError                   serving/syncs.py
+    ├── RunInFlightError                serving/syncs.py
     └── SimulatorError                  cli/runtime.py
 
 Anything else that reaches a user is a bug and keeps its traceback.

@@ -104,6 +104,8 @@ def serve(listener: socket.socket) -> None:
         connection, _ = listener.accept()
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            # A run that a shell started in its background ignores it; here it is passed on alone.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             listener.close()
             _serve_one(connection)
         connection.close()
