@@ -134,7 +134,10 @@ def _serve_one(connection: socket.socket) -> None:
         threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
         code = _run(command)
     finally:
+        # What dbt leaves to the interpreter's end, which os._exit skips: semaphores above all, of
+        # which multiprocessing would complain on the command's own output.
         with contextlib.suppress(Exception):
+            atexit._run_exitfuncs()
             sys.stdout.flush()
             sys.stderr.flush()
         with contextlib.suppress(OSError):

@@ -97,6 +97,15 @@ def test_streams_arguments_and_exit_codes_are_the_commands_own(
     assert "nonsense" in bad.stderr
 
 
+def test_a_whole_parse_says_nothing_of_its_own(
+    environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [*parse(tmp_path), "--quiet"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_a_killed_command_takes_its_dbt_with_it(
     run: subprocess.Popen[str], environment: Mapping[str, str], tmp_path: Path
 ) -> None:
