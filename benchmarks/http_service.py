@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from benchmarks.ports import free_port
 from meta_ads_pipeline.control.api_keys import create_key
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
@@ -52,9 +52,7 @@ def http_service(home: Path | None = None) -> Iterator[HttpService]:
         database = Database(server.start(), server=server)
         database.migrate()
         key, _ = create_key(database, workspace="default", member="bench", name="x", role="admin")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         child = subprocess.Popen(
             [sys.executable, "-m", "meta_ads_pipeline.cli", "serve", "--port", str(port)],
             env={

@@ -26,6 +26,8 @@ import psutil
 import psycopg
 from psycopg.rows import dict_row
 
+from benchmarks.ports import free_port
+
 CUTS = int(os.environ.get("POWER_CUTS", "10"))
 TARGET_SECONDS = 120.0
 INTERVAL_MINUTES = 5
@@ -173,10 +175,7 @@ def main() -> bool:
     """Cut and restart; whether every refresh of today was in time."""
     chance = random.Random(11)
     with tempfile.TemporaryDirectory(prefix="meta-ads-power-", ignore_cleanup_errors=True) as place:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        deployment = Deployment(Path(place) / "home", port)
+        deployment = Deployment(Path(place) / "home", free_port())
         restarts: list[Restart] = []
         try:
             deployment.start()

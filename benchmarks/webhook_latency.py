@@ -13,7 +13,6 @@ import argparse
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from benchmarks.ports import free_port
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
 from meta_graph_simulator.config import SimulatorConfig, TokenSpec
@@ -77,7 +77,7 @@ def measure(changes: int, seed: int = 1) -> LatencyReport:
             )
         )
         simulator = stack.enter_context(SimulatorProcess(config))
-        port = _free_port()
+        port = free_port()
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("META_")},
             "META_ADS_HOME": str(home / "home"),
@@ -91,7 +91,7 @@ def measure(changes: int, seed: int = 1) -> LatencyReport:
         today = datetime.now(UTC).date()
         span = ["--start", str(today - timedelta(days=2)), "--end", str(today)]
         _command(environment, "sync", *span)
-        ports = ("--port", str(_free_port()), "--serve-port", str(port))
+        ports = ("--port", str(free_port()), "--serve-port", str(port))
         stack.enter_context(_program(environment, "Ctrl-C", "up", *ports))
         _command(environment, "webhooks", "subscribe", "--url", f"http://127.0.0.1:{port}")
         server = EmbeddedPostgres(home / "home")
@@ -168,12 +168,6 @@ def _program(environment: Mapping[str, str], ready: str, *arguments: str) -> Ite
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(60)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main(arguments: list[str] | None = None) -> bool:

@@ -18,7 +18,6 @@ import json
 import os
 import queue
 import random
-import socket
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,7 @@ from typing import Any
 
 import requests
 
+from benchmarks.ports import free_port
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
 from meta_ads_pipeline.serving.webhooks import LARGEST_BODY
@@ -171,7 +171,7 @@ def storm(changes: int, seed: int) -> StormReport:
         database.migrate()
         kept = {k: v for k, v in os.environ.items() if not k.startswith("META_")}
         settings = {"META_APP_SECRET": SECRET, "META_ADS_HOME": str(home)}
-        receiver = Receiver({**kept, **settings}, _free_port())
+        receiver = Receiver({**kept, **settings}, free_port())
         started = time.monotonic()
         _send(todo, receiver, report)
         report.seconds = time.monotonic() - started
@@ -249,12 +249,6 @@ def _count(database: Database) -> dict[str, int]:
         ).fetchall()
     assert events is not None
     return {**events, **{row["outcome"]: row["n"] for row in refused}}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main(arguments: list[str] | None = None) -> bool:

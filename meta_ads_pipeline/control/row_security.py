@@ -13,7 +13,7 @@ through views of the schema ``serving`` that have the condition built in.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import LiteralString, TypeVar
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -91,6 +91,16 @@ def in_workspace(database: Database, workspace_id: str, work: Callable[[Connecti
         return database.run(bound)
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
         raise MartsMissingError("the marts are not built yet: run `meta-ads sync`") from error
+
+
+def rows_in_workspace(
+    database: Database, workspace_id: str, statement: bytes, **parameters: object
+) -> list[dict[str, Any]]:
+    """The statement's rows, as ``in_workspace`` sees them; ``%(workspace)s`` is the workspace."""
+    asked = {"workspace": workspace_id, **parameters}
+    return in_workspace(
+        database, workspace_id, lambda session: session.execute(statement, asked).fetchall()
+    )
 
 
 def secure(database: Database) -> list[str]:

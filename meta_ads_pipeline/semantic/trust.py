@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from meta_ads_pipeline.control.database import Connection, Database
-from meta_ads_pipeline.control.row_security import in_workspace
+from meta_ads_pipeline.control.row_security import in_workspace, rows_in_workspace
 from meta_ads_pipeline.errors import ConfigurationError, NotFoundError
 from meta_ads_pipeline.semantic.answer import unit_of
 from meta_ads_pipeline.sql_files import SqlFolder
@@ -165,7 +165,4 @@ def _rows(
     database: Database, workspace_id: str, name: str, **asked: object
 ) -> list[dict[str, Any]]:
     """The rows of the statement ``sql/<name>.sql``, of the workspace."""
-    parameters = {"workspace": workspace_id, **asked}
-    return in_workspace(
-        database, workspace_id, lambda session: session.execute(sql(name), parameters).fetchall()
-    )
+    return rows_in_workspace(database, workspace_id, sql(name), **asked)

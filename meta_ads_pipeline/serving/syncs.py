@@ -15,7 +15,7 @@ from typing import Any
 from meta_ads_pipeline.control.accounts import accounts_of_run
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.gaps import REACH, SLICED_ASSETS
-from meta_ads_pipeline.control.row_security import in_workspace
+from meta_ads_pipeline.control.row_security import in_workspace, rows_in_workspace
 from meta_ads_pipeline.credentials.connection_accounts import account_owners
 from meta_ads_pipeline.errors import MetaAdsError, NotFoundError
 from meta_ads_pipeline.rate_limit.limits import BudgetRules
@@ -250,12 +250,7 @@ class Syncs:
         )  # fmt: skip
 
     def _rows(self, caller: Caller, file: str, **asked: object) -> list[dict[str, Any]]:
-        parameters = {"workspace": caller.workspace_id, **asked}
-        return in_workspace(
-            self._database,
-            caller.workspace_id,
-            lambda session: session.execute(sql(file), parameters).fetchall(),
-        )
+        return rows_in_workspace(self._database, caller.workspace_id, sql(file), **asked)
 
     def _described(self, run: dict[str, Any]) -> dict[str, Any]:
         is_over = run["status"] not in UNFINISHED

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from meta_ads_pipeline.control.api_keys import READ
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.dead_letters import DeadLetterStatus
-from meta_ads_pipeline.control.row_security import in_workspace
+from meta_ads_pipeline.control.row_security import rows_in_workspace
 from meta_ads_pipeline.serving.access import ANSWERS, Access, Caller, Problem
 from meta_ads_pipeline.serving.trust_routes import Account, Limit, Offset, Text
 from meta_ads_pipeline.sql_files import SqlFolder
@@ -64,12 +64,7 @@ def upkeep_router(database: Database, access: Access) -> APIRouter:
     reader = Annotated[Caller, Depends(access.require(READ))]
 
     def rows(caller: Caller, name: str, **asked: object) -> list[dict[str, Any]]:
-        parameters = {"workspace": caller.workspace_id, **asked}
-        return in_workspace(
-            database,
-            caller.workspace_id,
-            lambda session: session.execute(sql(name), parameters).fetchall(),
-        )
+        return rows_in_workspace(database, caller.workspace_id, sql(name), **asked)
 
     @router.get("/workspaces/{workspace_id}/dead-letters", responses=_ANSWERS)
     def dead_letters(

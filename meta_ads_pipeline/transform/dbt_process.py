@@ -13,20 +13,19 @@ import sys
 import threading
 import time
 
-from meta_ads_pipeline.transform.dbt_server import ADDRESS_VARIABLE, run_in_server
+from meta_ads_pipeline.transform.dbt_server import ADDRESS_VARIABLE, EXIT_CODE, run_in_server
 
 PARENT_VARIABLE = "META_ADS_DBT_PARENT"
 """Environment: the process id of the one that started dbt."""
 
 _LOOKS_EVERY_SECONDS = 0.2
-_EXIT_CODE = 137  # as if killed with it
 
 
 def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_LOOKS_EVERY_SECONDS)
     # Not sys.exit: dbt's threads would go on. Postgres rolls back what they had open.
-    os._exit(_EXIT_CODE)
+    os._exit(EXIT_CODE)
 
 
 def main() -> None:

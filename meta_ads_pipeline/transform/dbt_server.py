@@ -32,7 +32,8 @@ ADDRESS_VARIABLE = "META_ADS_DBT_SERVER"
 
 _PRELOADED = ("dbt.cli.main", "dbt.task.build", "dbt.adapters.postgres")
 _STREAMS = 3
-_EXIT_CODE = 137  # as if killed with it
+EXIT_CODE = 137
+"""Of a dbt whose run is gone: as if killed with it."""
 
 
 def start_server() -> None:
@@ -80,7 +81,7 @@ def run_in_server(address: str, arguments: Sequence[str]) -> int | None:
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda number, _frame: _pass_on(pid, number))
             code = said.readline()
-    return int(code) if code else _EXIT_CODE
+    return int(code) if code else EXIT_CODE
 
 
 def _pass_on(pid: bytes, number: int) -> None:
@@ -149,7 +150,7 @@ def _end_with(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
         connection.recv(1)
     # Not sys.exit: dbt's threads would go on. Postgres rolls back what they had open.
-    os._exit(_EXIT_CODE)
+    os._exit(EXIT_CODE)
 
 
 def _run(command: dict[str, Any]) -> int:

@@ -11,7 +11,7 @@ import threading
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.transform.dbt_cli import DbtCli
 from meta_ads_pipeline.transform.history import window_arguments
-from meta_ads_pipeline.transform.relations import relations_are_current
+from meta_ads_pipeline.transform.relations import relations_to_build
 from meta_ads_pipeline.windows import DateWindow
 
 DIMENSIONS = (
@@ -31,7 +31,7 @@ def build_dimensions_now(dbt: DbtCli, database: Database, window: DateWindow) ->
     takes too long: all of that is for a run. Tests of the dimensions are left to the next run.
     """
     with database.exclusive_if_free("marts") as is_ours:
-        if not is_ours or not relations_are_current(database):
+        if not is_ours or relations_to_build(database):
             return False
         chosen = " ".join(DIMENSIONS)
         with dbt.running(["run", "--select", chosen, *window_arguments(window)]) as build:

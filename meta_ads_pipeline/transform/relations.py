@@ -43,11 +43,11 @@ def relations_to_build(database: Database) -> list[str]:
     Views and seeds of a changed project, with the tables that the views read; else what is missing.
     """
     if _claim(database) != _current_claim():
-        logger.info("the dbt project changed: building its views and seeds")
+        logger.info("the dbt project changed: its views and seeds are to be built")
         return [f"+{part}" for part in VIEWS_AND_SEEDS.split()]
     missing = missing_relations(database, dbt_manifest())
     if missing:
-        logger.warning("missing in the database, building: %s", ", ".join(missing))
+        logger.warning("missing in the database, to be built: %s", ", ".join(missing))
     return missing
 
 
@@ -75,21 +75,12 @@ def ensure_relations(dbt: DbtCli, database: Database, window: Sequence[str]) -> 
 
 def tests_without_tables(manifest: Mapping[str, Any]) -> list[str]:
     """Names of the data tests that read views and seeds alone: no run's data is in question."""
-    holding = {
-        node["unique_id"]
-        for node in _nodes(manifest)
-        if node["resource_type"] != "seed" and node["config"]["materialized"] != "view"
-    }
+    holding = {node["unique_id"] for node in _tables(manifest)}
     return sorted(
         node["name"]
         for node in manifest["nodes"].values()
         if node["resource_type"] == "test" and not holding & set(node["depends_on"]["nodes"])
     )
-
-
-def relations_are_current(database: Database) -> bool:
-    """Whether views and seeds are those of the project as it is now, and nothing is missing."""
-    return _claim(database) == _current_claim() and not missing_relations(database, dbt_manifest())
 
 
 def claim_relations(database: Database) -> None:
@@ -133,6 +124,13 @@ def _nodes(manifest: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield node
 
 
+def _tables(manifest: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Models and snapshots that hold the data of runs."""
+    for node in _nodes(manifest):
+        if node["resource_type"] != "seed" and node["config"]["materialized"] != "view":
+            yield node
+
+
 def table_selection() -> str:
     """Those of the criteria of ``TABLES`` that the project has nodes for.
 
@@ -161,11 +159,7 @@ def missing_relations(database: Database, manifest: Mapping[str, Any]) -> list[s
 
 def tables_with_dates(connection: Connection) -> list[tuple[str, str]]:
     """Schema and name of the project's tables that are there and have a column ``event_date``."""
-    nodes = [
-        (node["schema"], node["alias"])
-        for node in _nodes(dbt_manifest())
-        if node["resource_type"] != "seed" and node["config"]["materialized"] != "view"
-    ]
+    nodes = [(node["schema"], node["alias"]) for node in _tables(dbt_manifest())]
     rows = connection.execute(
         "select n.nspname || '.' || c.relname as name"
         " from pg_attribute as a inner join pg_class as c on a.attrelid = c.oid"

@@ -7,52 +7,48 @@ with dates as (
 -- are equal rows, whatever wrote them.
 landed as (
     select
-        'insights_hourly' as name,
+        name,
         event_date,
         count(*) || ':' || sum(xmin::text::bigint) as state
-    from raw.insights_hourly
+    from (
+        select
+            'insights_hourly' as name,
+            event_date,
+            xmin
+        from raw.insights_hourly
+        union all
+        select
+            'insights_daily' as name,
+            event_date,
+            xmin
+        from raw.insights_daily
+        union all
+        select
+            'account_totals' as name,
+            event_date,
+            xmin
+        from raw.account_totals
+        union all
+        select
+            'insights_reach' as name,
+            event_date,
+            xmin
+        from raw.insights_reach
+        union all
+        select
+            'insights_changes' as name,
+            event_date,
+            xmin
+        from raw.insights_changes
+        union all
+        select
+            'ingested_facts' as name,
+            event_date,
+            xmin
+        from raw.ingested_facts
+    ) as landed_rows
     where event_date between %(start)s and %(end)s
-    group by event_date
-    union all
-    select
-        'insights_daily' as name,
-        event_date,
-        count(*) || ':' || sum(xmin::text::bigint) as state
-    from raw.insights_daily
-    where event_date between %(start)s and %(end)s
-    group by event_date
-    union all
-    select
-        'account_totals' as name,
-        event_date,
-        count(*) || ':' || sum(xmin::text::bigint) as state
-    from raw.account_totals
-    where event_date between %(start)s and %(end)s
-    group by event_date
-    union all
-    select
-        'insights_reach' as name,
-        event_date,
-        count(*) || ':' || sum(xmin::text::bigint) as state
-    from raw.insights_reach
-    where event_date between %(start)s and %(end)s
-    group by event_date
-    union all
-    select
-        'insights_changes' as name,
-        event_date,
-        count(*) || ':' || sum(xmin::text::bigint) as state
-    from raw.insights_changes
-    where event_date between %(start)s and %(end)s
-    group by event_date
-    union all
-    select
-        'ingested_facts' as name,
-        event_date,
-        count(*) || ':' || sum(xmin::text::bigint) as state
-    from raw.ingested_facts
-    where event_date between %(start)s and %(end)s
-    group by event_date
+    group by name, event_date
 ),
 
 -- When a day was last pulled matters by its age then: that decides which deviation is tolerated.
