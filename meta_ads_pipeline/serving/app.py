@@ -68,7 +68,7 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     access = Access(pool, per_minute=settings.requests_per_minute)
     app.include_router(webhook_router(settings, pool))
     app.include_router(health_router(pool))
-    app.include_router(metrics_router(pool))
+    app.include_router(metrics_router(pool, settings.home))
     app.include_router(workspaces_router(pool, access))
     app.include_router(metric_router(pool, access))
     app.include_router(ingest_router(settings, pool, access))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import LiteralString
 
 import psycopg
@@ -61,6 +63,29 @@ QUERIES: Sequence[Query] = (
         " ('inserted', rows_inserted), ('updated', rows_updated), ('deleted', rows_deleted),"
         " ('dead_lettered', rows_dead_lettered)) as counted (change, rows) group by 1, 2",
         ("asset", "change"),
+        is_counter=True,
+    ),
+    Query(
+        "meta_ads_slice_loads",
+        "Times a slice was landed.",
+        "select asset, count(*) as value from control.slice_loads"
+        " where started_at is not null group by 1",
+        ("asset",),
+        is_counter=True,
+    ),
+    Query(
+        "meta_ads_slice_load_seconds",
+        "Seconds from the first call for a slice to its rows landed; over slice_loads: the mean.",
+        "select asset, sum(extract(epoch from loaded_at - started_at)) as value"
+        " from control.slice_loads where started_at is not null group by 1",
+        ("asset",),
+        is_counter=True,
+    ),
+    Query(
+        "meta_ads_slice_failures",
+        "Times a slice could not be pulled, by the kind of error.",
+        "select asset, error_kind, count(*) as value from control.slice_failures group by 1, 2",
+        ("asset", "error_kind"),
         is_counter=True,
     ),
     Query(
@@ -123,6 +148,14 @@ QUERIES: Sequence[Query] = (
         is_counter=True,
     ),
     Query(
+        "meta_ads_restated_spend",
+        "Spend that later pulls of a day added or took away, in the account's currency.",
+        "select account_id, sum(abs(change)) as value from marts.restatements"
+        " where asset = 'account_totals' and measure = 'spend' group by 1",
+        ("account_id",),
+        is_counter=True,
+    ),
+    Query(
         "meta_ads_dead_letters",
         "Rows and objects that could not be used, by asset and status.",
         "select asset, status, count(*) as value from control.dead_letters group by 1, 2",
@@ -181,13 +214,21 @@ QUERIES: Sequence[Query] = (
 
 
 class DatabaseCollector(Collector):
-    """Every metric of ``QUERIES``; one that cannot be read is left out and counted."""
+    """Every metric of ``QUERIES``, and the room on the disk of ``home``.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    One that cannot be read is left out and counted.
+    """
+
+    def __init__(self, database: Database, home: Path) -> None:
+        self._database, self._home = database, home
 
     def collect(self) -> Iterator[Metric]:
         """One transaction for all: the numbers fit each other."""
+        free = GaugeMetricFamily(
+            "meta_ads_disk_free_bytes", "Room left on the disk of META_ADS_HOME, where this runs."
+        )
+        free.add_metric([], shutil.disk_usage(self._home if self._home.exists() else "/").free)
+        yield free
         unreadable = GaugeMetricFamily(
             "meta_ads_metric_unreadable", "1 for a metric that cannot be read now.", labels=["name"]
         )
@@ -206,11 +247,11 @@ class DatabaseCollector(Collector):
         yield unreadable
 
 
-def metrics_router(database: Database) -> APIRouter:
+def metrics_router(database: Database, home: Path) -> APIRouter:
     """``/metrics`` in Prometheus' text format."""
     router = APIRouter(tags=["metrics"])
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(DatabaseCollector(database))
+    registry.register(DatabaseCollector(database, home))
 
     @router.get("/metrics")
     def metrics() -> Response:
