@@ -86,6 +86,9 @@
         on intermediate.model_changes (invocation_id);
         comment on table intermediate.model_changes is
         'Rows that each incremental dbt build deleted and inserted; a changed row counts in both.';
+        create or replace trigger told after insert on intermediate.model_changes
+        for each row when (new.model in ('account_daily', 'anomalies'))
+        execute function control.tell_of_build();
         delete from intermediate.model_changes where built_at < now() - interval '30 days';
         create table if not exists intermediate.model_code (
             model text primary key,

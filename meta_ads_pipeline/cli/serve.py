@@ -9,6 +9,9 @@ import typer
 from meta_ads_pipeline.cli import options
 from meta_ads_pipeline.cli.runtime import running
 
+_STOP_SECONDS = 3
+"""An open stream ends by itself never."""
+
 app = options.command_app()
 
 
@@ -38,5 +41,6 @@ def serve(
             log_level="info",
             log_config=log_config,
             server_header=False,
+            timeout_graceful_shutdown=_STOP_SECONDS,
         )
     return 0

@@ -20,6 +20,7 @@ from meta_ads_pipeline.serving.metrics import metrics_router
 from meta_ads_pipeline.serving.pooled_database import PooledDatabase
 from meta_ads_pipeline.serving.problems import answer_problems
 from meta_ads_pipeline.serving.protection import API_VERSION, Protection
+from meta_ads_pipeline.serving.stream import Broadcaster, stream_router
 from meta_ads_pipeline.serving.sync_routes import answer_sync_problems, sync_router
 from meta_ads_pipeline.serving.syncs import Syncs
 from meta_ads_pipeline.serving.trust_routes import trust_router
@@ -49,10 +50,14 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     assistants = mcp_server(pool, caller_of_request)
     assistants_app = assistants.streamable_http_app()
 
+    broadcaster = Broadcaster(pool)
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await broadcaster.start()
         async with assistants.session_manager.run():
             yield
+        await broadcaster.stop()
         pool.dispose()
 
     app = FastAPI(
@@ -74,6 +79,7 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app.include_router(ingest_router(settings, pool, access))
     app.include_router(trust_router(pool, access))
     app.include_router(upkeep_router(pool, access))
+    app.include_router(stream_router(pool, access, broadcaster))
     syncs = Syncs(settings, pool, DagsterClient(settings.dagster_url))
     app.include_router(sync_router(syncs, access))
     app.router.routes.append(Route(PATH, Authenticated(assistants_app, access)))

@@ -32,13 +32,17 @@ def spend_by_day(warehouse: Warehouse, table: str, account_id: str = "1") -> dic
     return {row["event_date"]: row["spend"] for row in rows}
 
 
-def test_a_second_run_touches_nothing(warehouse: Warehouse) -> None:
+def test_a_second_run_touches_nothing_and_tells_nobody(warehouse: Warehouse) -> None:
+    warehouse.execute("truncate control.stream_events")
     warehouse.account()
     warehouse.pull(DAY, *three_ads())
     warehouse.pull(NEXT, *three_ads())
     warehouse.build(DAY, NEXT, tests=False)
     before = warehouse.contents("ctid, xmin::text")
     assert len(before["account_daily"]) == 2
+    told = warehouse.rows("select data from control.stream_events where kind = 'last_updated'")
+    assert [row["data"]["changed"] for row in told] == [2]
+    assert {each["date"] for each in told[0]["data"]["account_days"]} == {str(DAY), str(NEXT)}
     # A pull that finds the same: the loader leaves the rows and renews the slice's time.
     warehouse.execute("update control.slices set pulled_at = pulled_at + interval '1 hour'")
     warehouse.execute("truncate intermediate.model_changes")
@@ -47,6 +51,9 @@ def test_a_second_run_touches_nothing(warehouse: Warehouse) -> None:
     changed = warehouse.rows("select * from intermediate.model_changes")
     assert {(row["rows_deleted"], row["rows_inserted"]) for row in changed} == {(0, 0)}
     assert {row["model"] for row in changed} >= {"metric_facts", "account_daily", "dim_ads"}
+    assert warehouse.rows("select count(*) as events from control.stream_events") == [
+        {"events": len(told)}
+    ]
 
 
 def test_vanished_ads_emptied_days_and_restated_hours(warehouse: Warehouse) -> None:

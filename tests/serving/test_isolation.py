@@ -89,7 +89,9 @@ def guarded_paths(method: str) -> list[str]:
     ]
 
 
-PATHS, WRITING_PATHS = guarded_paths("get"), guarded_paths("post")
+STREAM = "/workspaces/{workspace_id}/stream"  # never ends: its own tests read it
+PATHS = [path for path in guarded_paths("get") if path != STREAM]
+WRITING_PATHS = guarded_paths("post")
 
 
 def filled(path: str, workspace: str) -> str:
@@ -116,6 +118,11 @@ def test_a_path_answers_its_own_key_and_tells_others_nothing(world, path):
             403, "this key may not be used for that",
         )  # fmt: skip
         assert ask(world, path, None, workspace).status_code == 401
+
+
+def test_nobody_watches_with_anothers_key(world):
+    assert ask(world, STREAM, world.keys["other"]).status_code == 403
+    assert ask(world, STREAM, None).status_code == 401
 
 
 @pytest.mark.parametrize("path", WRITING_PATHS)
