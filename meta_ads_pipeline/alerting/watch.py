@@ -69,9 +69,13 @@ def stale_data(connection: Connection, settings: Settings, _now: datetime) -> li
             severity=Severity.CRITICAL
             if (row["lag"] or 0) > 4 * row["expected"]
             else Severity.WARNING,
-            message=f"act_{row['account_id']}: the newest hour in the marts began at "
-            f"{row['last_hour_at'] or 'no time yet'}; newer hours are over. Today's numbers are "
-            "incomplete",
+            message=f"act_{row['account_id']}: "
+            + (
+                f"the newest hour in the marts began at {row['last_hour_at']:%Y-%m-%d %H:%M} UTC; "
+                "newer hours are over. Today's numbers are incomplete"
+                if row["last_hour_at"]
+                else "no hour is in the marts yet, and there should be"
+            ),
             what_to_do="`meta-ads status` says what stands in the way; is `meta-ads up` running?",
         )
         for row in rows
@@ -244,7 +248,7 @@ def ending_version(_connection: Connection, settings: Settings, now: datetime) -
             subject=f"Graph API {version.name}",
             severity=severity,
             message=f"Graph API {version.name} {ends}; calls are refused afterwards",
-            what_to_do=f"Before that day: {better}",
+            what_to_do=f"{'Before that day' if days > 0 else 'Now'}: {better}",
         )
     ]
 
