@@ -75,6 +75,7 @@ def _print_next(console: Console, runtime: Runtime, account_id: str) -> None:
     if command.is_relative_to(Path.cwd()):
         command = command.relative_to(Path.cwd())
     console.print("\nWhere to go next", style="bold", soft_wrap=True)
+    console.print("  dashboard    make dev, then the address that it prints", soft_wrap=True)
     console.print("  Dagster UI   make dev, then http://127.0.0.1:3000", soft_wrap=True)
     console.print(f'  psql         make dev, then psql "{url}"', soft_wrap=True)
     console.print(

@@ -11,7 +11,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -24,12 +26,14 @@ from meta_ads_pipeline.cli import options
 from meta_ads_pipeline.cli.children import start_child
 from meta_ads_pipeline.cli.console import labelled, plain_console, print_errors
 from meta_ads_pipeline.cli.runtime import Runtime, running
+from meta_ads_pipeline.control import api_keys
 from meta_ads_pipeline.control.database import has_relation
 from meta_ads_pipeline.settings import PROJECT_ROOT
 
 _STOP_SECONDS = 20
 _START_SECONDS = 120
 _PORT_SECONDS = 3
+_MEMBER, _KEY_LIFETIME = "whoever starts meta-ads up", timedelta(days=7)
 
 
 app = options.command_app()
@@ -85,7 +89,8 @@ def run_up(host: str, port: int, serve_port: int, console: Console) -> int:
             _wait_for(f"http://{host}:{port}/server_info", children)
             if serve_port:
                 _wait_for(f"http://{host}:{serve_port}/health/live", children)
-            _announce(console, runtime, host, port, serve_port)
+            key = stack.enter_context(_key_of_this_start(runtime)) if serve_port else ""
+            _announce(console, runtime, host, port, serve_port, key)
             return _watch(children, console)
     except _Stopped:
         console.print("stopped")
@@ -139,8 +144,31 @@ def _wait_for(url: str, children: dict[str, subprocess.Popen[bytes]]) -> None:
             time.sleep(0.3)
 
 
-def _announce(console: Console, runtime: Runtime, host: str, port: int, serve_port: int) -> None:
+@contextmanager
+def _key_of_this_start(runtime: Runtime) -> Iterator[str]:
+    """A key for whoever sits at this terminal; it is revoked in the end."""
+    text, key = api_keys.create_key(
+        runtime.database,
+        workspace="default",
+        member=_MEMBER,
+        name="meta-ads up",
+        role="operator",
+        lifetime=_KEY_LIFETIME,
+    )
+    try:
+        yield text
+    finally:
+        api_keys.revoke_key(runtime.database, key.prefix)
+
+
+def _announce(
+    console: Console, runtime: Runtime, host: str, port: int, serve_port: int, key: str
+) -> None:
     if serve_port:
+        # Browsers send nothing of what is behind #: the key is in no log.
+        console.print(
+            f"Dashboard    http://{host}:{serve_port}/dashboard/sign-in#key={key}", soft_wrap=True
+        )
         console.print(f"Service      http://{host}:{serve_port} (a key: `meta-ads keys create me`)")
     console.print(f"Dagster UI   http://{host}:{port}")
     console.print(f'Postgres     psql "{runtime.database.safe_url}"', soft_wrap=True)

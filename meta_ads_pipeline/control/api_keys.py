@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.timezones import WorkspaceNotFoundError
 from meta_ads_pipeline.errors import ConfigurationError, NotFoundError
 
@@ -70,6 +70,8 @@ from control.api_keys as k
 inner join control.members as m using (member_id)
 inner join control.workspaces as w on w.workspace_id = k.workspace_id
 """
+
+_IS_USABLE = "k.revoked_at is null and (k.expires_at is null or k.expires_at > now())"
 
 
 def create_key(
@@ -140,9 +142,7 @@ def usable_key(database: Database, text: str) -> ApiKey | None:
 
     def find(connection: Any) -> dict[str, Any] | None:
         row: dict[str, Any] | None = connection.execute(
-            f"{_SELECT} where k.key_hash = %s and k.revoked_at is null"
-            " and (k.expires_at is null or k.expires_at > now())",
-            [_hash(text)],
+            f"{_SELECT} where k.key_hash = %s and {_IS_USABLE}", [_hash(text)]
         ).fetchone()
         if row is not None:
             # Not at each request: a busy key would have one row written over and over.
@@ -154,6 +154,12 @@ def usable_key(database: Database, text: str) -> ApiKey | None:
         return row
 
     row = database.run(find)
+    return _key(row) if row is not None else None
+
+
+def key_with_id(connection: Connection, key_id: str) -> ApiKey | None:
+    """The key, if it is neither revoked nor expired."""
+    row = connection.execute(f"{_SELECT} where k.key_id = %s and {_IS_USABLE}", [key_id]).fetchone()
     return _key(row) if row is not None else None
 
 

@@ -28,7 +28,7 @@ SERVICE_ROLE = "meta_ads_service"
 ANALYST_ROLE = "meta_ads_analyst"
 
 _CONTROL_TABLES = (
-    *("workspaces", "ad_accounts", "slices", "stream_events"),
+    *("workspaces", "ad_accounts", "slices", "stream_events", "call_budgets"),
     *("workspace_dead_letters", "workspace_alerts", "workspace_connections"),
 )
 """Beside the marts, what the service reads as its role: views through those of ``serving``."""

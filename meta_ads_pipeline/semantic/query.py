@@ -49,7 +49,8 @@ def _timezones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
-def _known_timezone(name: str) -> str:
+def known_timezone(name: str) -> str:
+    """The name, where it is one of IANA's or ``account``. Raises ``ValueError``."""
     if name != ACCOUNT_TIMEZONE and name not in _timezones():
         raise ValueError(
             f"{name!r} is not an IANA timezone: expected a name such as Europe/Berlin, UTC, or "
@@ -74,7 +75,7 @@ class MetricQuery(BaseModel):
     breakdown: Breakdown | None = None
     group_by: tuple[str, ...] = ()
     filters: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    timezone: Annotated[str, AfterValidator(_known_timezone)] = ACCOUNT_TIMEZONE
+    timezone: Annotated[str, AfterValidator(known_timezone)] = ACCOUNT_TIMEZONE
     compare: Comparison | None = None
     sort: tuple[str, ...] = ()
     top: Annotated[int, Field(ge=1, le=1000)] | None = None

@@ -131,6 +131,27 @@ def anomalies(
     )  # fmt: skip
 
 
+def restatements(
+    database: Database,
+    workspace_id: str,
+    *,
+    since: date,
+    account: str | None = None,
+    measure: str | None = None,
+    limit: int = 200,
+    offset: int = 0,
+) -> list[dict[str, Any]]:
+    """What pulls since a date (UTC) have changed of days that were over, the latest change first.
+
+    A row for each account, date and measure: the value before the first change, that after the
+    last, the sum of all and how many there were.
+    """
+    return _rows(
+        database, workspace_id, "restatements",
+        since=since, account=account, measure=measure, limit=limit, skip=offset,
+    )  # fmt: skip
+
+
 def freshness(database: Database, workspace_id: str) -> list[dict[str, Any]]:
     """How far the data of each ad account reaches, and which of its days are held or missing."""
     return _rows(database, workspace_id, "freshness")

@@ -104,10 +104,14 @@ class Access:
             address = request.client.host if request.client else ""
             _refuse_after(self._failures.wait(address))
             raise HTTPException(401, UNKNOWN, headers={"WWW-Authenticate": "Bearer"})
-        _refuse_after(self._callers.wait(key.key_id))
+        self.admit(key)
         if scope not in key.allowed:
             raise HTTPException(403, REFUSED)
         return Caller.of(key)
+
+    def admit(self, key: ApiKey) -> None:
+        """Count a request with this key. Raises ``HTTPException`` 429."""
+        _refuse_after(self._callers.wait(key.key_id))
 
 
 def _refuse_after(seconds: int) -> None:

@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
 from meta_ads_pipeline import __version__
 from meta_ads_pipeline.control.database import Database, open_database
 from meta_ads_pipeline.serving.access import Access
 from meta_ads_pipeline.serving.dagster_client import DagsterClient
+from meta_ads_pipeline.serving.dashboard.app import Dashboard
+from meta_ads_pipeline.serving.dashboard.visits import HOME
 from meta_ads_pipeline.serving.health import health_router
 from meta_ads_pipeline.serving.ingest import ingest_router
 from meta_ads_pipeline.serving.mcp_server import PATH, Authenticated, caller_of_request, mcp_server
@@ -82,6 +85,8 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
     app.include_router(stream_router(pool, access, broadcaster))
     syncs = Syncs(settings, pool, DagsterClient(settings.dagster_url))
     app.include_router(sync_router(syncs, access))
+    app.mount("/dashboard", Dashboard(pool, access, syncs, broadcaster).application())
+    app.router.routes.append(Route("/", lambda _request: RedirectResponse(HOME)))
     app.router.routes.append(Route(PATH, Authenticated(assistants_app, access)))
     answer_problems(app)
     answer_sync_problems(app, syncs.dagster.link)

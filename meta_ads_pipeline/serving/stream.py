@@ -176,7 +176,7 @@ def stream_router(database: Database, access: Access, broadcaster: Broadcaster) 
     ) -> StreamingResponse:
         """`last_updated`, `anomaly` and `sync` as they happen; a comment every 20 seconds."""
         return StreamingResponse(
-            _events(database, caller.workspace_id, broadcaster, last_event_id),
+            event_stream(database, caller.workspace_id, broadcaster, last_event_id),
             media_type="text/event-stream",
             headers={"X-Accel-Buffering": "no"},
         )
@@ -184,9 +184,10 @@ def stream_router(database: Database, access: Access, broadcaster: Broadcaster) 
     return router
 
 
-async def _events(
+async def event_stream(
     database: Database, workspace_id: str, broadcaster: Broadcaster, last_event_id: int | None
 ) -> AsyncIterator[bytes]:
+    """What a listener of a workspace is sent, first what came after ``last_event_id``."""
     queue = broadcaster.subscribe(workspace_id)  # first, so that nothing falls between
     sent = last_event_id or 0
     try:

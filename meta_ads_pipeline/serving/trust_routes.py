@@ -95,6 +95,22 @@ class Change(BaseModel):
     lag_days: int | None
 
 
+class Restatement(BaseModel):
+    """All that pulls since a date changed of an account's measure on one date."""
+
+    account_id: str
+    account_name: str | None
+    currency: str | None
+    event_date: date
+    measure: str
+    old_value: Decimal | None
+    new_value: Decimal | None
+    change: Decimal | None
+    times: int
+    first_detected_at: datetime
+    last_detected_at: datetime
+
+
 class FailedCheck(BaseModel):
     """A check that the account-day does not pass."""
 
@@ -212,6 +228,30 @@ def trust_router(database: Database, access: Access) -> APIRouter:
             offset=offset,
         )
         return [Totals(**row) for row in rows]
+
+    @router.get("/workspaces/{workspace_id}/trust/restatements", responses=_ANSWERS, tags=["trust"])
+    def restatements(
+        caller: reader,
+        since: Annotated[
+            date | None, Query(description="Of pulls from this date (UTC) on; unset: seven days.")
+        ] = None,
+        account: Account = None,
+        measure: Annotated[Text | None, Query(max_length=40, examples=["spend"])] = None,
+        limit: Limit = 200,
+        offset: Offset = 0,
+    ) -> list[Restatement]:
+        """What Meta has changed of days that were over, the latest change first."""
+        first, _ = _dates(database, caller, since, None)
+        rows = trust.restatements(
+            database,
+            caller.workspace_id,
+            since=first,
+            account=_bare(account),
+            measure=measure,
+            limit=limit,
+            offset=offset,
+        )
+        return [Restatement(**row) for row in rows]
 
     @router.get("/workspaces/{workspace_id}/trust/explain", responses=_NOT_FOUND, tags=["trust"])
     def explain(

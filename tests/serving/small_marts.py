@@ -40,10 +40,12 @@ create table marts.dim_ad_accounts as
     select workspace_id, account_id, name, currency from control.ad_accounts;
 create table marts.dim_campaigns as
     select distinct workspace_id, account_id, campaign_id, 'campaign ' || campaign_id as name,
-        case when campaign_id like '%0' then 'OUTCOME_SALES' else 'OUTCOME_LEADS' end as objective
+        case when campaign_id like '%0' then 'OUTCOME_SALES' else 'OUTCOME_LEADS' end as objective,
+        'ACTIVE' as effective_status, 100::numeric as daily_budget
     from marts.metric_facts where campaign_id is not null;
 create table marts.dim_adsets as
-    select distinct workspace_id, account_id, adset_id, 'ad set ' || adset_id as name
+    select distinct workspace_id, account_id, adset_id, 'ad set ' || adset_id as name,
+        'ACTIVE' as effective_status, null::numeric as daily_budget
     from marts.metric_facts where adset_id is not null;
 create table marts.dim_ads as
     select distinct workspace_id, account_id, ad_id, 'ad ' || ad_id as name,
@@ -53,7 +55,8 @@ create table marts.dim_ads as
 create table marts.dim_creatives as
     select distinct workspace_id, account_id, creative_id, 'creative' as name,
         'https://shop.example/' || right(creative_id, 1) as destination_url,
-        'shop.example' as destination_domain
+        'shop.example' as destination_domain, 'A title' as title, 'what it says' as body,
+        'image' as media_type, 'SHARE' as object_type, 'SHOP_NOW' as call_to_action_type
     from marts.dim_ads;
 create table marts.reconciliation as
     select distinct f.workspace_id, f.account_id, f.event_date, measure,
