@@ -30,6 +30,7 @@
     │   ├── MissingCredentialsError     credentials/connections.py
     │   ├── RenewalRefusedError         credentials/renewal.py
     │   └── VaultError                  credentials/vault.py
+    ├── ArchiveError                    retention/parquet.py
     ├── BackupError                     control/backup.py
     ├── DagsterAwayError                serving/dagster_client.py
     ├── DagsterRefusedError             serving/dagster_client.py

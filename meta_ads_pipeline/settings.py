@@ -261,6 +261,13 @@ class Settings(BaseSettings):
         ge=35,
         description="Earlier versions of campaigns, ad sets, ads and creatives. Unset: always.",
     )
+    archive_after_months: int | None = Field(
+        default=None,
+        alias="META_ADS_ARCHIVE_AFTER_MONTHS",
+        ge=14,  # Meta keeps hours for 13: what is archived is never pulled again
+        description="Months of hours that ended so long ago move to Parquet files under "
+        "META_ADS_HOME/archive; days stay. Unset: none.",
+    )
     retention_log_megabytes: int = Field(
         default=50,
         alias="META_ADS_RETENTION_LOG_MEGABYTES",

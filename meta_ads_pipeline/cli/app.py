@@ -56,6 +56,7 @@ COMMANDS = {
     "backup": Listed("backup", "Write the whole database to a file."),
     "restore": Listed("restore", "Fill an empty database from a backup."),
     "retention": Listed("retention", "For how long rows, records and logs are kept."),
+    "archive": Listed("archive", "Old months of hours as Parquet files: list, run, restore."),
     "verify": Listed("verify", "Compare the marts with an export of Ads Manager."),
     "workspace": Listed("workspace", "Settings that the readers of a workspace share."),
     "exec": Listed("execute", "Run dagster, dbt or psql with the environment ready."),

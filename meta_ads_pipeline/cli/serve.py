@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated
 
 import typer
@@ -34,6 +35,8 @@ def serve(
         service = create_app(runtime.settings, runtime.database)
         # None: its records go to the root logger's handler, as JSON.
         log_config = None if runtime.settings.log_format == "json" else LOGGING_CONFIG
+        # uvicorn raises the signal that ended it once more; what follows here has to run.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         uvicorn.run(
             service,
             host=host,

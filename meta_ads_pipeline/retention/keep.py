@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,9 +11,11 @@ import dagster as dg
 
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.redaction import redact
-from meta_ads_pipeline.retention import dagster_records, files
+from meta_ads_pipeline.retention import archive, dagster_records, files
 from meta_ads_pipeline.retention.tables import RULES, delete_old_rows
 from meta_ads_pipeline.settings import Settings
+from meta_ads_pipeline.transform.history import rebuild_windows
+from meta_ads_pipeline.windows import DateWindow
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +24,7 @@ _MEGABYTE = 1_000_000
 
 @dataclass(frozen=True)
 class Kept:
-    """What came of one retention: how many rows, runs or files went, or the error."""
+    """What came of one retention: how many rows, runs, files or months went, or the error."""
 
     what: str
     deleted: int
@@ -64,3 +66,17 @@ def _parts(
         "log files",
         lambda: files.shorten_logs(settings.home, settings.retention_log_megabytes * _MEGABYTE),
     )
+    yield "months of hours", lambda: archive.archive_due(database, settings, now)
+    yield "marts of archived months", lambda: build_archived_months(database)
+
+
+def build_archived_months(database: Database) -> int | None:
+    """Build the marts of months that were archived or restored since; None: there are none."""
+
+    def rebuild(windows: Sequence[DateWindow]) -> None:
+        from meta_ads_pipeline.transform.dbt_cli import dbt_cli
+        from meta_ads_pipeline.transform.project import dbt_project
+
+        rebuild_windows(dbt_cli(dbt_project()), database, windows)
+
+    return len(archive.build_marts(database, rebuild)) or None
