@@ -64,6 +64,7 @@ class Deployment:
 
     home: Path
     port: int
+    serve_port: int
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> datetime:
@@ -71,7 +72,10 @@ class Deployment:
         at = datetime.now(UTC)
         log = (self.home.parent / "up.log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "meta_ads_pipeline.cli", "up", "--port", str(self.port)],
+            [
+                *(sys.executable, "-m", "meta_ads_pipeline.cli", "up"),
+                *("--port", str(self.port), "--serve-port", str(self.serve_port)),
+            ],
             env={
                 **os.environ,
                 "META_ADS_HOME": str(self.home),
@@ -111,12 +115,12 @@ class Deployment:
 
     def cut(self) -> None:
         """Freeze every process of the home, then kill it."""
-        for number in (signal.SIGSTOP, signal.SIGKILL):
-            for process in self._processes():
-                with suppress(psutil.Error):
-                    process.send_signal(number)
-        while self._processes():
-            time.sleep(0.1)
+        while processes := self._processes():
+            for number in (signal.SIGSTOP, signal.SIGKILL):
+                for process in processes:
+                    with suppress(psutil.Error):
+                        process.send_signal(number)
+            psutil.wait_procs(processes)  # their sockets close with their end, not before
         assert self.process is not None
         self.process.wait()
 
@@ -175,7 +179,7 @@ def main() -> bool:
     """Cut and restart; whether every refresh of today was in time."""
     chance = random.Random(11)
     with tempfile.TemporaryDirectory(prefix="meta-ads-power-", ignore_cleanup_errors=True) as place:
-        deployment = Deployment(Path(place) / "home", free_port())
+        deployment = Deployment(Path(place) / "home", free_port(), free_port())
         restarts: list[Restart] = []
         try:
             deployment.start()
