@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from meta_ads_pipeline.cli.children import start_child
 from meta_ads_pipeline.control.database import Database, export_environment, open_database
 from meta_ads_pipeline.credentials.connections import (
     MissingCredentialsError,
@@ -140,7 +141,7 @@ def simulator(settings: Settings, *, port: int = 0) -> Iterator[str]:
     ready = settings.home / f"simulator-{os.getpid()}.json"
     log = settings.home / "simulator.log"
     with log.open("a") as output:
-        process = subprocess.Popen(
+        process = start_child(
             [
                 *(sys.executable, "-m", "meta_ads_pipeline.cli", "simulator"),
                 *("--port", str(port), "--ready-file", str(ready), "--quiet"),

@@ -8,10 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -84,11 +85,15 @@ def run_up(host: str, port: int, serve_port: int, console: Console) -> int:
             for run_id in _close_abandoned_runs(runtime):
                 console.print(f"run {run_id[:8]} was interrupted; it restarts by itself")
             stack.callback(_requeue_interrupted_runs, runtime)
-            children = _start(runtime, host, port, serve_port)
+            # Not in the home: a socket's path has at most 107 bytes.
+            sockets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="meta-ads-")))
+            children: dict[str, subprocess.Popen[bytes]] = {}
             stack.callback(_stop_all, children)
-            _wait_for(f"http://{host}:{port}/server_info", children)
+            _start(runtime, host, port, serve_port, sockets / "code-server", children)
+            _wait_until(lambda: _answers(f"http://{host}:{port}/server_info"), children)
             if serve_port:
-                _wait_for(f"http://{host}:{serve_port}/health/live", children)
+                live = f"http://{host}:{serve_port}/health/live"
+                _wait_until(lambda: _answers(live), children)
             key = stack.enter_context(_key_of_this_start(runtime)) if serve_port else ""
             _announce(console, runtime, host, port, serve_port, key)
             return _watch(children, console)
@@ -98,26 +103,23 @@ def run_up(host: str, port: int, serve_port: int, console: Console) -> int:
 
 
 def _start(
-    runtime: Runtime, host: str, port: int, serve_port: int
-) -> dict[str, subprocess.Popen[bytes]]:
-    workspace = str(PROJECT_ROOT / "workspace.yaml")
+    runtime: Runtime,
+    host: str,
+    port: int,
+    serve_port: int,
+    code_server: Path,
+    children: dict[str, subprocess.Popen[bytes]],
+) -> None:
+    """Start the parts; the web server and the daemon share the code server at that socket."""
     programs = Path(sys.executable).parent
+    home = runtime.settings.home
     log_format = ["--log-format", "json"] if runtime.settings.log_format == "json" else []
-    commands = {
-        "dagster-webserver": [
-            *(str(programs / "dagster-webserver"), "-w", workspace),
-            *("-h", host, "-p", str(port), *log_format),
-        ],
-        "dagster-daemon": [str(programs / "dagster-daemon"), "run", "-w", workspace, *log_format],
-    }
-    if serve_port:
-        commands["serve"] = [
-            *(sys.executable, "-m", "meta_ads_pipeline.cli", "serve"),
-            *("--host", host, "--port", str(serve_port)),
-        ]
-    children = {}
-    for name, command in commands.items():
-        log = (runtime.settings.home / f"{name}.log").open("a")
+    location = {"socket": str(code_server), "location_name": "meta_ads_pipeline"}
+    workspace = home / "workspace.yaml"
+    workspace.write_text(json.dumps({"load_from": [{"grpc_server": location}]}))
+
+    def start(name: str, command: list[str]) -> None:
+        log = (home / f"{name}.log").open("a")
         children[name] = start_child(
             command,
             cwd=PROJECT_ROOT,
@@ -131,17 +133,45 @@ def _start(
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches them through us, in order
         )
-    return children
+
+    start(
+        "code-server",
+        [
+            *(str(programs / "dagster"), "code-server", "start", "--socket", str(code_server)),
+            *("--module-name", "meta_ads_pipeline.definitions"),
+            *("--location-name", "meta_ads_pipeline", *log_format),
+        ],
+    )
+    if serve_port:
+        start(
+            "serve",
+            [
+                *(sys.executable, "-m", "meta_ads_pipeline.cli", "serve"),
+                *("--host", host, "--port", str(serve_port)),
+            ],
+        )
+    _wait_until(code_server.exists, children)
+    webserver = [str(programs / "dagster-webserver"), "-h", host, "-p", str(port)]
+    start("dagster-webserver", [*webserver, "-w", str(workspace), *log_format])
+    daemon = [str(programs / "dagster-daemon"), "run"]
+    start("dagster-daemon", [*daemon, "-w", str(workspace), *log_format])
 
 
-def _wait_for(url: str, children: dict[str, subprocess.Popen[bytes]]) -> None:
+def _wait_until(ready: Callable[[], bool], children: dict[str, subprocess.Popen[bytes]]) -> None:
+    """Until it is so, a child has ended, or it takes too long."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and all(c.poll() is None for c in children.values()):
-        try:
-            with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own children
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.3)
+        if ready():
+            return
+        time.sleep(0.2)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own children
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
 
 
 @contextmanager
