@@ -6,6 +6,7 @@ embedded one.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -16,9 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 _HOME = Path(tempfile.mkdtemp(prefix="meta-ads-tests-"))
+# The processes of ``-n`` inherit it: they share one server, and what one of them has built there.
+_SHARED = Path(os.environ.setdefault("META_TESTS_SHARED_FOLDER", str(_HOME / "shared")))
 # Before anything reads the settings: no test touches the checkout's .meta_ads/ or real credentials.
 for _name in [name for name in os.environ if name.startswith(("META_", "PERFORMANCE_SYNC"))]:
-    if _name != "META_ADS_TEST_DATABASE_URL":
+    if not _name.startswith(("META_ADS_TEST_", "META_TESTS_")):
         del os.environ[_name]
 os.environ["META_ADS_HOME"] = str(_HOME)
 # Commands that tests start import some two thousand modules: compiling them anew takes 10 s each.
@@ -50,6 +53,9 @@ Settings.model_config["env_file"] = None
 hypothesis_settings.register_profile("tests", deadline=None)
 hypothesis_settings.load_profile("tests")
 
+_TEMPLATE, _BUILT = (f"{kind}_{_SHARED.parent.name[-8:]}" for kind in ("template", "built"))
+"""Databases of this run alone, on a server that may have others'."""
+
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 
@@ -79,8 +85,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_sessionfinish() -> None:
-    """Leave nothing behind in the temporary directory."""
+    """Leave nothing behind in the temporary directory, nor on a server that is not our own."""
+    server = os.environ.get("META_ADS_TEST_DATABASE_URL")
+    if server and "PYTEST_XDIST_WORKER" not in os.environ:
+        for name in (_TEMPLATE, _BUILT):
+            _drop(server, name)
     shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@contextmanager
+def once(name: str) -> Iterator[bool]:
+    """Whether this process is the first to get here: the others wait until it is through.
+
+    What fails in the block is left to the next process.
+    """
+    _SHARED.mkdir(parents=True, exist_ok=True)
+    with (_SHARED / f"{name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = _SHARED / name
+        yield not done.exists()
+        done.touch()
 
 
 @pytest.fixture(scope="session")
@@ -90,60 +114,66 @@ def postgres_url() -> Iterator[str]:
     if other:
         yield other
         return
-    server = EmbeddedPostgres(_HOME / "server")
+    server = EmbeddedPostgres(_SHARED / "server")
     url = server.start()
-    with psycopg.connect(url, autocommit=True) as connection:
-        # The data is thrown away: nothing has to survive a power cut.
-        connection.execute("alter system set fsync = off")
-        connection.execute("alter system set synchronous_commit = off")
-        connection.execute("select pg_reload_conf()")
+    with once("settings") as first, psycopg.connect(url, autocommit=True) as connection:
+        if first:
+            # The data is thrown away: nothing has to survive a power cut.
+            connection.execute("alter system set fsync = off")
+            connection.execute("alter system set synchronous_commit = off")
+            connection.execute("select pg_reload_conf()")
     yield url
     server.release()
 
 
 @pytest.fixture(scope="session")
-def template_database(postgres_url: str) -> Iterator[str]:
+def template_database(postgres_url: str) -> str:
     """The name of a migrated database that tests are given copies of."""
-    name = f"template_{uuid.uuid4().hex[:12]}"
-    _create(postgres_url, name)
-    database = Database(_with_database(postgres_url, name))
-    database.migrate()
-    database.dispose()
-    yield name
-    _drop(postgres_url, name)
+    with once(_TEMPLATE) as first:
+        if first:
+            _drop(postgres_url, _TEMPLATE)  # of a process that failed
+            _create(postgres_url, _TEMPLATE)
+            database = Database(_with_database(postgres_url, _TEMPLATE))
+            database.migrate()
+            database.dispose()
+    return _TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def built_template(postgres_url: str, template_database: str) -> str:
+    """The name of a database with all of dbt's relations, empty: a sync has none to build.
+
+    Built with the project's unit tests, which are the code's and not the data's.
+    """
+    with once(_BUILT) as first:
+        if first:
+            from tests.dbt_project.warehouse import Warehouse, failures
+
+            _drop(postgres_url, _BUILT)
+            _create(postgres_url, _BUILT, template_database)
+            database = Database(_with_database(postgres_url, _BUILT))
+            warehouse = Warehouse.parsed(database, _SHARED / "dbt")
+            result = warehouse.dbt("build")
+            assert result.success, failures(result)
+            claim_relations(database)
+            warehouse.empty()
+            database.dispose()
+    return _BUILT
 
 
 @pytest.fixture(scope="session")
 def built_warehouse(
-    postgres_url: str, template_database: str, tmp_path_factory: pytest.TempPathFactory
+    postgres_url: str, built_template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Warehouse]:
-    """The dbt project's database, built once while empty, with the project's unit tests."""
-    from dbt.cli.main import dbtRunner  # seconds, which not every run of tests needs
+    """The dbt project's database, as built while empty, for this process's tests to fill."""
+    from tests.dbt_project.warehouse import Warehouse  # dbt: seconds, not for every run of tests
 
-    from tests.dbt_project.warehouse import Warehouse, failures
-
-    with copy_of_template(postgres_url, template_database) as database:
+    with copy_of_template(postgres_url, built_template) as database:
         target = tmp_path_factory.mktemp("dbt")
-        parsed = Warehouse(database, dbtRunner(), target).dbt("parse")
-        assert parsed.success, parsed.exception
-        warehouse = Warehouse(database, dbtRunner(manifest=parsed.result), target)
-        result = warehouse.dbt("build")
-        assert result.success, failures(result)
-        claim_relations(database)
+        shutil.copytree(_SHARED / "dbt", target, dirs_exist_ok=True)  # parsed once for all
+        warehouse = Warehouse.parsed(database, target)
         warehouse.built = warehouse.relations()
         yield warehouse
-
-
-@pytest.fixture(scope="session")
-def built_template(postgres_url: str, built_warehouse: Warehouse) -> Iterator[str]:
-    """The name of a database with all of dbt's relations, empty: a sync has none to build."""
-    built_warehouse.empty()
-    source = built_warehouse.database
-    source.dispose()
-    name = f"built_{uuid.uuid4().hex[:12]}"
-    _create(postgres_url, name, make_url(source.url).database or "")
-    yield name
-    _drop(postgres_url, name)
 
 
 @pytest.fixture

@@ -76,6 +76,13 @@ class Warehouse:
         self.built: set[str] = set()
         """The relations that there were when the warehouse had been built."""
 
+    @classmethod
+    def parsed(cls, database: Database, target: Path) -> Warehouse:
+        """A warehouse with the project parsed, from what ``target`` has of an earlier parse."""
+        parsed = cls(database, dbtRunner(), target).dbt("parse")
+        assert parsed.success, parsed.exception
+        return cls(database, dbtRunner(manifest=parsed.result), target)
+
     def relations(self) -> set[str]:
         """Every table and view in dbt's schemas, as schema.name."""
         rows = self.rows(
