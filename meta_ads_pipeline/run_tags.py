@@ -23,6 +23,9 @@ REFRESH_TODAY, REFRESH_RECENT, REFRESH_REACH = "today", "recent", "reach"
 REFRESH_ENTITIES, REFRESH_ALL_ENTITIES = "entities", "all_entities"
 RETRY, BACKFILL, INGESTED = "retry", "gaps", "ingested"
 
+HOURS_TAG, CHANGED_HOURS = "meta_ads/hours", "changed"
+"""``changed``: hours are read only where days no longer agree with them. Absent: all are."""
+
 LANE_TAG = "meta_ads/lane"
 """Which places of the queue a run takes: ``today`` or ``other``. Limits are in ``dagster.yaml``."""
 

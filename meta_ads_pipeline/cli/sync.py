@@ -26,18 +26,25 @@ def sync(
         bool,
         typer.Option("--simulator", help="Without a token: generated accounts, as in the demo."),
     ] = False,
+    all_hours: Annotated[
+        bool,
+        typer.Option("--all-hours", help="Also read hours again that agree with their day."),
+    ] = False,
     as_json: options.AsJson = False,
 ) -> int:
     """Pull, load, build and check a range of dates.
 
-    The same command again resumes what was interrupted, or refreshes what is done.
+    The same command again resumes what was interrupted, or refreshes what is done: days are read
+    first, then the hours of days that have changed.
     """
     chosen = options.Range(start, end, preset)
     accounts = options.account_ids(account)
     console = steady_console()
     with running(may_simulate=simulator) as runtime:
         window = chosen.window(runtime.database, accounts)
-        outcome = run_sync(runtime, window, accounts, None if as_json else console)
+        outcome = run_sync(
+            runtime, window, accounts, None if as_json else console, all_hours=all_hours
+        )
         if as_json:
             typer.echo(json.dumps(outcome.as_json(), indent=2))
         else:

@@ -74,12 +74,18 @@ class SyncOutcome:
 
 
 def run_sync(
-    runtime: Runtime, window: DateWindow, accounts: Sequence[str], console: Console | None
+    runtime: Runtime,
+    window: DateWindow,
+    accounts: Sequence[str],
+    console: Console | None,
+    *,
+    all_hours: bool = False,
 ) -> SyncOutcome:
     """Run the ``sync`` job in this process over ``window``; the run shows in the Dagster UI.
 
     The same request made again while an earlier one is unfinished resumes it: slices that were
-    done are not fetched again. ``console`` shows progress; None is silent.
+    done are not fetched again. ``console`` shows progress; None is silent. Hours that were landed
+    before and agree with their day, ad by ad, are read again with ``all_hours`` only.
     """
     started = time.monotonic()
     sync = open_sync(runtime.database, window.start, window.end, accounts)
@@ -95,7 +101,8 @@ def run_sync(
         console,
     )
     with progress, ended_soon_by_signals(INTERRUPTED):
-        result = _run_through_restarts(runtime, sync, window, accounts, progress.steps)
+        tags = _tags(sync, window, accounts, all_hours=all_hours)
+        result = _run_through_restarts(runtime, tags, progress.steps)
     outcome = SyncOutcome(
         sync_id=sync.sync_id,
         started_at=sync.started_at.isoformat(),
@@ -142,9 +149,7 @@ def _is_of_the_storage(error: BaseException) -> bool:
     return isinstance(error, DBAPIError | DagsterPostgresException)
 
 
-def _run_through_restarts(
-    runtime: Runtime, sync: Sync, window: DateWindow, accounts: Sequence[str], steps: Steps
-) -> JobResult:
+def _run_through_restarts(runtime: Runtime, tags: dict[str, str], steps: Steps) -> JobResult:
     """The job; when the database was restarted under it, the rest of it in another run."""
     import dagster as dg
 
@@ -155,7 +160,7 @@ def _run_through_restarts(
         result, lost = None, None
         try:
             result = run_job(
-                _tags(sync, window, accounts),
+                tags,
                 runtime.settings.home / "sync.log",
                 run_id=run_id,
                 steps=steps,
@@ -179,13 +184,16 @@ def _run_through_restarts(
             ) from lost
 
 
-def _tags(sync: Sync | None, window: DateWindow, accounts: Sequence[str]) -> dict[str, str]:
-    from meta_ads_pipeline.run_tags import ACCOUNTS_TAG, SYNC_TAG
+def _tags(
+    sync: Sync | None, window: DateWindow, accounts: Sequence[str], *, all_hours: bool = False
+) -> dict[str, str]:
+    from meta_ads_pipeline.run_tags import ACCOUNTS_TAG, CHANGED_HOURS, HOURS_TAG, SYNC_TAG
 
     return {
         "dagster/asset_partition_range_start": window.start.isoformat(),
         "dagster/asset_partition_range_end": window.end.isoformat(),
         **({SYNC_TAG: sync.sync_id} if sync is not None else {}),
+        **({} if all_hours else {HOURS_TAG: CHANGED_HOURS}),
         **({ACCOUNTS_TAG: ",".join(accounts)} if accounts else {}),
     }
 

@@ -41,7 +41,14 @@ from meta_ads_pipeline.raw.pull_reach import pull_reach
 from meta_ads_pipeline.raw.refused_fields import record_refused_fields
 from meta_ads_pipeline.raw.waits_told import waits_told
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
-from meta_ads_pipeline.run_tags import ACCOUNTS_TAG, REFRESH_TAG, SYNC_TAG, requested_by
+from meta_ads_pipeline.run_tags import (
+    ACCOUNTS_TAG,
+    CHANGED_HOURS,
+    HOURS_TAG,
+    REFRESH_TAG,
+    SYNC_TAG,
+    requested_by,
+)
 from meta_ads_pipeline.settings import get_settings
 from meta_ads_pipeline.windows import window_of_keys
 
@@ -107,6 +114,7 @@ def _pull_context(context: dg.AssetExecutionContext) -> PullContext:
         run_id=context.run_id,
         progress=log,
         refresh=context.run.tags.get(REFRESH_TAG),
+        changed_hours=context.run.tags.get(HOURS_TAG) == CHANGED_HOURS,
         requested_by=requested_by(context.run.tags),
         api_version=get_settings().api_version,
     )

@@ -67,6 +67,7 @@ class PullContext:
 
     ``progress`` hears of every slice as it is done, from the thread that landed it. ``now`` gives
     the present (UTC). ``refresh`` is the kind of refresh that the pull is for, None: no schedule's.
+    ``changed_hours``: whoever asked wants no hours of days that still agree with them.
     ``requested_by`` and ``api_version`` are for the audit.
     """
 
@@ -75,13 +76,14 @@ class PullContext:
     progress: Callable[[SliceReport], None] | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     refresh: str | None = None
+    changed_hours: bool = False
     requested_by: str | None = None
     api_version: str | None = None
 
     @property
     def days_first(self) -> bool:
         """Whether hours are read only where the days no longer agree with them."""
-        return self.refresh == REFRESH_RECENT
+        return self.changed_hours or self.refresh == REFRESH_RECENT
 
     def priority(self, newest: date, account: Account) -> Priority:
         """Of the calls about account-local dates up to ``newest``."""

@@ -186,9 +186,9 @@ def build_dbt_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
                 context.log.info("waited for another run that was writing the marts")
             lacking = relations_to_build(database.database)
             to_build, inputs = window, None
-            if not lacking and not context.is_subset:
+            if not context.is_subset:
                 inputs = input_digests(database.database, window)
-                if pulls_anything(context):
+                if not lacking and pulls_anything(context):
                     to_build = _changed_window(context, database.database, window, inputs)
             command = ["build", *window_arguments(to_build), *_NO_UNIT_TESTS]
             if lacking:

@@ -7,6 +7,7 @@ kept as two digests in ``control.built_dates``: a date is built unless both are 
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from datetime import date
 
@@ -15,7 +16,7 @@ from psycopg import sql as composed
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.sql_files import SqlFolder
 from meta_ads_pipeline.transform.history import outdated_windows
-from meta_ads_pipeline.transform.project import project_digest
+from meta_ads_pipeline.transform.project import DBT_PROJECT_DIR, project_digest
 from meta_ads_pipeline.transform.relations import tables_with_dates
 from meta_ads_pipeline.windows import DateWindow
 
@@ -27,14 +28,27 @@ Digests = Mapping[date, str]
 def input_digests(database: Database, window: DateWindow) -> Digests:
     """By account-local date a digest of what its marts are made of.
 
-    Needs dbt's seeds. Raises ``DatabaseError`` when the server cannot be reached.
+    Raises ``DatabaseError`` when the server cannot be reached.
     """
     with database.connect() as connection:
         rows = connection.execute(
             sql("inputs_of_dates"),
-            {"start": window.start, "end": window.end, "project": project_digest()},
+            {
+                "start": window.start,
+                "end": window.end,
+                "project": project_digest(),
+                "tolerance_ages": _tolerance_ages(),
+            },
         ).fetchall()
     return {row["event_date"]: row["digest"] for row in rows}
+
+
+def _tolerance_ages() -> list[int]:
+    """Ages in days from which another tolerance is in force, as the seed has them."""
+    with (DBT_PROJECT_DIR / "seeds/reconciliation_tolerances.csv").open(newline="") as file:
+        bands = list(csv.DictReader(file))
+    begins = {int(band["from_age_days"]) for band in bands}
+    return sorted(begins | {int(band["to_age_days"]) + 1 for band in bands})
 
 
 def changed_dates(database: Database, window: DateWindow, inputs: Digests) -> list[date]:

@@ -62,9 +62,9 @@ account_days as (
                 days.has_days, days.has_totals, days.hours_not_kept, days.is_complete,
                 days.is_settled, days.is_held, days.held_because, least(days.age, 2),
                 (
-                    select string_agg(t.measure || t.from_age_days, ',' order by t.measure)
-                    from seeds.reconciliation_tolerances as t
-                    where days.age between t.from_age_days and t.to_age_days
+                    select count(*)
+                    from unnest(%(tolerance_ages)s::int []) as ages (age)
+                    where ages.age <= days.age
                 )
             ),
             ';' order by days.account_id
