@@ -203,6 +203,47 @@ def test_one_accounts_failure_leaves_the_others_done_and_is_retried_alone(
     assert calls_after[failing] > calls_before.get(failing, 0)
 
 
+def test_odd_objects_of_the_only_account_cost_nobody_a_number(
+    generated: tuple[Pipeline, dict[str, Any]],
+) -> None:
+    """A deleted post, half an emoji and a null among the objects: named once, all else is there."""
+    pipeline, _ = generated
+    account = pipeline.rows("select account_id from marts.account_daily order by 1 desc limit 1")
+    account_id, day = account[0]["account_id"], "2026-10-21"
+    creatives = "select id, document->'object_story_spec' as story from raw.creatives"
+    broken = pipeline.rows(f"{creatives} where account_id = %s order by 1 limit 1", account_id)
+    ad = pipeline.rows("select id from raw.ads where account_id = %s limit 1", account_id)[0]["id"]
+    control = pipeline.server.control
+    control.add_fault("unreadable_object", id=broken[0]["id"], fields=["object_story_spec"])
+    control.add_fault("odd_text", variant="surrogate", id=ad, fields=["name"])
+    control.add_fault("null_object", match={"account": account_id, "edge": "campaigns"})
+    try:
+        report = pipeline.sync(day, day, "--account", account_id)
+    finally:
+        control.clear_faults()
+    assert report["exit_code"] == 0, report
+    letters = pipeline.rows(
+        "select asset, object_id, field from control.dead_letters where account_id = %s"
+        " and first_seen_at > now() - interval '10 minutes' order by asset",
+        account_id,
+    )
+    assert letters == [
+        {"asset": "campaigns", "object_id": None, "field": "document"},
+        {"asset": "creatives", "object_id": broken[0]["id"], "field": "object_story_spec"},
+    ]
+    without = pipeline.rows(f"{creatives} where document->'object_story_spec' is null")
+    assert [row["id"] for row in without] == [broken[0]["id"]], "the others have their story"
+    (name,) = pipeline.rows("select name from raw.ads where id = %s", ad)
+    assert name["name"].isprintable()
+    (built,) = pipeline.rows(
+        "select spend, is_reconciled from marts.account_daily where account_id = %s"
+        " and event_date = %s",
+        *(account_id, day),
+    )
+    (truth,) = control.truth(account_id, date.fromisoformat(day), date.fromisoformat(day))
+    assert built == {"spend": Decimal(truth["spend"]), "is_reconciled": True}
+
+
 def test_a_bad_credential_is_one_clear_line(generated: tuple[Pipeline, dict[str, Any]]) -> None:
     pipeline, _ = generated
     pipeline.server.control.add_fault("token", subcode=463)
