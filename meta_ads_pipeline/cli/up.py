@@ -34,7 +34,7 @@ from meta_ads_pipeline.settings import PROJECT_ROOT
 _STOP_SECONDS = 20
 _START_SECONDS = 120
 _PORT_SECONDS = 3
-_MEMBER, _KEY_LIFETIME = "whoever starts meta-ads up", timedelta(days=7)
+_MEMBER, _KEY_LIFETIME = "meta-ads up", timedelta(days=7)
 
 
 app = options.command_app()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
 from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
@@ -401,3 +402,86 @@ def test_hours_that_are_over_and_not_there_are_delayed(timezone, now, last_hour,
     shown = date(2026, 11, 20)
     assert delayed_hours(scope, [account], shown) == expected
     assert delayed_hours(scope, [{**account, "is_late": False}], shown) == set()
+
+
+@pytest.fixture
+def chromium() -> Iterator[Any]:
+    """Debian's browser, which continuous integration installs."""
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("needs Debian's chromium: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
+        )
+        yield browser
+        browser.close()
+
+
+def test_a_person_finds_an_ad_and_watches_a_backfill_finish(world: World, chromium: Any) -> None:
+    with world.database.connect() as connection:
+        connection.execute("delete from dagster.runs where run_id = 'run-1'")
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = chromium.new_page(color_scheme="dark")
+    page.set_default_timeout(60_000)
+    problems: list[str] = []
+    asked: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.on(
+        "console",
+        lambda message: problems.append(message.text) if message.type == "error" else None,
+    )
+
+    def look() -> None:
+        """Nothing keeps a screen reader or the keyboard out."""
+        assert [each["id"] for each in Axe().run(page).response["violations"]] == [], page.url
+
+    # An address with a key, as `meta-ads up` prints it; by keyboard.
+    page.goto(f"{world.url}/dashboard/sign-in#key={world.key()}")
+    assert "#" not in page.url
+    look()
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{world.url}/dashboard/")
+
+    page.goto(f"{world.url}/dashboard/?{DATES}&account=1")
+    page.wait_for_selector("#trend .main-svg")
+    assert page.locator(".chart .loading").count() == 0
+    look()
+    page.goto(f"{world.url}/dashboard/ads?{DATES}&account=1&level=campaign")
+    page.click("text=campaign 120")
+    page.click("tbody >> text=ad set 130")
+    assert page.get_by_text(HOSTILE).count() == 1
+    assert "adset=130" in page.url
+    look()
+    with page.expect_download() as download:
+        page.click("text=Download as CSV")
+    assert download.value.suggested_filename == f"ad_{FIRST}_{LAST}.csv"
+
+    page.click("nav >> text=Syncs")
+    page.fill("[name=start]", "2026-11-10")
+    page.fill("[name=end]", "2026-11-11")
+    page.click("text=Show the cost")
+    assert "API calls" in page.inner_text(".plan")
+    look()
+    page.click("text=Start the backfill")
+    page.wait_for_url("**/dashboard/runs/*")
+    run_id = page.url.rsplit("/", 1)[1].split("?")[0]
+    slice_loads = (
+        "insert into control.slices (account_id, partition_date, asset, status, run_id)"
+        " select '1', '2026-11-10', asset, 'done', %s"
+        " from unnest(array['insights_daily', 'insights_hourly']) as asset"
+    )
+    with world.database.connect() as connection:
+        connection.execute("update dagster.runs set status = 'STARTED' where run_id = %s", [run_id])
+        connection.execute(slice_loads, [run_id])
+    page.wait_for_selector("text=2 of 16 slices")
+    with world.database.connect() as connection:
+        connection.execute("update dagster.runs set status = 'SUCCESS' where run_id = %s", [run_id])
+    page.wait_for_selector("text=All is pulled and the marts are built.")
+    look()
+    assert problems == []
+    assert all(address.startswith((world.url, "blob:")) for address in asked)

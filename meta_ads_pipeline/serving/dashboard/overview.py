@@ -43,20 +43,21 @@ def overview(database: Database, visit: Visit) -> dict[str, Any]:
     ]
     tiles = about.ask(measures=_TILES, compare="previous_period")
     today = _today(about, fresh)
+    has_previous = _has_previous(about, tiles)
     return {
         "scope": about,
         "measures": [*layer.sums, *layer.ratios],
         "breakdowns": [each for each in Breakdown if each not in (
             Breakdown.HOUR_OF_DAY, Breakdown.WEEKDAY)],
         "tiles": _tiles(tiles),
-        "has_previous": _has_previous(about, tiles),
+        "has_previous": has_previous,
         "answer": tiles,
         "fresh": fresh,
         "updated_at": max(
             (row["last_pulled_at"] for row in fresh if row["last_pulled_at"]), default=None
         ),
         "today": today,
-        "trend": _trend(about),
+        "trend": _trend(about, has_previous),
         "settled": _settled(about),
         "pacing": _pacing(about, min(about.end, today["day"])),
         "heat": _heat(about),
@@ -110,6 +111,7 @@ def _today(about: Scope, fresh: Sequence[dict[str, Any]]) -> dict[str, Any]:
         _range([each[hour] for each in usual if each.get(hour) is not None]) for hour in hours
     ]
     late = delayed_hours(about, fresh, shown)
+    running = _unfinished_hours(about, fresh, shown)
     rows = [
         {
             "hour": hour,
@@ -117,6 +119,7 @@ def _today(about: Scope, fresh: Sequence[dict[str, Any]]) -> dict[str, Any]:
             "low": ranges[hour][0],
             "high": ranges[hour][1],
             "is_late": hour in late,
+            "is_running": hour in running,
         }
         for hour in hours
     ]
@@ -132,7 +135,23 @@ def _today(about: Scope, fresh: Sequence[dict[str, Any]]) -> dict[str, Any]:
         traces += charts.band(
             f"usual on a {shown:%A}", hours, [r["low"] for r in rows], [r["high"] for r in rows]
         )
-    traces.append(charts.line(f"{shown:%a %d %b}", hours, [row["value"] for row in rows]))
+    traces.append(
+        charts.line(
+            f"{shown:%a %d %b}",
+            hours,
+            [None if row["hour"] in running else row["value"] for row in rows],
+        )
+    )
+    if any(values.get(hour) is not None for hour in running):
+        so_far = [hour for hour in hours if hour in running and values.get(hour) is not None]
+        traces.append(
+            {
+                "type": "scatter", "mode": "markers", "name": "so far", "x": so_far,
+                "y": [values[hour] for hour in so_far],
+                "marker": {"symbol": "circle-open", "size": 9, "color": charts.ACCENT,
+                           "line": {"width": 2}},
+            }
+        )  # fmt: skip
     shapes = [
         {
             "type": "rect", "xref": "x", "yref": "paper", "x0": hour - 0.5, "x1": hour + 0.5,
@@ -193,21 +212,35 @@ def delayed_hours(about: Scope, fresh: Iterable[dict[str, Any]], shown: date) ->
     return late
 
 
+def _unfinished_hours(about: Scope, fresh: Iterable[dict[str, Any]], shown: date) -> set[int]:
+    """Hours of the date that were not over when one of the accounts was last pulled."""
+    pulled = [
+        about.local(row["last_pulled_at"], row["timezone"])
+        for row in fresh
+        if row["last_pulled_at"] is not None
+    ]
+    begin = datetime.combine(shown, datetime.min.time())
+    return {
+        hour for hour in range(24) if pulled and begin + timedelta(hours=hour + 1) > min(pulled)
+    }
+
+
 # The period.
 
 
-def _trend(about: Scope) -> dict[str, Any]:
+def _trend(about: Scope, has_previous: bool) -> dict[str, Any]:
     view = about.view
+    compares = has_previous and view.breakdown is not Breakdown.MINUTE
     answer = about.ask(
         measures=(view.measure,),
         breakdown=view.breakdown,
-        compare=None if view.breakdown is Breakdown.MINUTE else "previous_period",
+        compare="previous_period" if compares else None,
         limit=_ALL_ROWS,
     )
     times = [row["time"] for row in answer.rows]
     traces = [charts.line(label(view.measure), times, [r[view.measure] for r in answer.rows])]
     previous = f"previous_{view.measure}"
-    if sum(row.get(previous) is not None for row in answer.rows) > 1:
+    if compares:
         traces.insert(0, charts.line(
             "the period before", times, [row[previous] for row in answer.rows],
             charts.QUIET, line={"dash": "dot", "width": 1.5},
