@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -52,6 +55,23 @@ def run_command(command: Sequence[str]) -> int:
         "PGDATABASE": os.environ["META_ADS_DBT_DATABASE"],
     }
     try:
-        return subprocess.run(list(command), env=environment, check=False).returncode
+        program = subprocess.Popen(list(command), env=environment)
     except FileNotFoundError as error:
         raise typer.BadParameter(f"there is no program {command[0]!r}") from error
+    with _signals_passed_to(program):
+        return program.wait()
+
+
+@contextmanager
+def _signals_passed_to(program: subprocess.Popen[bytes]) -> Iterator[None]:
+    """What is to end this process ends the program; a terminal sends Ctrl-C to it by itself."""
+    handlers: dict[int, Any] = {
+        signal.SIGTERM: lambda *_: program.send_signal(signal.SIGTERM),
+        signal.SIGINT: signal.SIG_IGN,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

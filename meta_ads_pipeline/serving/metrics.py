@@ -206,8 +206,8 @@ QUERIES: Sequence[Query] = (
         "Size of the database by schema.",
         "select nspname as schema, sum(pg_total_relation_size(k.oid)) as value"
         " from pg_class as k join pg_namespace as n on n.oid = k.relnamespace"
-        " where relkind in ('r', 'm') and nspname in ('control', 'raw', 'marts', 'intermediate',"
-        " 'dagster') group by 1",
+        " where relkind in ('r', 'm') and nspname in ('control', 'raw', 'partitions', 'marts',"
+        " 'intermediate', 'dagster') group by 1",
         ("schema",),
     ),
 )
