@@ -15,7 +15,7 @@ from meta_ads_pipeline.insights_tables import Grain, Level, Period
 from meta_ads_pipeline.meta_api.async_reports import InsightsRun
 from meta_ads_pipeline.meta_api.calls import CallCounter, Caller, CallRecord
 from meta_ads_pipeline.meta_api.config import ClientConfig
-from meta_ads_pipeline.meta_api.entities import EntityReader
+from meta_ads_pipeline.meta_api.entities import EntityReader, KnownRefusals
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import (
     REACH_FIELDS,
@@ -162,9 +162,17 @@ class MetaAdsClient:
         """All ads, archived ones included."""
         return self._list(account_id, "ad", counter)
 
-    def get_creatives(self, account_id: str, *, counter: CallCounter | None = None) -> Listing:
-        """All creatives; Meta pages through 50,000 at most."""
-        return self._list(account_id, "creative", counter)
+    def get_creatives(
+        self,
+        account_id: str,
+        *,
+        known: KnownRefusals | None = None,
+        counter: CallCounter | None = None,
+    ) -> Listing:
+        """All creatives; Meta pages through 50,000 at most. ``known``: see ``KnownRefusals``."""
+        return self._entities.listing(
+            plain_account_id(account_id), "creative", known=known, counter=counter
+        )
 
     def get_custom_conversions(
         self, account_id: str, *, counter: CallCounter | None = None

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meta_ads_pipeline.meta_api.batch import read_nodes
@@ -61,6 +61,23 @@ ALL_ALIKE = 3
 """Objects that are all refused in the same way: then it is not the objects."""
 MOST_DIAGNOSES = 12
 """Objects whose refusal is looked into, of those that are read by id together."""
+
+
+@dataclass(frozen=True)
+class KnownRefusals:
+    """Fields that Meta has refused of single objects before: their list is read without these.
+
+    ``left_out``: by object id, what was refused. ``recall`` gives, by id, the values that these
+    ``fields`` had of listed objects, for those of which nothing else has changed since.
+    """
+
+    left_out: Mapping[str, LeftOut]
+    recall: Callable[[Sequence[Row], Sequence[str]], Mapping[str, Row]]
+
+    @property
+    def fields(self) -> list[str]:
+        """All of them, sorted."""
+        return sorted({name for each in self.left_out.values() for name in each.fields})
 
 
 @dataclass
@@ -111,11 +128,41 @@ class EntityReader:
             return dict(refusal.document)
 
     def listing(
-        self, account_id: str, kind: Kind, *, counter: CallCounter | None = None
+        self,
+        account_id: str,
+        kind: Kind,
+        *,
+        known: KnownRefusals | None = None,
+        counter: CallCounter | None = None,
     ) -> Listing:
-        """All objects of a kind, archived ones included."""
+        """All objects of a kind, archived ones included.
+
+        A field that one object is refused for costs a call for each object on its page. With
+        ``known`` refusals the list goes without such fields, and only objects that are new or have
+        changed are read by id.
+        """
         call = self._list_call(account_id, kind)
-        return self._reader(kind, call.edge, account_id, counter).read(call, counter)
+        reader = self._reader(kind, call.edge, account_id, counter)
+        if known is None:
+            return reader.read(call, counter)
+        kept = [name for name in fields_of(call) if name not in known.fields]
+        listing = reader.read(with_fields(call, kept), counter)
+        recalled = known.recall(objects_of(listing), known.fields)
+        unknown = [each for row in objects_of(listing) if (each := str(row["id"])) not in recalled]
+        if len(unknown) > max(ISOLATED_AT, len(listing) // 10):
+            return reader.read(call, counter)  # too many to be read by id
+        found, left_out, errors = self._one_by_one(unknown, kind, account_id, counter)
+        passing = next((error for error in errors.values() if error.may_pass), None)
+        if passing is not None:
+            raise passing
+        left_out += [LeftOut(str(e), each, tuple(known.fields)) for each, e in errors.items()]
+        left_out += [known.left_out[each] for each in recalled if each in known.left_out]
+        values = {**found, **recalled}
+        rows = [
+            {**row, **values.get(str(row.get("id")), {})} if isinstance(row, dict) else row
+            for row in listing
+        ]
+        return Listing(rows, listing.left_out + left_out, listing.ended_early)
 
     def custom_conversions(self, account_id: str, counter: CallCounter | None = None) -> Listing:
         """All custom conversions of an account, archived ones included."""

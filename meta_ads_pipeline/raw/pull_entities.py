@@ -13,6 +13,7 @@ from meta_ads_pipeline.control.dead_letters import DeadLetter
 from meta_ads_pipeline.control.slices import SliceCounts, SliceKey
 from meta_ads_pipeline.meta_api.calls import CallCounter
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
+from meta_ads_pipeline.meta_api.entities import KnownRefusals
 from meta_ads_pipeline.meta_api.error_rules import Action, ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import Kind
@@ -38,6 +39,7 @@ from meta_ads_pipeline.raw.entities_load import (
     unlisted_references,
 )
 from meta_ads_pipeline.raw.failures import describe, mark_failed
+from meta_ads_pipeline.raw.known_refusals import known_refusals
 from meta_ads_pipeline.raw.load import shared_calls
 from meta_ads_pipeline.run_tags import REFRESH_ALL_ENTITIES, REFRESH_TODAY
 
@@ -106,7 +108,12 @@ def _pull(
     is_complete = ctx.refresh != REFRESH_TODAY or not database.run(
         lambda connection: is_landed(connection, table, account_id)
     )
-    listing = Listing.of(_list(client, account_id, kind, counter)) if is_complete else Listing()
+    known = None
+    if is_complete and kind == "creative" and ctx.refresh != REFRESH_ALL_ENTITIES:
+        known = known_refusals(database, account_id)  # else all are tried again
+    listing = (
+        Listing.of(_list(client, account_id, kind, known, counter)) if is_complete else Listing()
+    )
     listed, bad = normalize_entities(listing, table, account_id)
     listed_ids = [row.id for row in listed]
     wanted = database.run(
@@ -175,7 +182,11 @@ def _pull(
 
 
 def _list(
-    client: MetaAdsClient, account_id: str, kind: Kind, counter: CallCounter
+    client: MetaAdsClient,
+    account_id: str,
+    kind: Kind,
+    known: KnownRefusals | None,
+    counter: CallCounter,
 ) -> list[Document]:
     if kind == "campaign":
         return client.get_campaigns(account_id, counter=counter)
@@ -183,7 +194,7 @@ def _list(
         return client.get_adsets(account_id, counter=counter)
     if kind == "ad":
         return client.get_ads(account_id, counter=counter)
-    return client.get_creatives(account_id, counter=counter)
+    return client.get_creatives(account_id, known=known, counter=counter)
 
 
 def _sort_errors(

@@ -76,7 +76,7 @@ class FakeReader:
         return self._list("ad", counter)
 
     def get_creatives(
-        self, account_id: str, *, counter: CallCounter | None = None
+        self, account_id: str, *, known: object = None, counter: CallCounter | None = None
     ) -> list[dict[str, Any]]:
         return self._list("creative", counter)
 

@@ -130,3 +130,40 @@ def test_the_simulator_s_facts_all_have_their_entities(
     assert read["name"] != "old"
     assert read["is_deleted"]
     assert query("select * from control.dead_letters") == []
+
+
+def test_a_broken_creative_costs_the_calls_of_its_page_once(
+    database, client, simulator, landed_accounts, query
+):
+    account = landed_accounts[0]
+    dates = simulated_dates(simulator, account, count=1)
+    ids = [row["id"] for row in client.get_creatives(account.account_id)]
+    simulator.control.add_fault("unreadable_object", id=ids[9], fields=["object_story_spec"])
+
+    def calls(sync_id, refresh=None):
+        simulator.control.reset("stats")
+        context = PullContext(sync_id, "run", refresh=refresh)
+        pull_entities(database, client, account, "creative", dates, context)
+        return simulator.control.stats()["calls"]
+
+    stories = "select id, document->'object_story_spec' as story from raw.creatives order by id"
+    letters = "select object_id, field, status from control.dead_letters"
+    letter = {"object_id": ids[9], "field": "object_story_spec"}
+    assert calls("first") > 50
+    first = query(stories)
+    assert [row["story"] for row in first if row["id"] == ids[9]] == [None]
+    assert len([row for row in first if row["story"] is not None]) > 50
+
+    assert calls("second") == 1
+    assert query(stories) == first
+    assert query(letters) == [letter | {"status": "open"}]
+
+    query("update raw.creatives set document = document || '{\"name\": \"old\"}' where id = %s"
+          " returning id", ids[3])  # fmt: skip
+    assert calls("third") == 2, "what has changed is read by id"
+    assert query(stories) == first
+
+    simulator.control.clear_faults()
+    assert calls("weekly", REFRESH_ALL_ENTITIES) == 1, "there nobody is taken for broken"
+    assert query(letters) == [letter | {"status": "resolved"}]
+    assert [row["id"] for row in query(stories) if row["story"] is not None and row not in first]

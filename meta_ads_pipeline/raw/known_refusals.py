@@ -1,0 +1,68 @@
+"""What Meta refuses of single creatives, from the dead letters: no reason to read all one by one.
+
+A creative's content never changes (Meta makes a new creative of an edit), so the fields of one that
+is otherwise as it was landed are those that were landed. Campaigns, ad sets and ads do change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.meta_api.entities import KnownRefusals
+from meta_ads_pipeline.meta_api.fields import FIELDS
+from meta_ads_pipeline.meta_api.paging import LeftOut, Row
+from meta_ads_pipeline.raw.entities import ENTITY_TABLES, document_hash
+
+_CREATIVES = ENTITY_TABLES["creative"]
+_AT_ONCE = 1000
+
+
+def known_refusals(database: Database, account_id: str) -> KnownRefusals | None:
+    """What Meta refused of the account's creatives when they were last read; None: nothing."""
+    with database.connect() as connection:
+        letters = connection.execute(
+            "select object_id, field, reason from control.dead_letters"
+            " where account_id = %s and asset = %s and status = 'open'"
+            # A document that could not be used stands in its letter as a whole.
+            " and document = jsonb_build_object('id', object_id)",
+            [account_id, _CREATIVES.asset],
+        ).fetchall()
+    left_out = {
+        row["object_id"]: LeftOut(row["reason"], row["object_id"], tuple(row["field"].split(", ")))
+        for row in letters
+    }
+    asked = {*FIELDS["creative"]} - {"id"}
+    left_out = {each: left for each, left in left_out.items() if asked >= {*left.fields}}
+    if not left_out:
+        return None
+
+    def recall(rows: Sequence[Row], fields: Sequence[str]) -> Mapping[str, Row]:
+        recalled: dict[str, Row] = {}
+        for start in range(0, len(rows), _AT_ONCE):
+            part = rows[start : start + _AT_ONCE]
+            landed = _landed(database, [str(row["id"]) for row in part])
+            for row in part:
+                document = landed.get(str(row["id"]), {})
+                if _essence(document, fields) == _essence(row, fields):
+                    recalled[str(row["id"])] = {
+                        name: document[name] for name in fields if name in document
+                    }
+        return recalled
+
+    return KnownRefusals(left_out, recall)
+
+
+def _essence(document: Row, fields: Sequence[str]) -> str:
+    """What does not change of a creative, without these fields; addresses of images do change."""
+    left_out = {*fields, "image_url", "thumbnail_url"}
+    return document_hash({name: each for name, each in document.items() if name not in left_out})
+
+
+def _landed(database: Database, ids: Sequence[str]) -> Mapping[str, dict[str, Any]]:
+    with database.connect() as connection:
+        rows = connection.execute(
+            f"select id, document from {_CREATIVES.name} where id = any(%s)", [ids]
+        ).fetchall()
+    return {row["id"]: row["document"] for row in rows}
