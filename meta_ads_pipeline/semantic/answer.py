@@ -99,9 +99,7 @@ def ask(database: Database, workspace_id: str, query: MetricQuery, *, raw: bool 
         columns = _columns(query, layer)
         return Answer(
             columns=columns,
-            rows=[
-                {name: _plain(name, row[name], query, layer) for name in columns} for row in rows
-            ],
+            rows=_plain_rows(rows, columns, query, layer),
             total_rows=total,
             unavailable=unavailable,
             notes=_notes(query, layer, connection),
@@ -136,15 +134,24 @@ def _columns(query: MetricQuery, layer: SemanticLayer) -> tuple[str, ...]:
     return tuple(named)
 
 
-def _plain(name: str, value: Any, query: MetricQuery, layer: SemanticLayer) -> Any:
+def _plain_rows(
+    rows: Sequence[dict[str, Any]], columns: Sequence[str], query: MetricQuery, layer: SemanticLayer
+) -> list[dict[str, Any]]:
     """Counts are integers where they are whole; instants are in the reader's timezone."""
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return value.astimezone(ZoneInfo(query.timezone))
-    if isinstance(value, Decimal):
+    found = [{name: row[name] for name in columns} for row in rows]
+    for name in columns:
         measure = layer.sums.get(name.removeprefix("previous_"))
-        if measure is not None and measure.unit == "count" and value == value.to_integral_value():
-            return int(value)
-    return value
+        if measure is not None and measure.unit == "count":
+            for row in found:
+                value = row[name]
+                if isinstance(value, Decimal) and value == value.to_integral_value():
+                    row[name] = int(value)
+        elif name == "time" and query.timezone != ACCOUNT_TIMEZONE:
+            zone = ZoneInfo(query.timezone)
+            for row in found:
+                if isinstance(row[name], datetime):
+                    row[name] = row[name].astimezone(zone)
+    return found
 
 
 def _notes(query: MetricQuery, layer: SemanticLayer, connection: Connection) -> list[str]:

@@ -99,10 +99,10 @@ def sparkline(values: Sequence[Any], width: int = 96, height: int = 22) -> str:
     numbers = [float(value or 0) for value in values]
     if len(numbers) < 2:
         return ""
-    top = max(numbers) or 1.0
     step = width / (len(numbers) - 1)
+    scale = (height - 2) / (max(numbers) or 1.0)
     return " ".join(
-        f"{place * step:.1f},{height - 1 - (height - 2) * value / top:.1f}"
+        f"{round(place * step)},{round(height - 1 - scale * value, 1)}"
         for place, value in enumerate(numbers)
     )
 
