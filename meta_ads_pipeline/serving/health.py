@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter
 from pydantic import BaseModel
 
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.serving.access import Problem
 
 
 class Health(BaseModel):
@@ -13,6 +16,11 @@ class Health(BaseModel):
 
     status: str
     schema_version: str | None = None
+
+
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    503: {"model": Problem, "description": "The database is away."}
+}
 
 
 def health_router(database: Database) -> APIRouter:
@@ -24,8 +32,8 @@ def health_router(database: Database) -> APIRouter:
         """The process answers."""
         return Health(status="ok")
 
-    @router.get("/health/ready")
-    @router.get("/health")
+    @router.get("/health/ready", responses=_ANSWERS)
+    @router.get("/health", responses=_ANSWERS)
     def ready() -> Health:
         """The database answers, and its schema is there."""
         row = database.run(

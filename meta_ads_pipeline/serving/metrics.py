@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.serving.access import Problem
 
 logger = logging.getLogger(__name__)
 
@@ -253,7 +254,14 @@ def metrics_router(database: Database, home: Path) -> APIRouter:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(DatabaseCollector(database, home))
 
-    @router.get("/metrics")
+    @router.get(
+        "/metrics",
+        response_class=Response,
+        responses={
+            200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+            503: {"model": Problem, "description": "The database is away."},
+        },
+    )
     def metrics() -> Response:
         """What the pipeline did and how it stands, from the database."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -20,6 +20,7 @@ from meta_ads_pipeline.control import dead_letters, webhook_events
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.dead_letters import DeadLetter
 from meta_ads_pipeline.raw.json_text import json_text
+from meta_ads_pipeline.serving.access import Problem
 from meta_ads_pipeline.serving.webhook_payload import PayloadError, parse_payload
 from meta_ads_pipeline.settings import Settings
 
@@ -32,11 +33,24 @@ WEBHOOKS_ASSET = "webhooks"
 """Of dead letters: a signed body that is no JSON."""
 
 
+def _refusal(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"text/plain": {"schema": {"type": "string"}}}}
+
+
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    403: _refusal("Neither Meta's signature nor our token."),
+    503: {
+        "model": Problem,
+        **_refusal("The secret that it is checked with is not set here; or the database is away."),
+    },
+}
+
+
 def webhook_router(settings: Settings, database: Database) -> APIRouter:
     """The routes of the receiver."""
     router = APIRouter(tags=["webhooks"])
 
-    @router.get("/webhooks/meta", response_class=PlainTextResponse)
+    @router.get("/webhooks/meta", response_class=PlainTextResponse, responses=_ANSWERS)
     def verify(
         mode: Annotated[str, Query(alias="hub.mode")] = "",
         challenge: Annotated[str, Query(alias="hub.challenge")] = "",
@@ -51,7 +65,11 @@ def webhook_router(settings: Settings, database: Database) -> APIRouter:
             return PlainTextResponse("the verify token is another one", status_code=403)
         return PlainTextResponse(challenge)
 
-    @router.post("/webhooks/meta")
+    @router.post(
+        "/webhooks/meta",
+        response_class=Response,
+        responses={**_ANSWERS, 413: _refusal("Too large.")},
+    )
     async def receive(request: Request) -> Response:
         """Store every change of a signed request, each once, then answer 200."""
         body = await _body(request)

@@ -99,7 +99,7 @@ create table marts.entities as
     select gen_random_uuid() as entity_id, workspace_id, 'campaign' as level,
         campaign_id as external_entity_id, name, account_id as parent_external_id, account_id,
         'meta' as provider, 'ACTIVE' as status, 'ACTIVE' as effective_status, 'sales' as goal,
-        false as is_deleted, timestamptz '2026-10-27Z' as changed_at
+        false as is_deleted, timestamptz '2026-10-27Z' as changed_at, null::uuid as parent_id
     from marts.dim_campaigns;
 create table marts.entity_history as
     select 'campaign' as level, external_entity_id, timestamptz '2026-10-27Z' as valid_from,

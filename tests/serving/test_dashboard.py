@@ -96,8 +96,8 @@ def world(postgres_url: str, template_database: str) -> Iterator[World]:
             connection.execute("update marts.dim_ads set name = %s where ad_id = '140'", [HOSTILE])
             connection.execute(
                 "insert into marts.entities select gen_random_uuid(), workspace_id, 'ad', ad_id,"
-                " name, null, account_id, 'meta', 'ACTIVE', effective_status, null, false, now()"
-                " from marts.dim_ads"
+                " name, null, account_id, 'meta', 'ACTIVE', effective_status, null, false,"
+                " now(), null from marts.dim_ads"
             )
             connection.execute(
                 "update marts.dim_creatives set destination_url = 'javascript:alert(1)',"

@@ -26,6 +26,7 @@ from tests.serving.small_marts import FIRST, LAST, fill
 DATES = {"start": str(FIRST), "end": str(LAST)}
 PARAMETERS: dict[str, dict[str, str]] = {
     "/workspaces/{workspace_id}/trust/explain": {"account": "1", "date": "2026-10-26"},
+    "/workspaces/{workspace_id}/trust/restatements": {"since": str(FIRST)},
     "/workspaces/{workspace_id}/trust": {},
     "/workspaces/{workspace_id}": {},
     "/workspaces/{workspace_id}/entities": {},
@@ -143,8 +144,8 @@ def test_without_the_applications_filter_row_security_alone_holds(world, path, m
         assert found != query
         return found
 
-    for name in ("reconciliation", "served_value", "changes_of_day", "failed_checks_of_day",
-                 "anomalies", "freshness", "entities", "entity_history"):  # fmt: skip
+    for name in ("reconciliation", "restatements", "served_value", "changes_of_day",
+                 "failed_checks_of_day", "anomalies", "freshness", "entities", "entity_history"):  # fmt: skip
         assert unfiltered(trust.sql, name, measure="spend")
     for module in (trust, syncs, upkeep):
         monkeypatch.setattr(module, "sql", partial(unfiltered, module.sql))
