@@ -144,8 +144,17 @@ def test_without_the_applications_filter_row_security_alone_holds(world, path, m
         assert found != query
         return found
 
-    for name in ("reconciliation", "restatements", "served_value", "changes_of_day",
-                 "failed_checks_of_day", "anomalies", "freshness", "entities", "entity_history"):  # fmt: skip
+    for name in (
+        "reconciliation",
+        "restatements",
+        "served_value",
+        "changes_of_day",
+        "failed_checks_of_day",
+        "anomalies",
+        "freshness",
+        "entities",
+        "entity_history",
+    ):
         assert unfiltered(trust.sql, name, measure="spend")
     for module in (trust, syncs, upkeep):
         monkeypatch.setattr(module, "sql", partial(unfiltered, module.sql))
