@@ -186,6 +186,7 @@ def test_one_accounts_failure_leaves_the_others_done_and_is_retried_alone(
     again = pipeline.sync(*window)
     assert again["exit_code"] == 0, (again["errors"], again["failed_checks"])
     assert again["resumed"]
+    assert 0 < again["api_calls"] < report["api_calls"], "those of this command"
     calls_after = pipeline.server.control.stats()["by_account"]
     insights = (
         "select count(*) as n from control.slice_loads where sync_id = %s and account_id = %s"

@@ -238,10 +238,11 @@ def _expected_calls(
 
 
 def _calls(runtime: Runtime, sync_id: str) -> int:
+    """Calls of all the sync's pulls; a slice itself remembers those of its last one."""
     with runtime.database.connect() as connection:
         row = connection.execute(
-            "select coalesce(sum(api_calls), 0)::int as calls from control.slices"
-            " where sync_id::text = %s",
+            "select coalesce(sum(api_calls), 0)::int as calls from control.slice_loads"
+            " where sync_id = %s",
             [sync_id],
         ).fetchone()
     assert row is not None
@@ -263,7 +264,7 @@ def _add_counts(runtime: Runtime, outcome: SyncOutcome) -> None:
     outcome.rows_inserted, outcome.rows_updated = int(row["inserted"]), int(row["updated"])
     outcome.rows_deleted, outcome.rows_unchanged = int(row["deleted"]), int(row["unchanged"])
     outcome.rows_dead_lettered = int(row["dead"])
-    outcome.api_calls = states["calls"]
+    outcome.api_calls = _calls(runtime, outcome.sync_id)
     outcome.slices_done, outcome.slices_failed = int(states["done"]), int(states["failed"])
     outcome.errors.extend(e for e in states["errors"] or [] if e and e not in outcome.errors)
 
