@@ -24,7 +24,8 @@ from meta_ads_pipeline.verify.compare import (
     compare,
     described,
 )
-from meta_ads_pipeline.verify.export_file import AdsManagerFileError, read_export
+from meta_ads_pipeline.verify.export import AdsManagerFileError
+from meta_ads_pipeline.verify.export_file import read_export
 
 _ROWS_SHOWN = 50
 _LEVEL_NAMES = {"account": "account", "campaign": "campaign", "adset": "ad set", "ad": "ad"}

@@ -10,7 +10,7 @@ from typing import Any
 
 from meta_ads_pipeline.control.accounts import Account, active_accounts
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.verify.export_file import (
+from meta_ads_pipeline.verify.export import (
     AdsManagerFileError,
     BadLine,
     Export,

@@ -11,7 +11,13 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
-from meta_ads_pipeline.errors import ConfigurationError
+from meta_ads_pipeline.verify.export import (
+    LEVELS,
+    AdsManagerFileError,
+    BadLine,
+    Export,
+    ExportRow,
+)
 from meta_ads_pipeline.verify.formats import (
     DateFormat,
     NumberFormat,
@@ -32,58 +38,9 @@ from meta_ads_pipeline.verify.headings import (
 )
 from meta_ads_pipeline.verify.totals import split_totals
 
-LEVELS = ("account", "campaign", "adset", "ad")
-"""From the whole to its parts."""
-
 _SEPARATORS = ",;\t|"
 _HEADER_WITHIN = 25  # lines: some exports begin with the report's name and dates
 _LEGACY_ENCODINGS = ("cp1252", "cp1250", "cp932")
-
-
-class AdsManagerFileError(ConfigurationError):
-    """The file cannot be compared; the message names the column or line and what was expected."""
-
-
-@dataclass(frozen=True)
-class BadLine:
-    """A line that was left out. ``line`` counts from 1 in the file, ``column`` is its heading."""
-
-    line: int
-    column: str | None
-    reason: str
-
-
-@dataclass(frozen=True)
-class ExportRow:
-    """One object in one period, both dates included, account-local.
-
-    ``names`` has ``campaign_id``, ``campaign_name`` and so on, as far as the file has them;
-    ``others`` the texts of columns that mean nothing here, by heading. ``values`` has every measure
-    of the file; None where the cell is empty. ``hour`` is None in a file that is not by hour.
-    """
-
-    line: int
-    names: Mapping[str, str]
-    start: date
-    end: date
-    values: Mapping[str, Decimal | None]
-    hour: int | None = None
-    currency: str | None = None
-    others: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Export:
-    """An export as read. Amounts are exact, in major units of each row's currency."""
-
-    level: str
-    columns: Mapping[str, str]
-    measures: tuple[str, ...]
-    rows: tuple[ExportRow, ...]
-    bad_lines: tuple[BadLine, ...]
-    totals: Mapping[str, Decimal | None] | None
-    not_compared: tuple[str, ...]
-    notes: tuple[str, ...] = ()
 
 
 @dataclass

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import psycopg
 
 from meta_ads_pipeline.control.database import Database, DatabaseError
-from meta_ads_pipeline.verify.export_file import (
+from meta_ads_pipeline.verify.export import (
     LEVELS,
     AdsManagerFileError,
     Export,

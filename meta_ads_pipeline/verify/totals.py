@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
+from meta_ads_pipeline.verify.export import ExportRow
 from meta_ads_pipeline.verify.formats import says_total
 from meta_ads_pipeline.verify.headings import AMOUNTS
-
-if TYPE_CHECKING:
-    from meta_ads_pipeline.verify.export_file import ExportRow
 
 CENT = Decimal("0.01")
 """Ads Manager rounds what it shows: sums may differ by so much a line."""

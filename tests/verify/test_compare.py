@@ -11,7 +11,8 @@ import pytest
 from meta_ads_pipeline.control.accounts import Account, UnknownAccountError, save_accounts
 from meta_ads_pipeline.control.database import Database, DatabaseError
 from meta_ads_pipeline.verify.compare import Accounts, Verification, accounts_of, compare
-from meta_ads_pipeline.verify.export_file import AdsManagerFileError, Export, read_export
+from meta_ads_pipeline.verify.export import AdsManagerFileError, Export
+from meta_ads_pipeline.verify.export_file import read_export
 from meta_ads_pipeline.verify.headings import MEASURES, languages
 from tests.verify.export_marts import ACCOUNT, FIRST, Marts, export
 

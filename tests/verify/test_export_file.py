@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from meta_ads_pipeline.verify.export_file import AdsManagerFileError, Export, read_export
+from meta_ads_pipeline.verify.export import AdsManagerFileError, Export
+from meta_ads_pipeline.verify.export_file import read_export
 
 Read = Callable[[str | bytes], Export]
 HEADINGS = "Campaign name,Campaign ID,Day,Amount spent (EUR),Impressions\n"
