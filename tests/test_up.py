@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 import pytest
+import requests
 
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
 
@@ -56,8 +57,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def up(home: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A running `meta-ads up` and the UI's address."""
+def up(home: Path) -> Iterator[tuple[str, subprocess.Popen[str], str]]:
+    """A running `meta-ads up`, the UI's address, and that of the dashboard with its key."""
     port = free_port()
     process = subprocess.Popen(
         [
@@ -84,11 +85,17 @@ def up(home: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
                 break
         else:
             pytest.fail("".join(said))
-        yield f"http://127.0.0.1:{port}", process
+        dashboard = next(line for line in said if line.startswith("Dashboard")).split()[1]
+        yield f"http://127.0.0.1:{port}", process, dashboard
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(300)
         print(process.stdout.read() if process.stdout else "")
+
+
+def sign_in(address: str, key: str) -> requests.Response:
+    """What the dashboard answers to this key."""
+    return requests.post(address, {"key": key}, timeout=60)
 
 
 def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -103,7 +110,9 @@ def home() -> Iterator[Path]:
 
 
 def test_a_backfill_from_the_ui_is_one_run_and_survives_a_restart(home: Path) -> None:
-    with up(home) as (url, process):
+    with up(home) as (url, process, dashboard):
+        address, key = dashboard.split("#key=")
+        assert "No ad account yet" in sign_in(address, key).text
         assets = graphql(url, "{ assetNodes { assetKey { path } isExecutable } }")["assetNodes"]
         selected = [asset["assetKey"] for asset in assets if asset["isExecutable"]]
         launched = graphql(
@@ -123,7 +132,10 @@ def test_a_backfill_from_the_ui_is_one_run_and_survives_a_restart(home: Path) ->
     server = EmbeddedPostgres(home)
     assert not server._is_running(), "the last one out stops the server"
 
-    with up(home) as (url, _):
+    with up(home) as (url, _, dashboard):
+        address, of_this_start = dashboard.split("#key=")
+        assert "Does it agree with Ads Manager?" in sign_in(address, of_this_start).text
+        assert sign_in(address, key).status_code == 401, "it ended with the first start"
         again = graphql(url, STATE, id=launched["backfillId"])["partitionBackfillOrError"]
         assert again == state, "the history is as it was"
         query = subprocess.run(

@@ -29,6 +29,7 @@ from meta_ads_pipeline.cli.console import labelled, plain_console, print_errors
 from meta_ads_pipeline.cli.runtime import Runtime, running
 from meta_ads_pipeline.control import api_keys
 from meta_ads_pipeline.control.database import has_relation
+from meta_ads_pipeline.control.timezones import WorkspaceNotFoundError
 from meta_ads_pipeline.settings import PROJECT_ROOT
 
 _STOP_SECONDS = 20
@@ -176,15 +177,25 @@ def _answers(url: str) -> bool:
 
 @contextmanager
 def _key_of_this_start(runtime: Runtime) -> Iterator[str]:
-    """A key for whoever sits at this terminal; it is revoked in the end."""
-    text, key = api_keys.create_key(
-        runtime.database,
-        workspace="default",
-        member=_MEMBER,
-        name="meta-ads up",
-        role="operator",
-        lifetime=_KEY_LIFETIME,
-    )
+    """A key for whoever sits at this terminal; it is revoked in the end, or by the next start.
+
+    Empty where the default workspace has been given up.
+    """
+    try:
+        text, key = api_keys.create_key(
+            runtime.database,
+            workspace="default",
+            member=_MEMBER,
+            name=_MEMBER,
+            role="operator",
+            lifetime=_KEY_LIFETIME,
+        )
+    except WorkspaceNotFoundError:
+        yield ""
+        return
+    for each in api_keys.list_keys(runtime.database, "default"):
+        if each.member == _MEMBER and each.revoked_at is None and each.prefix != key.prefix:
+            api_keys.revoke_key(runtime.database, each.prefix)
     try:
         yield text
     finally:
@@ -196,8 +207,9 @@ def _announce(
 ) -> None:
     if serve_port:
         # Browsers send nothing of what is behind #: the key is in no log.
+        fragment = f"#key={key}" if key else ""
         console.print(
-            f"Dashboard    http://{host}:{serve_port}/dashboard/sign-in#key={key}", soft_wrap=True
+            f"Dashboard    http://{host}:{serve_port}/dashboard/sign-in{fragment}", soft_wrap=True
         )
         console.print(f"Service      http://{host}:{serve_port} (a key: `meta-ads keys create me`)")
     console.print(f"Dagster UI   http://{host}:{port}")

@@ -451,6 +451,22 @@ def test_a_person_finds_an_ad_and_watches_a_backfill_finish(world: World, chromi
     page.wait_for_selector("#trend .main-svg")
     assert page.locator(".chart .loading").count() == 0
     look()
+    # New numbers come by themselves, and what was opened stays open.
+    page.click("#trend + script + details summary")
+    with world.database.connect() as connection:
+        connection.execute(
+            "update marts.account_daily set impressions = 77777777"
+            " where account_id = '1' and provider = 'meta' and event_date = %s", [FIRST],
+        )  # fmt: skip
+        connection.execute(
+            "insert into control.stream_events (workspace_id, kind, data)"
+            " values (%s, 'last_updated', '{}')", [DEFAULT],
+        )  # fmt: skip
+    page.wait_for_selector(".tiles >> text=/^7[78],[0-9]{3},[0-9]{3}$/")
+    assert page.locator("#status").inner_text() == "The numbers have been updated."
+    assert page.locator("#trend + script + details").get_attribute("open") is not None
+    assert page.locator("#trend .main-svg").count() > 0
+
     page.goto(f"{world.url}/dashboard/ads?{DATES}&account=1&level=campaign")
     page.click("text=campaign 120")
     page.click("tbody >> text=ad set 130")
