@@ -86,6 +86,9 @@ def process_is_gone(run: dg.DagsterRun, *, launching: bool) -> bool | None:
         return worker.is_gone()
     if _is_known_to_its_code_server(run):
         return False
+    if run.status is dg.DagsterRunStatus.STARTING and GRPC_INFO_TAG not in run.tags:
+        # It waits for a pod, or for a worker to be free: Dagster's run_monitoring gives it up.
+        return False
     return True if GRPC_INFO_TAG in run.tags and not launching else None
 
 

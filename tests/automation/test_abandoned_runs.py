@@ -152,6 +152,16 @@ def test_what_a_daemon_may_just_be_starting_is_given_time(instance, database, ad
     assert status(instance, waits) is DagsterRunStatus.QUEUED
 
 
+def test_a_run_that_waits_for_a_pod_or_a_free_worker_is_left_to_dagster(
+    instance, database, add_run
+) -> None:
+    run_id = add_run(DagsterRunStatus.STARTING, {"dagster-celery/task_id": "1"})
+    seen = {run_id: NOW}
+    later = NOW + 2 * UNSEEN_FOR
+    assert fail_abandoned_runs(instance, database, first_seen=seen, now=later) == ([], {})
+    assert status(instance, run_id) is DagsterRunStatus.STARTING
+
+
 def test_a_run_that_an_orderly_stop_interrupted_is_queued_again(
     instance, database, add_run, start_worker
 ) -> None:
