@@ -76,13 +76,21 @@ def test_the_chart_s_queue_is_the_project_s() -> None:
     assert chosen["config"] == own
 
 
+def test_celery_s_launcher_and_workers_have_one_broker() -> None:
+    folder = DEPLOY / "celery"
+    launcher = yaml.safe_load((folder / "run_launcher.yaml").read_text())["run_launcher"]
+    worker = yaml.safe_load((folder / "worker.yaml").read_text())["execution"]
+    assert launcher["config"] == worker["config"]
+    assert "run_launcher" not in yaml.safe_load((ROOT / "dagster.yaml").read_text())
+
+
 def test_the_image_has_what_it_copies_and_the_locked_versions() -> None:
     for source in re.findall(r"^COPY (.*) \S+$", CONTAINERFILE, re.M):
         assert all((ROOT / name).exists() for name in source.split())
-    launcher = re.search(r"DAGSTER_K8S=([\d.]+)", CONTAINERFILE)
-    assert launcher
     # Dagster's libraries have a version of their own, the same for all of them.
-    assert launcher[1] == LOCK["dagster-postgres"]
+    of_libraries = {LOCK["dagster-postgres"]}
+    for file in (CONTAINERFILE, (ROOT / "docs" / "sizing.md").read_text()):
+        assert set(re.findall(r"dagster-(?:k8s|celery\[redis\])==([\d.]+)", file)) == of_libraries
     assert f"--version {LOCK['dagster']}" in (DEPLOY / "helm" / "values.yaml").read_text()
     builds: dict[str, Any] = COMPOSE["x-pipeline"]["build"]
     assert (DEPLOY / "compose" / builds["context"] / builds["dockerfile"]).resolve().exists()
