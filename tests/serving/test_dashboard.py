@@ -321,6 +321,20 @@ def test_settled_days_are_told_apart_and_held_ones_open_their_totals(person: Bro
     assert "two hours" in day  # the check that fails
 
 
+def test_changes_and_anomalies_lead_to_their_day(person: Browser) -> None:
+    changes = person.get(f"/changes?since={FIRST}&account=1").text
+    assert re.search(
+        rf'<a href="/dashboard/days/1/{FIRST}">23 Oct 2026</a></td>\s*<td>Spend</td>\s*'
+        r'<td class="n">4\.00</td><td class="n">5\.00</td><td class="n">1\.00</td>',
+        changes,
+    )
+    assert "No later pull has changed" in person.get("/changes?since=2099-01-01").text
+    anomalies = person.get(f"/anomalies?{DATES}&account=1").text
+    assert "Spend is three times the usual." in anomalies
+    assert '<a href="/dashboard/days/1/2026-10-26">' in anomalies
+    assert "Nothing unusual" in person.get(f"/anomalies?{DATES}&status=resolved").text
+
+
 def test_a_viewer_sees_no_buttons_and_cannot_start_anything(world: World) -> None:
     viewer = world.browser(role="viewer")
     page = viewer.get("/syncs").text
