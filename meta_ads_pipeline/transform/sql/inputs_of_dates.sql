@@ -63,7 +63,7 @@ account_days as (
                 days.is_settled, days.is_held, days.held_because, least(days.age, 2),
                 (
                     select count(*)
-                    from unnest(%(tolerance_ages)s::int []) as ages (age)
+                    from unnest(%(tolerance_ages)s::int[]) as ages (age)
                     where ages.age <= days.age
                 )
             ),
