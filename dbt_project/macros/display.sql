@@ -1,8 +1,7 @@
 {#- An hourly rollup's rows with the date and hour that their start has in the display timezone.
 
     `display_date` comes from a calendar and finds its rows by `event_date`, at most two dates away
-    (offsets go from -12 to +14 hours): a filter on it then reads those dates only. Of an array the
-    planner expects few dates, of a series a thousand, for which it hashes all hours instead. -#}
+    (offsets go from -12 to +14 hours): a filter on it then reads those dates only. -#}
 {% macro hours_displayed(relation, columns) -%}
     select
         calendar.display_date,
@@ -11,8 +10,8 @@
             hour from hourly.event_at at time zone coalesce(zones.timezone, hourly.timezone)
         )::smallint as display_hour,
         hourly.{{ columns | join(',\n        hourly.') }}
-    from unnest(array(
-        select bounds.first_date + days.number
+    from (
+        select bounds.first_date + days.number as display_date
         from (
             select
                 min(event_date) - 2 as first_date,
@@ -21,7 +20,7 @@
         ) as bounds
         cross join
             lateral generate_series(0, bounds.last_date - bounds.first_date) as days (number)
-    )) as calendar (display_date)
+    ) as calendar
     cross join generate_series(-2, 2) as neighbours (days)
     inner join {{ relation }} as hourly
         on calendar.display_date + neighbours.days = hourly.event_date
