@@ -4,7 +4,7 @@
 
     MetaAdsError                        exit code 1
     ├── ConfigurationError              exit code 2: what was typed or set cannot be used
-    │   ├── AdsManagerFileError         verify/export_file.py
+    │   ├── AdsManagerFileError         verify/export.py
     │   ├── AlertSettingError           alerting/errors.py
     │   ├── ApiKeyError                 control/api_keys.py
     │   ├── BadRequestError             serving/problems.py

@@ -57,11 +57,14 @@ def database(server: EmbeddedPostgres) -> Iterator[Database]:
 
 
 def kill(server: EmbeddedPostgres) -> None:
-    """SIGKILL of the postmaster."""
+    """SIGKILL of the postmaster; its backends end by themselves, and a moment later."""
     pid = int((server.data_dir / "postmaster.pid").read_text().split()[0])
-    os.kill(pid, signal.SIGKILL)
+    family = []
     with suppress(psutil.Error):
-        psutil.Process(pid).wait(10)
+        postmaster = psutil.Process(pid)
+        family = [postmaster, *postmaster.children()]
+    os.kill(pid, signal.SIGKILL)
+    psutil.wait_procs(family, timeout=10)
 
 
 def rows(database: Database, query: str) -> list[dict[str, object]]:
