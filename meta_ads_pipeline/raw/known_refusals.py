@@ -1,19 +1,20 @@
-"""What Meta refuses of single creatives, from the dead letters: no reason to read all one by one.
+"""What Meta refuses of entities: no reason to ask for everything again, or to forget what landed.
 
-A creative's content never changes (Meta makes a new creative of an edit), so the fields of one that
-is otherwise as it was landed are those that were landed. Campaigns, ad sets and ads do change.
+Of single creatives the dead letters say what is refused. A creative's content never changes (Meta
+makes a new creative of an edit), so the fields of one that is otherwise as it was landed are those
+that were landed. Campaigns, ad sets and ads do change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.meta_api.entities import KnownRefusals
 from meta_ads_pipeline.meta_api.fields import FIELDS
-from meta_ads_pipeline.meta_api.paging import LeftOut, Row
-from meta_ads_pipeline.raw.entities import ENTITY_TABLES, document_hash
+from meta_ads_pipeline.meta_api.paging import LeftOut, Listing, Row, objects_of
+from meta_ads_pipeline.raw.entities import ENTITY_TABLES, EntityTable, document_hash
 
 _CREATIVES = ENTITY_TABLES["creative"]
 _AT_ONCE = 1000
@@ -42,7 +43,7 @@ def known_refusals(database: Database, account_id: str) -> KnownRefusals | None:
         recalled: dict[str, Row] = {}
         for start in range(0, len(rows), _AT_ONCE):
             part = rows[start : start + _AT_ONCE]
-            landed = _landed(database, [str(row["id"]) for row in part])
+            landed = _landed(database, _CREATIVES, [str(row["id"]) for row in part])
             for row in part:
                 document = landed.get(str(row["id"]), {})
                 if _essence(document, fields) == _essence(row, fields):
@@ -54,15 +55,44 @@ def known_refusals(database: Database, account_id: str) -> KnownRefusals | None:
     return KnownRefusals(left_out, recall)
 
 
+def with_landed_fields(
+    database: Database,
+    table: EntityTable,
+    documents: Listing,
+    refused: Collection[str],
+) -> list[Any]:
+    """Documents with the landed values of fields that could not be read this time.
+
+    Those are what the connection was ``refused`` for the account as a whole, and what the listing
+    says was left out of single objects. Another connection may read them, a deleted post was once
+    there: neither is a change of the object, and a last good value is better than none. Fields that
+    Meta has no more are not among them.
+    """
+    of_one = {each.object_id: each.fields for each in documents.left_out}
+    asked = [str(row["id"]) for row in objects_of(documents) if refused or str(row["id"]) in of_one]
+    landed: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(asked), _AT_ONCE):
+        part = _landed(database, table, asked[start : start + _AT_ONCE])
+        for object_id, document in part.items():
+            fields = {*refused, *of_one.get(object_id, ())}
+            landed[object_id] = {name: document[name] for name in fields if name in document}
+    return [
+        {**landed.get(str(row.get("id")), {}), **row} if isinstance(row, dict) else row
+        for row in documents
+    ]
+
+
 def _essence(document: Row, fields: Sequence[str]) -> str:
     """What does not change of a creative, without these fields; addresses of images do change."""
     left_out = {*fields, "image_url", "thumbnail_url"}
     return document_hash({name: each for name, each in document.items() if name not in left_out})
 
 
-def _landed(database: Database, ids: Sequence[str]) -> Mapping[str, dict[str, Any]]:
+def _landed(
+    database: Database, table: EntityTable, ids: Sequence[str]
+) -> Mapping[str, dict[str, Any]]:
     with database.connect() as connection:
         rows = connection.execute(
-            f"select id, document from {_CREATIVES.name} where id = any(%s)", [ids]
+            f"select id, document from {table.name} where id = any(%s)", [ids]
         ).fetchall()
     return {row["id"]: row["document"] for row in rows}

@@ -39,7 +39,7 @@ from meta_ads_pipeline.raw.entities_load import (
     unlisted_references,
 )
 from meta_ads_pipeline.raw.failures import describe, mark_failed
-from meta_ads_pipeline.raw.known_refusals import known_refusals
+from meta_ads_pipeline.raw.known_refusals import known_refusals, with_landed_fields
 from meta_ads_pipeline.raw.load import shared_calls
 from meta_ads_pipeline.run_tags import REFRESH_ALL_ENTITIES, REFRESH_TODAY
 
@@ -114,7 +114,10 @@ def _pull(
     listing = (
         Listing.of(_list(client, account_id, kind, known, counter)) if is_complete else Listing()
     )
-    listed, bad = normalize_entities(listing, table, account_id)
+    refused = client.dropped_fields.get(f"{kind}/act_{account_id}", {})
+    listed, bad = normalize_entities(
+        with_landed_fields(database, table, listing, refused), table, account_id
+    )
     listed_ids = [row.id for row in listed]
     wanted = database.run(
         lambda connection: (
@@ -135,7 +138,10 @@ def _pull(
     documents, errors = (
         client.get_objects(ids, kind, account_id=account_id, counter=counter) if ids else ([], {})
     )
-    by_id, bad_by_id = normalize_entities(documents, table, account_id)
+    refused = client.dropped_fields.get(f"{kind}/act_{account_id}", {})
+    by_id, bad_by_id = normalize_entities(
+        with_landed_fields(database, table, Listing.of(documents), refused), table, account_id
+    )
     gone, letters, failure = _sort_errors(wanted, errors, table, account_id)
     letters += [_dead_letter_of_left_out(each, table, account_id) for each in listing.left_out]
     letters += [

@@ -51,6 +51,7 @@ class FakeReader:
         self.asked_ids: list[list[str]] = []
         self.list_calls = 0
         self.pages = 1
+        self.dropped_fields: dict[str, dict[str, str]] = {}
 
     def get_accounts(self) -> list[dict[str, Any]]:
         return self.accounts

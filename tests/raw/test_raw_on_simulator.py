@@ -6,11 +6,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.raw.context import PullContext
 from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
 from meta_ads_pipeline.raw.pull_entities import pull_entities
 from meta_ads_pipeline.raw.pull_insights import pull_insights
 from meta_ads_pipeline.run_tags import REFRESH_ALL_ENTITIES
+from meta_graph_simulator.config import DEFAULT_TOKEN
 
 CONTEXT = PullContext(sync_id="sync-1", run_id="run-1")
 
@@ -167,3 +169,27 @@ def test_a_broken_creative_costs_the_calls_of_its_page_once(
     assert calls("weekly", REFRESH_ALL_ENTITIES) == 1, "there nobody is taken for broken"
     assert query(letters) == [letter | {"status": "resolved"}]
     assert [row["id"] for row in query(stories) if row["story"] is not None and row not in first]
+
+
+@pytest.mark.parametrize(("kind", "field"), [("campaign", "objective"), ("creative", "body")])
+def test_a_connection_that_reads_less_makes_no_new_versions(
+    database, client, simulator, landed_accounts, query, kind, field
+):
+    """One campaign, for which it is the object's field; many creatives, where the account's."""
+    account = landed_accounts[0]
+    dates = simulated_dates(simulator, account, count=1)
+    pull_entities(database, client, account, kind, dates, PullContext("first", "run"))
+    landed = f"select id, document from raw.{kind}s order by id"
+    versions = "select count(*) as n from raw.entity_versions"
+    before = query(landed), query(versions)
+    assert any(field in row["document"] for row in before[0])
+
+    def rows(reader):
+        read = reader.get_campaigns if kind == "campaign" else reader.get_creatives
+        return read(account.account_id)
+
+    simulator.control.add_fault("missing_permission", fields=[field], code=200)
+    with MetaAdsClient(access_token=DEFAULT_TOKEN, graph_url=simulator.url) as other:
+        assert not any(field in row for row in rows(other))
+        pull_entities(database, other, account, kind, dates, PullContext("second", "run"))
+    assert (query(landed), query(versions)) == before
