@@ -7,6 +7,7 @@ embedded one.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 import tempfile
@@ -91,6 +92,17 @@ def pytest_sessionfinish() -> None:
         for name in (_TEMPLATE, _BUILT):
             _drop(server, name)
     shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def logging_ends_with_the_test() -> Iterator[None]:
+    """What a test has written to standard error is not written in the next one."""
+    root = logging.getLogger()
+    before = [*root.handlers]
+    yield
+    for handler in [each for each in root.handlers if each not in before]:
+        if type(handler).__module__.startswith("meta_ads_pipeline"):
+            root.removeHandler(handler)
 
 
 @contextmanager

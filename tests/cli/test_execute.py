@@ -25,7 +25,7 @@ def environment(monkeypatch):
 
 
 def test_who_ends_it_ends_the_program(tmp_path):
-    ready = tmp_path / "ready"
+    ready, before = tmp_path / "ready", signal.getsignal(signal.SIGTERM)
 
     def end():
         while not ready.exists():
@@ -34,7 +34,7 @@ def test_who_ends_it_ends_the_program(tmp_path):
 
     threading.Thread(target=end, daemon=True).start()
     assert run_command([sys.executable, "-c", ENDS_BY_ITSELF, str(ready)]) == 7
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_the_program_s_exit_code_is_its_own():
