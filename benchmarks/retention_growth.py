@@ -15,11 +15,9 @@ good. What is kept for longer than 60 days is shown with the days it is kept for
 from __future__ import annotations
 
 import itertools
-import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,8 +25,9 @@ from typing import Any
 
 import dagster as dg
 
+from benchmarks.environment import environment
 from benchmarks.six_weeks import SixWeeks
-from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig
+from meta_graph_simulator.config import SimulatorConfig
 from meta_graph_simulator.http.server import SimulatorServer
 
 ACCOUNTS, ADS, DAYS = 5, 3, 60
@@ -375,18 +374,6 @@ class Growth:
         return not self.problems
 
 
-@contextmanager
-def _environment(home: Path, graph_url: str) -> Iterator[None]:
-    os.environ |= {
-        "META_ADS_HOME": str(home),
-        "META_ADS_DATABASE_URL": "",
-        "META_GRAPH_URL": graph_url,
-        "META_ACCESS_TOKEN": DEFAULT_TOKEN,
-        "META_ADS_HISTORY_START": (DAY - timedelta(days=28)).isoformat(),
-    }
-    yield
-
-
 def main() -> bool:
     """On a database and simulator of its own; whether no table of records goes on growing."""
     started = time.monotonic()
@@ -405,7 +392,7 @@ def main() -> bool:
     with (
         tempfile.TemporaryDirectory(prefix="meta-ads-growth-") as place,
         SimulatorServer(config) as simulator,
-        _environment(Path(place) / "home", simulator.url),
+        environment(Path(place) / "home", simulator.url, DAY - timedelta(days=28)),
     ):
         from meta_ads_pipeline.cli.runtime import running
 

@@ -17,8 +17,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
@@ -27,7 +27,8 @@ from typing import Any
 
 import dagster as dg
 
-from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig
+from benchmarks.environment import environment
+from meta_graph_simulator.config import SimulatorConfig
 from meta_graph_simulator.http.server import SimulatorServer
 
 ZONE = "Europe/Berlin"
@@ -299,19 +300,6 @@ class SixWeeks:
         return right
 
 
-@contextmanager
-def _environment(home: Path, graph_url: str) -> Iterator[None]:
-    os.environ |= {
-        "META_ADS_HOME": str(home),
-        "META_ADS_DATABASE_URL": "",
-        "META_GRAPH_URL": graph_url,
-        "META_ACCESS_TOKEN": DEFAULT_TOKEN,
-        "META_ADS_REACH": "false",
-        "META_ADS_HISTORY_START": FIRST.isoformat(),
-    }
-    yield
-
-
 def main() -> bool:
     """On a database and simulator of its own; whether no place ever differed and both settled."""
     started = time.monotonic()
@@ -328,7 +316,7 @@ def main() -> bool:
     with (
         tempfile.TemporaryDirectory(prefix="meta-ads-six-weeks-") as place,
         SimulatorServer(config) as simulator,
-        _environment(Path(kept or place) / "home", simulator.url),
+        environment(Path(kept or place) / "home", simulator.url, FIRST, META_ADS_REACH="false"),
     ):
         from meta_ads_pipeline.cli.runtime import running
 

@@ -151,11 +151,7 @@ class EntityReader:
         unknown = [each for row in objects_of(listing) if (each := str(row["id"])) not in recalled]
         if len(unknown) > max(ISOLATED_AT, len(listing) // 10):
             return reader.read(call, counter)  # too many to be read by id
-        found, left_out, errors = self._one_by_one(unknown, kind, account_id, counter)
-        passing = next((error for error in errors.values() if error.may_pass), None)
-        if passing is not None:
-            raise passing
-        left_out += [LeftOut(str(e), each, tuple(known.fields)) for each, e in errors.items()]
+        found, left_out = self._each(unknown, kind, account_id, counter, tuple(known.fields))
         left_out += [known.left_out[each] for each in recalled if each in known.left_out]
         values = {**found, **recalled}
         rows = [
@@ -261,6 +257,26 @@ class EntityReader:
             found.update(documents)
             left_out += [LeftOut(str(reasons[each]), each, refusal.fields) for each in documents]
         return found, left_out, errors | failed
+
+    def _each(
+        self,
+        ids: Sequence[str],
+        kind: str,
+        account_id: str | None,
+        counter: CallCounter | None,
+        unread: tuple[str, ...] = (),
+    ) -> tuple[dict[str, Row], list[LeftOut]]:
+        """Objects of a list read each by itself, and what is left out of them.
+
+        ``unread`` are the fields that one which cannot be read at all is without; none: all.
+        Raises the first error that may pass.
+        """
+        found, left_out, errors = self._one_by_one(ids, kind, account_id, counter)
+        for error in errors.values():
+            if error.may_pass:
+                raise error
+        left_out += [LeftOut(str(error), each, unread) for each, error in errors.items()]
+        return found, left_out
 
     def _read_nodes(
         self,
@@ -400,11 +416,7 @@ class EntityReader:
             # Smaller pages come up to the object that cannot even be named.
             return Repair(call, lasting=False, limit=max(1, limit // 4))
         ids = [str(row["id"]) for row in objects_of(page_rows(document, call))]
-        found, left_out, errors = self._one_by_one(ids, kind, call.account_id, counter)
-        passing = next((error for error in errors.values() if error.may_pass), None)
-        if passing is not None:
-            raise passing
-        left_out += [LeftOut(str(error), node_id) for node_id, error in errors.items()]
+        found, left_out = self._each(ids, kind, call.account_id, counter)
         return PageRead({**document, "data": list(found.values())}, tuple(left_out))
 
     def _succeeds(self, call: Call, counter: CallCounter | None) -> bool:

@@ -7,7 +7,7 @@ that were landed. Campaigns, ad sets and ads do change.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from meta_ads_pipeline.control.database import Database
@@ -40,17 +40,12 @@ def known_refusals(database: Database, account_id: str) -> KnownRefusals | None:
         return None
 
     def recall(rows: Sequence[Row], fields: Sequence[str]) -> Mapping[str, Row]:
-        recalled: dict[str, Row] = {}
-        for start in range(0, len(rows), _AT_ONCE):
-            part = rows[start : start + _AT_ONCE]
-            landed = _landed(database, _CREATIVES, [str(row["id"]) for row in part])
-            for row in part:
-                document = landed.get(str(row["id"]), {})
-                if _essence(document, fields) == _essence(row, fields):
-                    recalled[str(row["id"])] = {
-                        name: document[name] for name in fields if name in document
-                    }
-        return recalled
+        listed = {str(row["id"]): row for row in rows}
+        return {
+            object_id: {name: document[name] for name in fields if name in document}
+            for object_id, document in _landed(database, _CREATIVES, list(listed))
+            if _essence(document, fields) == _essence(listed[object_id], fields)
+        }
 
     return KnownRefusals(left_out, recall)
 
@@ -71,11 +66,9 @@ def with_landed_fields(
     of_one = {each.object_id: each.fields for each in documents.left_out}
     asked = [str(row["id"]) for row in objects_of(documents) if refused or str(row["id"]) in of_one]
     landed: dict[str, dict[str, Any]] = {}
-    for start in range(0, len(asked), _AT_ONCE):
-        part = _landed(database, table, asked[start : start + _AT_ONCE])
-        for object_id, document in part.items():
-            fields = {*refused, *of_one.get(object_id, ())}
-            landed[object_id] = {name: document[name] for name in fields if name in document}
+    for object_id, document in _landed(database, table, asked):
+        fields = {*refused, *of_one.get(object_id, ())}
+        landed[object_id] = {name: document[name] for name in fields if name in document}
     return [
         {**landed.get(str(row.get("id")), {}), **row} if isinstance(row, dict) else row
         for row in documents
@@ -90,9 +83,12 @@ def _essence(document: Row, fields: Sequence[str]) -> str:
 
 def _landed(
     database: Database, table: EntityTable, ids: Sequence[str]
-) -> Mapping[str, dict[str, Any]]:
-    with database.connect() as connection:
-        rows = connection.execute(
-            f"select id, document from {table.name} where id = any(%s)", [ids]
-        ).fetchall()
-    return {row["id"]: row["document"] for row in rows}
+) -> Iterator[tuple[str, Row]]:
+    """The ids that are landed with their documents, of which only some are in memory at a time."""
+    for start in range(0, len(ids), _AT_ONCE):
+        with database.connect() as connection:
+            rows = connection.execute(
+                f"select id, document from {table.name} where id = any(%s)",
+                [ids[start : start + _AT_ONCE]],
+            ).fetchall()
+        yield from ((row["id"], row["document"]) for row in rows)

@@ -27,6 +27,7 @@ from meta_ads_pipeline.raw.dead_letters import dead_letter
 from meta_ads_pipeline.raw.entities import (
     ENTITY_TABLES,
     BadEntity,
+    EntityRow,
     EntityTable,
     normalize_entities,
 )
@@ -114,10 +115,13 @@ def _pull(
     listing = (
         Listing.of(_list(client, account_id, kind, known, counter)) if is_complete else Listing()
     )
-    refused = client.dropped_fields.get(f"{kind}/act_{account_id}", {})
-    listed, bad = normalize_entities(
-        with_landed_fields(database, table, listing, refused), table, account_id
-    )
+
+    def normalized(documents: Listing) -> tuple[list[EntityRow], list[BadEntity]]:
+        refused = client.dropped_fields.get(f"{kind}/act_{account_id}", {})
+        kept = with_landed_fields(database, table, documents, refused)
+        return normalize_entities(kept, table, account_id)
+
+    listed, bad = normalized(listing)
     listed_ids = [row.id for row in listed]
     wanted = database.run(
         lambda connection: (
@@ -138,10 +142,7 @@ def _pull(
     documents, errors = (
         client.get_objects(ids, kind, account_id=account_id, counter=counter) if ids else ([], {})
     )
-    refused = client.dropped_fields.get(f"{kind}/act_{account_id}", {})
-    by_id, bad_by_id = normalize_entities(
-        with_landed_fields(database, table, Listing.of(documents), refused), table, account_id
-    )
+    by_id, bad_by_id = normalized(Listing.of(documents))
     gone, letters, failure = _sort_errors(wanted, errors, table, account_id)
     letters += [_dead_letter_of_left_out(each, table, account_id) for each in listing.left_out]
     letters += [

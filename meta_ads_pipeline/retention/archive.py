@@ -23,12 +23,16 @@ from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.retention import parquet
 from meta_ads_pipeline.retention.parquet import ArchiveError
 from meta_ads_pipeline.settings import Settings
-from meta_ads_pipeline.windows import DateWindow
+from meta_ads_pipeline.windows import DateWindow, months_before
 
 logger = logging.getLogger(__name__)
 
 HOURS = "insights_hourly"
 ORDER = ("event_date", "ad_id", "event_hour")
+_MONTHS = (
+    "select month, file, bytes, row_count, archived_at, restored_at, marts_built_at"
+    " from control.archived_hours"
+)
 _LOCK_TIMEOUT = "10s"
 """For readers of the hours to end; of longer ones the month is left for another time."""
 
@@ -48,7 +52,7 @@ class ArchivedMonth:
     @property
     def window(self) -> DateWindow:
         """Its dates."""
-        return DateWindow(self.month, _next(self.month) - timedelta(days=1))
+        return DateWindow(self.month, _last(self.month))
 
 
 def folder(settings: Settings) -> Path:
@@ -59,10 +63,7 @@ def folder(settings: Settings) -> Path:
 def archived_months(database: Database) -> list[ArchivedMonth]:
     """All months that were ever archived, the newest first."""
     with database.connect() as connection:
-        rows = connection.execute(
-            "select month, file, bytes, row_count, archived_at, restored_at, marts_built_at"
-            " from control.archived_hours order by month desc"
-        ).fetchall()
+        rows = connection.execute(f"{_MONTHS} order by month desc").fetchall()
     return [ArchivedMonth(**row) for row in rows]
 
 
@@ -73,9 +74,7 @@ def due_months(
 
     Those that were restored are among them only where that is said.
     """
-    newest = _first(today)
-    for _ in range(months + 1):
-        newest = _first(newest - timedelta(days=1))
+    newest = months_before(today.replace(day=1), months + 1)
     with database.connect() as connection:
         rows = connection.execute(
             "select to_date(right(c.relname, 6), 'YYYYMM') as month from pg_inherits as i"
@@ -200,8 +199,7 @@ def build_marts(
 
 def _known(connection: Connection, month: date) -> ArchivedMonth | None:
     row = connection.execute(
-        "select month, file, bytes, row_count, archived_at, restored_at, marts_built_at"
-        " from control.archived_hours where month = %s for update",
+        f"{_MONTHS} where month = %s for update",
         [month],
     ).fetchone()
     return None if row is None else ArchivedMonth(**row)
@@ -234,7 +232,7 @@ def _note(connection: Connection, month: date, path: Path, rows: int) -> None:
         "  from before where s.asset = %(asset)s and s.account_id = before.account_id"
         "  and s.partition_date = before.partition_date)"
         " select coalesce(jsonb_agg(to_jsonb(before)), '[]') as kept from before",
-        {"asset": HOURS, "first": month, "last": _next(month) - timedelta(days=1)},
+        {"asset": HOURS, "first": month, "last": _last(month)},
     ).fetchone()
     assert slices is not None
     connection.execute(
@@ -278,9 +276,6 @@ def _keep_name(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _first(day: date) -> date:
-    return day.replace(day=1)
-
-
-def _next(month: date) -> date:
-    return _first(month + timedelta(days=31))
+def _last(month: date) -> date:
+    """The month's last date."""
+    return months_before(month, -1) - timedelta(days=1)

@@ -13,6 +13,7 @@ from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.semantic import trust
 from meta_ads_pipeline.semantic.answer import dates_asked_for
 from meta_ads_pipeline.serving.access import ANSWERS, Access, Caller, Problem
+from meta_ads_pipeline.serving.parameters import storable
 from meta_ads_pipeline.serving.problems import BadRequestError
 
 _ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -25,13 +26,7 @@ _NOT_FOUND: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _storable(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("holds a NUL character")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_storable)]
+Text = Annotated[str, AfterValidator(storable)]
 Account = Annotated[
     Text | None,
     Query(description="Ad account id, with or without act_.", max_length=40, examples=["211"]),

@@ -119,6 +119,18 @@ group by workspace_id, provider, account_id, {keys} event_date, {group_hour} cur
 """
 
 
+def connect_accounts(connection: Connection) -> None:
+    """A connection ``main`` in each workspace, which reads all of its ad accounts."""
+    connection.execute(
+        "insert into control.connections (workspace_id, name)"
+        " select workspace_id, 'main' from control.workspaces"
+    )
+    connection.execute(
+        "update control.ad_accounts as a set connection_id = c.connection_id"
+        " from control.connections as c where c.workspace_id = a.workspace_id"
+    )
+
+
 def fill(database: Database) -> list[dict[str, Any]]:
     """Accounts, facts and what is built from them; returns the facts."""
     rows = list(_facts(random.Random(13)))

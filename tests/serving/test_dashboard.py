@@ -22,7 +22,7 @@ from meta_ads_pipeline.settings import Settings
 from tests.conftest import copy_of_template
 from tests.serving import dagster_records
 from tests.serving.conftest import running_service
-from tests.serving.small_marts import DEFAULT, FIRST, LAST, fill
+from tests.serving.small_marts import DEFAULT, FIRST, LAST, connect_accounts, fill
 
 DATES = f"start={FIRST}&end={LAST}"
 HOSTILE = "<script>alert('x')</script>"
@@ -85,14 +85,7 @@ def world(postgres_url: str, template_database: str) -> Iterator[World]:
         fill(database)
         dagster_records.make_tables(database)
         with database.connect() as connection:
-            connection.execute(
-                "insert into control.connections (workspace_id, name)"
-                " select workspace_id, 'main' from control.workspaces"
-            )
-            connection.execute(
-                "update control.ad_accounts as a set connection_id = c.connection_id"
-                " from control.connections as c where c.workspace_id = a.workspace_id"
-            )
+            connect_accounts(connection)
             connection.execute("update marts.dim_ads set name = %s where ad_id = '140'", [HOSTILE])
             connection.execute(
                 "insert into marts.entities select gen_random_uuid(), workspace_id, 'ad', ad_id,"

@@ -21,7 +21,7 @@ from meta_ads_pipeline.settings import Settings
 from tests.conftest import copy_of_template
 from tests.serving import dagster_records
 from tests.serving.conftest import Service, running_service
-from tests.serving.small_marts import FIRST, LAST, fill
+from tests.serving.small_marts import FIRST, LAST, connect_accounts, fill
 
 DATES = {"start": str(FIRST), "end": str(LAST)}
 PARAMETERS: dict[str, dict[str, str]] = {
@@ -60,14 +60,7 @@ def fill_control(database: Database) -> None:
     """A connection, a run, a dead letter and an alert for each workspace."""
     dagster_records.make_tables(database)
     with database.connect() as connection:
-        connection.execute(
-            "insert into control.connections (workspace_id, name)"
-            " select workspace_id, 'main' from control.workspaces"
-        )
-        connection.execute(
-            "update control.ad_accounts as a set connection_id = c.connection_id"
-            " from control.connections as c where c.workspace_id = a.workspace_id"
-        )
+        connect_accounts(connection)
         letters = [DeadLetter(each, "ads", "no id", "{}") for each in ("1", "9")]
         dead_letters.record(connection, letters)
     for account in ("1", "9"):

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from meta_ads_pipeline.semantic.layer import semantic_layer
 from meta_ads_pipeline.semantic.query import ACCOUNT_TIMEZONE, Breakdown, known_timezone
+from meta_ads_pipeline.serving.parameters import storable
 from meta_ads_pipeline.serving.problems import BadRequestError, sentences
 
 PAGE_SIZES = (50, 200, 2000)
@@ -28,12 +29,6 @@ PARENTS: Mapping[str, str | None] = {
 CHILDREN: Mapping[str, str] = {parent: child for child, parent in PARENTS.items() if parent}
 
 
-def _storable(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("holds a NUL character")
-    return text
-
-
 def _known_measure(name: str) -> str:
     layer = semantic_layer()
     if name not in layer.measures or name in layer.not_additive:
@@ -41,7 +36,7 @@ def _known_measure(name: str) -> str:
     return name
 
 
-Text = Annotated[str, Field(max_length=200), AfterValidator(_storable)]
+Text = Annotated[str, Field(max_length=200), AfterValidator(storable)]
 
 
 class View(BaseModel):
