@@ -175,13 +175,20 @@ def stream_router(database: Database, access: Access, broadcaster: Broadcaster) 
         ] = None,
     ) -> StreamingResponse:
         """`last_updated`, `anomaly` and `sync` as they happen; a comment every 20 seconds."""
-        return StreamingResponse(
-            event_stream(database, caller.workspace_id, broadcaster, last_event_id),
-            media_type="text/event-stream",
-            headers={"X-Accel-Buffering": "no"},
-        )
+        return stream_response(database, caller.workspace_id, broadcaster, last_event_id)
 
     return router
+
+
+def stream_response(
+    database: Database, workspace_id: str, broadcaster: Broadcaster, last_event_id: int | None
+) -> StreamingResponse:
+    """The answer to a listener of a workspace, who has heard all up to ``last_event_id``."""
+    return StreamingResponse(
+        event_stream(database, workspace_id, broadcaster, last_event_id),
+        media_type="text/event-stream",
+        headers={"X-Accel-Buffering": "no"},
+    )
 
 
 async def event_stream(

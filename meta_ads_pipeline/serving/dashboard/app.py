@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from meta_ads_pipeline.control.api_keys import READ, SYNC
@@ -34,7 +34,7 @@ from meta_ads_pipeline.serving.dashboard.visits import (
     refuse_open_networks,
 )
 from meta_ads_pipeline.serving.metric_formats import MEDIA_TYPES
-from meta_ads_pipeline.serving.stream import Broadcaster, event_stream
+from meta_ads_pipeline.serving.stream import Broadcaster, stream_response
 from meta_ads_pipeline.serving.syncs import NotYoursError, RunInFlightError, Syncs
 
 logger = logging.getLogger(__name__)
@@ -197,15 +197,11 @@ class Dashboard:
     async def _stream(self, request: Request) -> Response:
         visit = await run_in_threadpool(self._visits.visit, request, READ)
         seen = request.headers.get("last-event-id", "")
-        return StreamingResponse(
-            event_stream(
-                self._database,
-                visit.caller.workspace_id,
-                self._broadcaster,
-                int(seen) if seen.isdigit() and len(seen) < 19 else None,
-            ),
-            media_type="text/event-stream",
-            headers={"X-Accel-Buffering": "no"},
+        return stream_response(
+            self._database,
+            visit.caller.workspace_id,
+            self._broadcaster,
+            int(seen) if seen.isdigit() and len(seen) < 19 else None,
         )
 
     async def _failed(self, request: Request, error: Exception) -> Response:

@@ -36,10 +36,9 @@ def overview(database: Database, visit: Visit) -> dict[str, Any]:
     if about is None:
         return {"scope": None}
     layer = semantic_layer()
+    chosen = {each.account_id for each in about.chosen}
     fresh = [
-        row
-        for row in trust.freshness(database, about.workspace_id)
-        if row["account_id"] in {each.account_id for each in about.chosen}
+        row for row in trust.freshness(database, about.workspace_id) if row["account_id"] in chosen
     ]
     tiles = about.ask(measures=_TILES, compare="previous_period")
     today = _today(about, fresh)

@@ -64,6 +64,7 @@ def _templates() -> jinja2.Environment:
     return _environment()
 
 
+@cache
 def static_url(name: str) -> str:
     """The address of a file of the dashboard; it changes with the file."""
     found = _files().get(name)
