@@ -12,15 +12,17 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import sql as psql
+from psycopg.rows import tuple_row
 
 from meta_ads_pipeline.control import dead_letters
 from meta_ads_pipeline.control.database import Connection, has_relation
 from meta_ads_pipeline.control.dead_letters import DeadLetter
-from meta_ads_pipeline.raw.ingest_rows import MEASURES, FactRow, read_fact
+from meta_ads_pipeline.raw.ingest_rows import MEASURES, FactRow, measures_of, read_fact
 from meta_ads_pipeline.raw.json_text import json_text, storable_text
 from meta_ads_pipeline.sql_files import SqlFolder
 
@@ -48,7 +50,7 @@ class Unreadable:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class RowResult:
     """What became of the row at ``index``: its key where it landed, else the field and reason."""
 
@@ -59,8 +61,7 @@ class RowResult:
     reason: str | None = None
 
 
-@dataclass(frozen=True)
-class _Identity:
+class _Identity(NamedTuple):
     """What rows of one entity have in common, as they say it."""
 
     entity_id: UUID | None
@@ -72,6 +73,9 @@ class _Identity:
     adset_id: str | None
     timezone: str | None
     currency: str
+
+
+_said_of_entity = attrgetter(*_Identity._fields)
 
 
 @dataclass(frozen=True)
@@ -122,31 +126,36 @@ def land_facts(
     """
     refused: dict[int, tuple[str, str]] = {}
     facts: list[tuple[int, FactRow, _Identity]] = []
+    identities: dict[tuple[Any, ...], _Identity] = {}
     for n, document in enumerate(documents):
         if isinstance(document, Unreadable):
             refused[n] = ("", document.reason)
             continue
         row = read_fact(document)
-        if isinstance(row, FactRow):
-            facts.append((n, row, _identity(row)))
-        else:
+        if not isinstance(row, FactRow):
             refused[n] = row
+            continue
+        said = _said_of_entity(row)
+        identity = identities.get(said)
+        if identity is None:
+            identity = identities[said] = _Identity(*map(_bare_id, said))
+        facts.append((n, row, identity))
     entities, unusable = _resolve(
-        connection, workspace_id, list(dict.fromkeys(each[2] for each in facts))
+        connection, workspace_id, list(dict.fromkeys(identities.values()))
     )
     for n, _, identity in facts:
         if identity in unusable:
             refused[n] = unusable[identity]
     good = [(n, row, entities[identity]) for n, row, identity in facts if identity in entities]
-    placed: list[dict[str, Any]] = []
+    placed: list[tuple[int, str, str | None]] = []
     if good:
         _copy(connection, good)
         placed = _place(connection, workspace_id, refused, first_date)
         _keep_entities(connection, workspace_id, {entity for _, _, entity in good})
     results = {
-        row["n"]: RowResult(row["n"], row["status"] or UNCHANGED, row["natural_key"])
-        for row in placed
-        if row["n"] not in refused
+        n: RowResult(n, status or UNCHANGED, natural_key)
+        for n, natural_key, status in placed
+        if n not in refused
     }
     for n, (field, reason) in refused.items():
         results[n] = RowResult(n, REJECTED, None, field or None, reason)
@@ -159,18 +168,9 @@ def land_facts(
     return [results[n] for n in sorted(results)]
 
 
-def _identity(row: FactRow) -> _Identity:
-    return _Identity(
-        row.entity_id,
-        row.provider,
-        row.level,
-        row.external_entity_id,
-        row.account_id,
-        row.campaign_id,
-        row.adset_id,
-        row.timezone,
-        row.currency,
-    )
+def _bare_id(value: Any) -> Any:
+    """``act_`` in front of an id is left out."""
+    return value.removeprefix("act_") if isinstance(value, str) else value
 
 
 def _resolve(
@@ -234,6 +234,9 @@ def _named(identity: _Identity, known: Mapping[str, Any] | None) -> dict[str, An
     """Provider, level, ids. Raises ``ValueError`` with the field in front."""
     names = ("provider", "level", "external_entity_id", "account_id", "campaign_id", "adset_id")
     said = {name: getattr(identity, name) for name in names}
+    for name, value in said.items():
+        if value == "":
+            raise ValueError(f"{name}: expected an id behind act_")
     if known is None and identity.entity_id is not None:
         raise ValueError(
             "entity_id: no entity of this workspace has it: give external_entity_id, provider, "
@@ -322,9 +325,7 @@ def _copy(connection: Connection, facts: Iterable[tuple[int, FactRow, _Entity]])
         prefix = prefixes.get(id(entity))
         if prefix is None:
             prefix = prefixes[id(entity)] = entity.copy_text()
-        measures = [row.spend, row.impressions, row.clicks, row.link_clicks, row.purchases,
-                    row.revenue, row.leads, row.conversions]  # fmt: skip
-        shown = "\t".join(["\\N" if value is None else str(value) for value in measures])
+        shown = "\t".join(["\\N" if value is None else str(value) for value in measures_of(row)])
         goal = "\\N" if row.goal is None else row.goal
         lines.append(f"{n}\t{prefix}\t{row.grain}\t{row.event_at.isoformat()}\t{goal}\t{shown}\n")
     into = psql.SQL("copy incoming ({}) from stdin").format(
@@ -336,8 +337,11 @@ def _copy(connection: Connection, facts: Iterable[tuple[int, FactRow, _Entity]])
 
 def _place(
     connection: Connection, workspace_id: str, refused: dict[int, tuple[str, str]], first: date
-) -> list[dict[str, Any]]:
-    """Put the copied facts in place; adds to ``refused`` those that cannot stand there."""
+) -> list[tuple[int, str, str | None]]:
+    """Put the copied facts in place; adds to ``refused`` those that cannot stand there.
+
+    Row, natural key, and status of each; None where nothing was changed.
+    """
     connection.execute(sql("ingest_facts"))
     connection.execute("analyze facts (natural_key, event_date, account_id, external_entity_id)")
     several = connection.execute(
@@ -352,9 +356,17 @@ def _place(
     asked = {"workspace": workspace_id, "first": first}
     for row in connection.execute(statement, asked):
         refused.setdefault(row["n"], (row["field"], row["reason"]))
-    return connection.execute(
-        sql("ingest_upsert"), {"workspace": workspace_id, "refused": list(refused)}
-    ).fetchall()
+    cursor = connection.cursor(row_factory=tuple_row)
+    cursor.execute(sql("ingest_upsert"), {"workspace": workspace_id, "refused": list(refused)})
+    placed: list[tuple[int, str, str | None]] = cursor.fetchall()
+    as_they_were = [n for n, _, status in placed if status is None and n not in refused]
+    if as_they_were:
+        cursor.execute(sql("ingest_taken"), {"workspace": workspace_id, "rows": as_they_were})
+        for n, natural_key in cursor:
+            field = "external_entity_id"
+            reason = f"{field}: {natural_key} is the key of a fact of another account or level"
+            refused[n] = (field, reason)
+    return placed
 
 
 def _keep_entities(connection: Connection, workspace_id: str, entities: set[_Entity]) -> None:

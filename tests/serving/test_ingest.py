@@ -133,6 +133,7 @@ def test_good_rows_land_and_bad_ones_are_dead_letters_that_can_be_replayed(world
         {key: value for key, value in FACT.items() if key != "spend"},
         {**FACT, "external_entity_id": "c7", "account_id": None},
         {**FACT, "external_entity_id": "c 7"},
+        {**FACT, "external_entity_id": "c8", "account_id": "act_"},
         {**FACT, "event_at": "2199-01-01T00:00:00Z"},
         {**FACT, "event_at": "2001-01-01T00:00:00Z"},
         {**FACT, "entity_id": "00000000-0000-0000-0000-00000000000f"},
@@ -317,3 +318,17 @@ def test_versions_of_a_day_rise_only_with_what_changes(world: Any) -> None:
     assert version() == before
     post(world, {**FACT, "spend": 3})
     assert version() == before + 1
+
+
+def test_facts_go_with_their_workspace(world: Any) -> None:
+    post(world, FACT)
+    with world.database.connect() as connection:
+        connection.execute(
+            "insert into control.workspaces (workspace_id, name) values (gen_random_uuid(), 'gone')"
+        )
+        connection.execute(
+            "update raw.ingested_facts set workspace_id ="
+            " (select workspace_id from control.workspaces where name = 'gone')"
+        )
+        connection.execute("delete from control.workspaces where name = 'gone'")
+    assert facts(world) == []

@@ -44,7 +44,8 @@ landed as materialized (
         case when g.has_other_grain then (
             select min(r.grain) from raw.ingested_facts as r
             where
-                r.external_entity_id = g.external_entity_id and r.event_date = g.event_date
+                r.event_date = g.event_date and r.account_id = g.account_id
+                and r.external_entity_id = g.external_entity_id
                 and r.grain <> g.grain and r.provider = g.provider and r.level = g.level
                 and {{ measures_of_r }} & g.measures > 0
         ) end as other_grain,
@@ -164,17 +165,6 @@ where f.event_date < %(first)s or f.starts_at > now() + interval '5 minutes'
 union all
 select
     f.n,
-    'external_entity_id' as field,
-    'external_entity_id: ' || f.natural_key || ' is the key of a fact of another account or level'
-        as reason
-from facts as f
-inner join raw.ingested_facts as r on f.natural_key = r.natural_key and f.event_date = r.event_date
-where
-    (r.workspace_id, r.provider, r.account_id, r.level, r.grain)
-    is distinct from (%(workspace)s::uuid, f.provider, f.account_id, f.level, f.grain)
-union all
-select
-    f.n,
     split_part(d.reason, ':', 1) as field,
     d.reason
 from facts as f
@@ -187,11 +177,14 @@ select
     f.n,
     'natural_key' as field,
     'natural_key: a later row of the request has the same, ' || f.natural_key as reason
-from (
+from facts as f
+inner join (
     select
-        n,
         natural_key,
-        row_number() over (partition by natural_key, event_date order by n desc) as place
+        event_date,
+        max(n) as last_n
     from facts
-) as f
-where f.place > 1
+    group by natural_key, event_date
+    having count(*) > 1
+) as d on f.natural_key = d.natural_key and f.event_date = d.event_date
+where f.n < d.last_n

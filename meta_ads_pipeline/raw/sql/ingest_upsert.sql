@@ -41,7 +41,12 @@ with landed as (
             revenue = excluded.revenue, leads = excluded.leads, conversions = excluded.conversions,
             received_at = excluded.received_at
         where
-        (
+        (r.workspace_id, r.provider, r.account_id, r.level, r.grain)
+        = (
+            excluded.workspace_id, excluded.provider, excluded.account_id, excluded.level,
+            excluded.grain
+        )
+        and (
             r.campaign_id, r.adset_id, r.ad_id, r.goal, r.spend, r.impressions, r.clicks,
             r.link_clicks, r.purchases, r.revenue, r.leads, r.conversions
         )
