@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from mcp.client.session import ClientSession
+from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamablehttp_client
 
 from meta_ads_pipeline.control import api_keys
@@ -17,6 +21,23 @@ from tests.serving.conftest import Service
 from tests.serving.small_marts import DEFAULT, FIRST, LAST, fill
 
 Calls = Callable[..., list[Any]]
+
+DATES = {"start": str(FIRST), "end": str(LAST)}
+QUESTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("list_measures", {}),
+    ("query_metrics", {"measures": ["spend"], "filters": {"account": ["1"]}, **DATES}),
+    ("query_metrics", {"measures": ["clicks"], "group_by": ["campaign"],
+                       "filters": {"provider": ["meta"]}, "sort": ["-clicks"], **DATES}),
+    ("query_metrics", {"measures": ["roas"], "start": "2026-10-26", "end": "2026-11-01",
+                       "filters": {"currency": ["EUR"]}, "compare": "previous_period"}),
+    ("find_entities", {"search": "CAMPAIGN 12"}),
+    ("explain_number", {"account_id": "act_1", "day": "2026-10-26", "measure": "spend"}),
+    ("explain_number", {"account_id": "1", "day": "2026-10-30", "measure": "revenue"}),
+)  # fmt: skip
+EVERYTHING = ("query_metrics", {"measures": ["clicks"], "group_by": ["account"], **DATES})
+FOREIGN = ("explain_number", {"account_id": "1", "day": "2026-10-26", "measure": "spend"})
+TOO_MANY = ("query_metrics", {"measures": ["clicks"], "group_by": ["ad"], "breakdown": "hour",
+                              "limit": 100_000, **DATES})  # fmt: skip
 
 
 @pytest.fixture
@@ -33,17 +54,21 @@ def calls(database: Database, service: Service) -> Calls:
 
 async def _session(url: str, key: str, asked: tuple[tuple[str, dict[str, Any]], ...]) -> list[Any]:
     headers = {"Authorization": f"Bearer {key}"}
-    answers: list[Any] = []
     async with (
         streamablehttp_client(f"{url}/mcp", headers=headers) as (read, write, _),
         ClientSession(read, write) as session,
     ):
-        await session.initialize()
-        answers.append({tool.name: tool for tool in (await session.list_tools()).tools})
-        for name, arguments in asked:
-            result = await session.call_tool(name, arguments)
-            text = result.content[0].text
-            answers.append(text if result.isError else json.loads(text))
+        return await _asked(session, asked)
+
+
+async def _asked(session: ClientSession, asked: Iterable[tuple[str, dict[str, Any]]]) -> list[Any]:
+    """The tools by name, then each answer as a document; a refusal as its text."""
+    await session.initialize()
+    answers: list[Any] = [{tool.name: tool for tool in (await session.list_tools()).tools}]
+    for name, arguments in asked:
+        result = await session.call_tool(name, arguments)
+        text = result.content[0].text
+        answers.append(text if result.isError else json.loads(text))
     return answers
 
 
@@ -54,19 +79,8 @@ def value(database: Database, query: str) -> Any:
 
 
 def test_everyday_questions_get_the_numbers_of_the_facts(calls: Calls, database: Database):
-    dates = {"start": str(FIRST), "end": str(LAST)}
     mine = f"from marts.metric_facts where workspace_id = '{DEFAULT}'"
-    tools, measures, spent, best, week, found, why, held = calls(
-        ("list_measures", {}),
-        ("query_metrics", {"measures": ["spend"], "filters": {"account": ["1"]}, **dates}),
-        ("query_metrics", {"measures": ["clicks"], "group_by": ["campaign"],
-                           "filters": {"provider": ["meta"]}, "sort": ["-clicks"], **dates}),
-        ("query_metrics", {"measures": ["roas"], "start": "2026-10-26", "end": "2026-11-01",
-                           "filters": {"currency": ["EUR"]}, "compare": "previous_period"}),
-        ("find_entities", {"search": "CAMPAIGN 12"}),
-        ("explain_number", {"account_id": "act_1", "day": "2026-10-26", "measure": "spend"}),
-        ("explain_number", {"account_id": "1", "day": "2026-10-30", "measure": "revenue"}),
-    )  # fmt: skip
+    tools, measures, spent, best, week, found, why, held = calls(*QUESTIONS)
     assert all(tool.annotations.readOnlyHint for tool in tools.values())
     assert measures["measures"]["roas"]["of"] == "revenue"
     assert spent["rows"][0]["spend"] == str(
@@ -95,21 +109,58 @@ def test_wrong_questions_are_answered_with_what_could_be_asked(calls: Calls):
     _, measure, day, rows = calls(
         ("query_metrics", {"measures": ["profit"]}),
         ("explain_number", {"account_id": "1", "day": "2020-01-01", "measure": "spend"}),
-        ("query_metrics", {"measures": ["clicks"], "group_by": ["ad"], "breakdown": "hour",
-                           "limit": 100_000, "start": str(FIRST), "end": str(LAST)}),
-    )  # fmt: skip
+        TOO_MANY,
+    )
     assert "'profit' is none of spend" in measure
     assert "nothing was pulled of act_1 on 2020-01-01" in day
     assert len(rows["rows"]) == min(rows["total_rows"], 500)
 
 
 def test_a_key_sees_its_own_workspace_and_no_key_nothing(calls: Calls, service: Service):
-    everything = ("query_metrics", {"measures": ["clicks"], "group_by": ["account"],
-                                    "start": str(FIRST), "end": str(LAST)})  # fmt: skip
-    foreign = ("explain_number", {"account_id": "1", "day": "2026-10-26", "measure": "spend"})
-    _, numbers, refused = calls(everything, foreign, workspace="other")
+    _, numbers, refused = calls(EVERYTHING, FOREIGN, workspace="other")
     assert [row["account"] for row in numbers["rows"]] == ["9"]
     assert "nothing was pulled of act_1" in refused
     body = b'{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}'
     answer = service.post("/mcp", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 401
+
+
+def test_over_stdio_the_same_questions_get_the_same_answers(
+    calls: Calls, database: Database, tmp_path: Path
+):
+    asked = (*QUESTIONS, TOO_MANY)
+    by_http = calls(*asked)
+    keys = {
+        name: api_keys.create_key(database, workspace=name, member="pipe", name="stdio")
+        for name in ("default", "other")
+    }
+
+    async def by_stdio(workspace: str) -> list[Any]:
+        program = StdioServerParameters(
+            command=sys.executable,
+            args=["-m", "meta_ads_pipeline.cli", "mcp"],
+            env={
+                **os.environ,
+                "META_ADS_HOME": str(tmp_path),
+                "META_ADS_DATABASE_URL": database.url,
+                "META_ADS_API_KEY": keys[workspace][0],
+            },
+        )
+        async with stdio_client(program) as (read, write), ClientSession(read, write) as session:
+            if workspace == "default":
+                return await _asked(session, asked)
+            answers = await _asked(session, (EVERYTHING, FOREIGN))
+            api_keys.revoke_key(database, keys["other"][1].prefix)
+            return [*answers, await session.call_tool(*EVERYTHING)]
+
+    async def both() -> list[list[Any]]:
+        return await asyncio.gather(by_stdio("default"), by_stdio("other"))
+
+    mine, others = asyncio.run(both())
+    assert mine[0].keys() == by_http[0].keys()
+    assert mine[1:] == by_http[1:]
+    _, numbers, refused, revoked = others
+    assert [row["account"] for row in numbers["rows"]] == ["9"]
+    assert "nothing was pulled of act_1" in refused
+    assert revoked.isError
+    assert "not a usable key" in revoked.content[0].text

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -16,22 +15,10 @@ from pydantic import ValidationError
 
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.semantic.answer import Answer, ask
-from meta_ads_pipeline.semantic.layer import semantic_layer
-from meta_ads_pipeline.semantic.query import Breakdown, Comparison, MetricQuery
+from meta_ads_pipeline.semantic.query import Comparison, MetricQuery
 from tests.conftest import copy_of_template
 from tests.serving.small_marts import DEFAULT, FIRST, LAST, OTHER, fill
-
-LAYER = semantic_layer()
-TIMEZONES = ("account", "UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata",
-             "Australia/Lord_Howe", "Pacific/Kiritimati")  # fmt: skip
-FACT_DIMENSIONS = {name: each.column for name, each in LAYER.dimensions.items() if not each.through}
-
-
-class Facts(list[dict[str, Any]]):
-    """All facts, of which a failing example is to show none."""
-
-    def __repr__(self) -> str:
-        return f"{len(self)} facts"
+from tests.serving.sums_by_hand import LAYER, Facts, expected, queries
 
 
 @pytest.fixture(scope="module")
@@ -50,91 +37,6 @@ def marts(facts_and_database) -> Database:
 @pytest.fixture(scope="module")
 def facts(facts_and_database) -> Facts:
     return Facts(row for row in facts_and_database[0] if row["workspace_id"] == DEFAULT)
-
-
-@st.composite
-def queries(draw: st.DrawFn) -> MetricQuery:
-    start = draw(st.dates(FIRST - timedelta(days=1), LAST))
-    end = draw(st.dates(start, LAST + timedelta(days=1)))
-    filters = draw(
-        st.dictionaries(
-            st.sampled_from(["account", "campaign", "provider", "goal"]),
-            st.lists(st.sampled_from(["1", "2", "120", "221", "meta", "google", "sales", ""]),
-                     min_size=1, max_size=4).map(tuple),
-            max_size=1,
-        )
-    )  # fmt: skip
-    return MetricQuery(
-        start=start,
-        end=end,
-        measures=draw(
-            st.lists(st.sampled_from([*LAYER.sums, *LAYER.ratios]), min_size=1, max_size=5)
-        ),
-        breakdown=draw(st.none() | st.sampled_from(Breakdown)),
-        group_by=draw(st.lists(st.sampled_from(list(FACT_DIMENSIONS)), max_size=3, unique=True)),
-        filters=filters,
-        timezone=draw(st.sampled_from(TIMEZONES)),
-        limit=100_000,
-    )
-
-
-def local(row: dict[str, Any], query: MetricQuery) -> datetime:
-    zone = row["timezone"] if query.timezone == "account" else query.timezone
-    return row["event_at"].astimezone(ZoneInfo(zone))
-
-
-def day_of(row: dict[str, Any], query: MetricQuery) -> date:
-    if query.timezone == "account" or row["grain"] == "day":
-        return row["event_date"]
-    return local(row, query).date()
-
-
-def time_of(row: dict[str, Any], query: MetricQuery) -> Any:
-    day, at = day_of(row, query), local(row, query)
-    match query.breakdown:
-        case None:
-            return None
-        case Breakdown.HOUR | Breakdown.MINUTE:
-            kept = {"second": 0, "microsecond": 0}
-            if query.breakdown is Breakdown.HOUR:
-                kept["minute"] = 0
-            cut = at.replace(**kept)
-            return cut.replace(tzinfo=None) if query.timezone == "account" else cut.astimezone(UTC)
-        case Breakdown.DAY:
-            return day
-        case Breakdown.WEEK:
-            return day - timedelta(days=day.weekday())
-        case Breakdown.MONTH:
-            return day.replace(day=1)
-        case Breakdown.WEEKDAY:
-            return day.isoweekday()
-        case Breakdown.HOUR_OF_DAY:
-            return at.hour
-
-
-def counts(row: dict[str, Any], query: MetricQuery) -> bool:
-    if not query.start <= day_of(row, query) <= query.end:
-        return False
-    if query.breakdown is Breakdown.MINUTE and row["grain"] != "minute":
-        return False
-    if query.breakdown is not None and query.breakdown.is_by_clock and row["grain"] == "day":
-        return False
-    return all(
-        (row[FACT_DIMENSIONS[name]] or "") in values for name, values in query.filters.items()
-    )
-
-
-def expected(facts: list[dict[str, Any]], query: MetricQuery) -> dict[tuple, dict[str, Any]]:
-    """By time and groups: each sum of the facts, without a line of SQL."""
-    found: dict[tuple, dict[str, Any]] = defaultdict(dict)
-    for row in facts:
-        if counts(row, query):
-            key = (time_of(row, query), *(row[FACT_DIMENSIONS[n]] for n in query.groups))
-            sums = found[key]
-            for name in LAYER.sums:
-                if row[name] is not None:
-                    sums[name] = sums.get(name, 0) + row[name]
-    return found
 
 
 def keyed(answer: Answer, query: MetricQuery) -> dict[tuple, dict[str, Any]]:
