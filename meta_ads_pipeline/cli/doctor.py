@@ -19,6 +19,7 @@ from meta_ads_pipeline.cli.doctor_platform import (
     examine_dbt,
     examine_disk,
     examine_keys,
+    examine_partitions,
     examine_settings,
 )
 from meta_ads_pipeline.redaction import redact
@@ -41,6 +42,7 @@ def diagnose(settings: Settings) -> list[Finding]:
     findings += guarded("encryption keys", lambda: examine_keys(settings, usable))
     findings += examine_meta(settings, usable)
     findings += guarded("dagster storage", lambda: examine_dagster(database))
+    findings += guarded("partitions", lambda: examine_partitions(settings, usable))
     findings += guarded("dbt", lambda: examine_dbt(database))
     findings += guarded("disk", lambda: examine_disk(settings))
     if database is not None:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from alembic.script import ScriptDirectory
@@ -138,6 +138,36 @@ def examine_dagster(database: Database | None) -> Iterable[Finding]:
     export_environment(database)
     with dg.DagsterInstance.from_config(str(PROJECT_ROOT)) as instance:
         yield passed(check, f"schema dagster, {instance.get_runs_count()} runs")
+
+
+def examine_partitions(settings: Settings, database: Database | None) -> Iterable[Finding]:
+    """Whether the partitions begin where the ad accounts do.
+
+    Dates before an account was created read "missing" in Dagster's UI, though there is nothing to
+    pull. Nothing is said before the first sync, nor where an account does not tell when it was
+    created.
+    """
+    if database is None:
+        return
+    begin = date.fromisoformat(settings.history_start)
+    with database.connect() as connection:
+        rows = connection.execute(
+            "select document ->> 'created_time' as created_time from raw.ad_accounts"
+        ).fetchall()
+    try:
+        created = min(datetime.fromisoformat(row["created_time"]).date() for row in rows)
+    except (TypeError, ValueError):
+        return
+    message = f"begin {begin}; the oldest ad account was created on {created}"
+    if created > begin:
+        yield warned(
+            "partitions",
+            message,
+            f"META_ADS_HISTORY_START={created} leaves out dates that no account has, which the "
+            "Dagster UI shows as missing",
+        )
+    else:
+        yield passed("partitions", message)
 
 
 def examine_dbt(database: Database | None) -> Iterable[Finding]:

@@ -16,7 +16,12 @@ from sqlalchemy.engine import make_url
 
 from meta_ads_pipeline.cli.doctor_findings import Finding, Outcome, guarded
 from meta_ads_pipeline.cli.doctor_meta import examine_accounts, examine_host, examine_version
-from meta_ads_pipeline.cli.doctor_platform import examine_database, examine_dbt, examine_disk
+from meta_ads_pipeline.cli.doctor_platform import (
+    examine_database,
+    examine_dbt,
+    examine_disk,
+    examine_partitions,
+)
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.checks import Inspection
 from meta_ads_pipeline.credentials.connections import TokenFacts
@@ -292,6 +297,26 @@ def test_a_dbt_that_cannot_connect_fails(database: Database) -> None:
     assert found["dbt project"].outcome is Outcome.PASS
     assert found["dbt connection"].outcome is Outcome.FAIL
     assert "does not exist" in found["dbt connection"].message
+
+
+def test_partitions_that_begin_before_any_account(database: Database) -> None:
+    settings = Settings(META_ADS_HISTORY_START="2024-01-01")
+    insert = (
+        "insert into raw.ad_accounts (account_id, currency, timezone, document, document_hash,"
+        " first_seen_at, changed_at, pulled_at)"
+        " values (%s, 'EUR', 'UTC', jsonb_build_object('created_time', %s::text), '', now(), now(),"
+        " now())"
+    )
+    found = []
+    for account_id, created in (
+        ("1", "2025-04-02T09:00:00+0200"),
+        ("2", "2023-04-02T09:00:00+0200"),
+        ("3", "some day"),
+    ):
+        with database.connect() as connection:
+            connection.execute(insert, [account_id, created])
+        found.append([each.outcome for each in examine_partitions(settings, database)])
+    assert found == [[Outcome.WARN], [Outcome.PASS], []]
 
 
 def test_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
