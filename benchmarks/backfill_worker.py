@@ -13,10 +13,11 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
+from typing import TypeAlias
 
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Database, open_database
@@ -29,15 +30,27 @@ from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import Kind
 from meta_ads_pipeline.rate_limit.limiter import PostgresRateLimiter
 from meta_ads_pipeline.raw.context import PullContext, SliceReport
-from meta_ads_pipeline.raw.fan_out import for_each_account
+from meta_ads_pipeline.raw.fan_out import Pull, pull_accounts
 from meta_ads_pipeline.raw.pull_connected import pull_connected_accounts
 from meta_ads_pipeline.raw.pull_entities import pull_entities
 from meta_ads_pipeline.raw.pull_insights import pull_insights
 from meta_ads_pipeline.settings import Settings, get_settings
 from meta_ads_pipeline.windows import DateWindow
 
-INSIGHTS = ("insights_daily", "insights_hourly", "account_totals")
-ENTITIES: tuple[Kind, ...] = ("ad", "adset", "campaign", "creative")
+Over: TypeAlias = Callable[[], None]
+
+INSIGHTS: Mapping[str, Sequence[str]] = {
+    "insights_daily": (),
+    "account_totals": (),
+    "insights_hourly": ("insights_daily",),
+}
+ENTITIES: Mapping[Kind, Sequence[str]] = {
+    "ad": ("insights_hourly",),
+    "adset": ("ad",),
+    "campaign": ("adset",),
+    "creative": ("ad",),
+}
+"""What is pulled, and after what."""
 
 
 @dataclass(frozen=True)
@@ -64,20 +77,23 @@ def backfill(
     context = PullContext(sync_id=sync.sync_id, run_id=f"worker-{time.time_ns()}")
     pulled = pull_connected_accounts(database, clients, ctx=context)
     failures = dict(pulled.failures)
-    steps: list[Callable[[Account], list[SliceReport]]] = []
 
-    def insights(asset: str, account: Account) -> list[SliceReport]:
+    def insights(asset: str, account: Account, upstream_over: Over) -> list[SliceReport]:
         client = clients.client_for(account.account_id)
-        return pull_insights(database, client, account, asset, window.dates, context)
+        ctx = replace(context, upstream_over=upstream_over)
+        return pull_insights(database, client, account, asset, window.dates, ctx)
 
-    def entities(kind: Kind, account: Account) -> list[SliceReport]:
+    def entities(kind: Kind, account: Account, upstream_over: Over) -> list[SliceReport]:
         client = clients.client_for(account.account_id)
-        return pull_entities(database, client, account, kind, window.dates, context)
+        ctx = replace(context, upstream_over=upstream_over)
+        return pull_entities(database, client, account, kind, window.dates, ctx)
 
-    steps += [partial(insights, asset) for asset in INSIGHTS]
-    steps += [partial(entities, kind) for kind in ENTITIES]
-    for step in steps:
-        failures |= for_each_account(pulled.accounts, step, max_workers=4).failures
+    pulls: dict[str, Pull] = {
+        **{name: Pull(partial(insights, name), upstream) for name, upstream in INSIGHTS.items()},
+        **{kind: Pull(partial(entities, kind), upstream) for kind, upstream in ENTITIES.items()},
+    }
+    for _, found in pull_accounts(pulled.accounts, pulls, max_accounts=4):
+        failures |= found.failures
     return failures
 
 

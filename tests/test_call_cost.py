@@ -17,12 +17,13 @@ from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.config import RetryPolicy
 from meta_ads_pipeline.rate_limit.limiter import PostgresRateLimiter
 from meta_ads_pipeline.raw.context import PullContext, SliceReport
-from meta_ads_pipeline.raw.fan_out import FanOut, for_each_account
+from meta_ads_pipeline.raw.fan_out import Pulled
 from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
 from meta_ads_pipeline.raw.pull_insights import pull_insights
 from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig
 from meta_graph_simulator.http.server import SimulatorServer
 from tests.rate_limit.limiters import spent
+from tests.raw.one_pull import for_each_account
 
 
 def test_pulls_cost_the_fewest_calls(
@@ -120,7 +121,7 @@ def test_a_block_of_forty_minutes_costs_a_call_per_hint_and_no_other_account(
         # Time stands still while the blocked account waits: the others are pulled meanwhile.
         assert time.asleep.wait(60)
         assert len(control.state()["blocks"]) == 1
-        others: FanOut = for_each_account(accounts[1:], work, 2)
+        others: Pulled = for_each_account(accounts[1:], work, 2)
         assert len(control.state()["blocks"]) == 1
         assert blocked.account_id not in ended
         time.may_pass.set()

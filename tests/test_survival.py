@@ -36,7 +36,7 @@ def test_a_storm_ends_at_the_truth() -> None:
     assert report.problems == []
     assert report.slices == 2 * 7 * 5
     assert 2 <= report.starts <= 5, "until the token ended, then after its repair"
-    assert report.faults["code 190/463"] <= 4, "a refused token is not tried again and again"
+    assert report.faults["code 190/463"] <= 12, "none begins after one in flight was refused"
     blocked = [number for name, number in report.faults.items() if "2446079" in name]
     assert sum(blocked) <= 2 * 6, "at most one probing call a minute's hint"
     assert report.failed_calls >= 3

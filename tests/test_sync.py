@@ -50,6 +50,27 @@ def test_everything_lands_and_reconciles(generated: tuple[Pipeline, dict[str, An
     assert len(days) == 3 * 7
 
 
+def test_dagster_knows_of_each_date_that_it_was_planned_and_materialized(
+    generated: tuple[Pipeline, dict[str, Any]],
+) -> None:
+    pipeline, _ = generated
+    found = pipeline.rows(
+        "select events.asset_key, max(keys.last_run_id) as last_run_id,"
+        " max(events.run_id) as run_id,"
+        " count(distinct partition) filter (where dagster_event_type"
+        "   = 'ASSET_MATERIALIZATION_PLANNED') as planned,"
+        " count(distinct partition) filter (where dagster_event_type"
+        "   = 'ASSET_MATERIALIZATION') as materialized"
+        " from dagster.event_logs as events"
+        " inner join dagster.asset_keys as keys on keys.asset_key = events.asset_key"
+        " where partition is not null group by 1"
+    )
+    assert {row["asset_key"] for row in found} > {'["raw", "ads"]', '["marts", "metric_facts"]'}
+    for row in found:
+        assert (row["planned"], row["materialized"]) == (7, 7), row
+        assert row["last_run_id"] == row["run_id"]
+
+
 def test_the_marts_hold_exactly_what_the_api_has(
     generated: tuple[Pipeline, dict[str, Any]],
 ) -> None:

@@ -215,9 +215,6 @@ _AFTER: dict[str, Sequence[dg.AssetKey]] = {
 """What else must be there before a check of an asset can say something."""
 
 quality_checks: list[dg.AssetChecksDefinition] = [
-    *(
-        checks_step(f"{asset.removeprefix('raw/')}_checks", asset)
-        for asset in ("raw/ad_accounts", *INSIGHTS, *ENTITIES)
-    ),
+    checks_step("raw_checks", "raw/ad_accounts", *INSIGHTS, *ENTITIES),
     checks_step("marts_checks", *MARTS),
 ]

@@ -8,7 +8,9 @@ In a run that leaves it out, the last step that is there fails at its end.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -16,6 +18,7 @@ import dagster as dg
 
 from meta_ads_pipeline.control.account_days import complete_accounts, undone_dates
 from meta_ads_pipeline.control.accounts import Account, accounts_of_run
+from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.slices import SliceKey, UndoneSlice, undone_under
 from meta_ads_pipeline.credentials.brief_budget import budget_rules
 from meta_ads_pipeline.credentials.checks import revalidate_paused
@@ -27,11 +30,12 @@ from meta_ads_pipeline.insights_tables import (
     InsightsTable,
 )
 from meta_ads_pipeline.logs import log_context
+from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.fields import Kind
 from meta_ads_pipeline.partitions import daily_partitions, materialize_only, single_run
 from meta_ads_pipeline.raw.context import PullContext, SliceReport
 from meta_ads_pipeline.raw.failures import describe, mark_undone
-from meta_ads_pipeline.raw.fan_out import FanOut, for_each_account
+from meta_ads_pipeline.raw.fan_out import Pull, Pulled, pull_accounts
 from meta_ads_pipeline.raw.kept_dates import askable
 from meta_ads_pipeline.raw.pull_connected import pull_connected_accounts
 from meta_ads_pipeline.raw.pull_custom_conversions import pull_custom_conversions
@@ -56,15 +60,11 @@ SYNC_RESULTS = dg.AssetKey(["control", "sync_results"])
 """What the run was to pull: fails where something is not done, once everything else is."""
 
 
-def _asset(
-    name: str, description: str, deps: Sequence[str] = ("ad_accounts",)
-) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    return dg.asset(
+def _spec(name: str, description: str, deps: Sequence[str] = ("ad_accounts",)) -> dg.AssetSpec:
+    return dg.AssetSpec(
         key=["raw", name],
         description=description,
         deps=[dg.AssetKey(["raw", dep]) for dep in deps],
-        partitions_def=daily_partitions,
-        backfill_policy=single_run,
         group_name="raw",
         kinds={"python", "postgres"},
         metadata={"dagster/relation_identifier": f"raw.{name}"},
@@ -135,77 +135,99 @@ def _accounts(
     return accounts_of_run(database.database, _named_account_ids(context), meta.account_ids)
 
 
-def _pull(
-    context: dg.AssetExecutionContext,
-    meta: MetaAdsResource,
-    database: DatabaseResource,
-    pull: Callable[[Account, list[date], PullContext], list[SliceReport]],
-    request: str | None = None,
-) -> dg.Output[None]:
-    """Pull the run's dates for every account, then report per date.
-
-    A date on which an active account's slice is not done is not materialized.
-
-    A failure is on its slices; ``control/sync_results`` fails for it. In a run without that the
-    marts do, in the end, and in a run without those this does.
+@dataclass(frozen=True)
+class _Landed:
+    """An asset that is pulled account by account.
 
     ``request``: the client's name for this kind of request, to tell which fields Meta refused.
     """
+
+    spec: dg.AssetSpec
+    pull: Callable[
+        [Database, MetaAdsClient, Account, Sequence[date], PullContext], list[SliceReport]
+    ]
+    request: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.spec.key.path[-1]
+
+
+def _pull_of(
+    context: dg.AssetExecutionContext,
+    meta: MetaAdsResource,
+    database: Database,
+    asset: _Landed,
+) -> Callable[[Account, Callable[[], None]], list[SliceReport]]:
+    """The pull of the run's dates for one account."""
     now = datetime.now(UTC)
     dates = window_of_keys(context.partition_keys).dates
-    pull_context, asset = _pull_context(context), context.asset_key.path[-1]
+    pull_context, name = _pull_context(context), asset.name
 
     # A run over dates that an account is missing on is about that account: the others are whole.
     is_plain = not {SYNC_TAG, REFRESH_TAG} & context.run.tags.keys() and (
         context.run.parent_run_id is None
     )
-    whole = complete_accounts(database.database, asset, dates) if is_plain else {}
+    whole = complete_accounts(database, name, dates) if is_plain else {}
 
-    def work(account: Account) -> list[SliceReport]:
-        asked = database.database.run(
-            lambda connection: askable(connection, account, asset, dates, pull_context.attempt, now)
+    def work(account: Account, upstream_over: Callable[[], None]) -> list[SliceReport]:
+        asked = database.run(
+            lambda connection: askable(connection, account, name, dates, pull_context.attempt, now)
         )
         days = [day for day in asked if day not in whole.get(account.account_id, ())]
         try:
             with log_context(
                 run_id=context.run_id,
                 sync_id=pull_context.sync_id,
-                asset=asset,
+                asset=name,
                 account_id=account.account_id,
                 dates=f"{dates[0]}..{dates[-1]}",
             ):
-                return pull(account, days, pull_context)
+                client = meta.client_for(account.account_id)
+                ctx = replace(pull_context, upstream_over=upstream_over)
+                return asset.pull(database, client, account, days, ctx)
         except Exception as error:
-            key = SliceKey(account.account_id, asset)
-            mark_undone(database.database, key, days, pull_context.attempt, error)
+            key = SliceKey(account.account_id, name)
+            mark_undone(database, key, days, pull_context.attempt, error)
             raise
 
-    accounts = _accounts(context, meta, database)
-    rules = budget_rules(get_settings())
-    with waits_told(database.database, rules, context.log.info) as waited_for:
-        fan_out = for_each_account(accounts, work, max_workers=meta.max_parallel_accounts)
-    pulled = [a.account_id for a in accounts if a.account_id not in fan_out.failures]
-    if request is not None and pulled:
-        clients = {id(client): client for client in map(meta.client_for, pulled)}
-        refused = record_refused_fields(
-            database.database,
-            context.asset_key.path[-1],
-            request,
-            [client.dropped_fields for client in clients.values()],
-        )
-        for field, reason in refused.items():
-            context.log.warning(f"Meta refuses the field {field}: {reason}")
-    return _report(context, database, fan_out, list(waited_for.values()))
+    return work
+
+
+def _tell_refused_fields(
+    context: dg.AssetExecutionContext,
+    meta: MetaAdsResource,
+    database: Database,
+    asset: _Landed,
+    accounts: Sequence[Account],
+) -> None:
+    """Keep and say which fields Meta refused for the accounts that were read."""
+    if asset.request is None or not accounts:
+        return
+    clients = {id(client): client for client in (meta.client_for(a.account_id) for a in accounts)}
+    refused = record_refused_fields(
+        database,
+        asset.name,
+        asset.request,
+        [client.dropped_fields for client in clients.values()],
+    )
+    for field, reason in refused.items():
+        context.log.warning(f"Meta refuses the field {field}: {reason}")
 
 
 def _report(
     context: dg.AssetExecutionContext,
-    database: DatabaseResource,
-    fan_out: FanOut,
+    database: Database,
+    asset: dg.AssetKey,
+    found: Pulled,
     waited_for: Sequence[str],
 ) -> dg.Output[None]:
+    """The asset's output, with counts per date.
+
+    A date on which an active account's slice is not done is not materialized.
+    """
     by_date: dict[str, list[SliceReport]] = defaultdict(list)
-    for report in fan_out.reports:
+    for report in found.reports:
         by_date[report.partition_date.isoformat()].append(report)
     metadata: dict[str, dict[str, Any]] = {}
     for key in context.partition_keys:
@@ -218,28 +240,20 @@ def _report(
             "deleted": sum(r.deleted for r in reports),
             "unchanged": sum(r.unchanged for r in reports),
             "dead_lettered": sum(r.dead_lettered for r in reports),
-            "failed_accounts": ", ".join(sorted(fan_out.failures)) or "none",
+            "failed_accounts": ", ".join(sorted(found.failures)) or "none",
             **({"waited_for": "; ".join(waited_for)} if waited_for else {}),
         }
-    for account_id, error in sorted(fan_out.failures.items()):
-        context.log.error(f"act_{account_id} failed: {describe(error)}")
-    if fan_out.failures and not _is_followed(context):
-        _fail_for(context, undone_of_run(context, database, context.asset_key.path[-1]))
-    dates = window_of_keys(context.partition_keys).dates
-    red = undone_dates(database.database, context.asset_key.path[-1], dates)
+    for account_id, error in sorted(found.failures.items()):
+        context.log.error(f"{asset.path[-1]} of act_{account_id} failed: {describe(error)}")
+    output = asset.to_python_identifier()
+    red = undone_dates(database, asset.path[-1], window_of_keys(context.partition_keys).dates)
     if red:
-        return dg.Output(
-            None,
-            metadata=materialize_only(
-                context,
-                context.asset_key,
-                {day.isoformat(): reason for day, reason in red.items()},
-                metadata,
-            ),
-        )
+        reasons = {day.isoformat(): reason for day, reason in red.items()}
+        values = materialize_only(context, asset, reasons, metadata)
+        return dg.Output(None, output_name=output, metadata=values)
     for key, values in metadata.items():
-        context.add_asset_metadata(values, partition_key=key)
-    return dg.Output(None)
+        context.add_asset_metadata(values, asset_key=asset, partition_key=key)
+    return dg.Output(None, output_name=output)
 
 
 def _is_followed(context: dg.AssetExecutionContext) -> bool:
@@ -283,17 +297,6 @@ def undone_of_run(
     return [each for each in undone if asset is None or each.asset == asset]
 
 
-def _fail_for(context: dg.AssetExecutionContext, undone: Sequence[UndoneSlice]) -> None:
-    """Materialize the dates on which all is done, then raise ``dg.Failure`` for the others."""
-    if not undone:
-        return
-    red = {each.partition_date.isoformat() for each in undone}
-    for key in context.partition_keys:
-        if key not in red:
-            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key))
-    raise _not_done(undone)
-
-
 def _not_done(undone: Sequence[UndoneSlice]) -> dg.Failure:
     counts = Counter((each.account_id, each.asset) for each in undone)
     return dg.Failure(
@@ -307,7 +310,18 @@ def _not_done(undone: Sequence[UndoneSlice]) -> dg.Failure:
     )
 
 
-@_asset("ad_accounts", "The ad accounts the token reads: name, currency, timezone.", deps=())
+_ACCOUNTS = _spec("ad_accounts", "The ad accounts the token reads: name, currency, timezone.", ())
+
+
+@dg.asset(
+    key=_ACCOUNTS.key,
+    description=_ACCOUNTS.description,
+    partitions_def=daily_partitions,
+    backfill_policy=single_run,
+    group_name=_ACCOUNTS.group_name,
+    kinds=_ACCOUNTS.kinds,
+    metadata=_ACCOUNTS.metadata,
+)
 def ad_accounts(
     context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
 ) -> dg.MaterializeResult[None]:
@@ -340,137 +354,125 @@ def ad_accounts(
     )
 
 
-def _insights_asset(
+def _insights(
     table: InsightsTable, description: str, deps: Sequence[str] = ("ad_accounts",)
-) -> dg.AssetsDefinition:
-    @_asset(table.asset, description, deps)
-    def insights(
-        context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
-    ) -> dg.Output[None]:
-        return _pull(
-            context,
-            meta,
-            database,
-            lambda account, dates, ctx: pull_insights(
-                database.database,
-                meta.client_for(account.account_id),
-                account,
-                table.asset,
-                dates,
-                ctx,
-            ),
-            request=f"insights/{table.level}/{table.grain}",
-        )
-
-    return insights
-
-
-def _entity_asset(
-    name: str, kind: Kind, description: str, deps: Sequence[str]
-) -> dg.AssetsDefinition:
-    @_asset(name, description, deps)
-    def entities(
-        context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
-    ) -> dg.Output[None]:
-        return _pull(
-            context,
-            meta,
-            database,
-            lambda account, dates, ctx: pull_entities(
-                database.database,
-                meta.client_for(account.account_id),
-                account,
-                kind,
-                dates,
-                ctx,
-            ),
-            request=kind,
-        )
-
-    return entities
-
-
-insights_hourly = _insights_asset(
-    HOURLY_TABLE,
-    "Ad x hour: spend, impressions, clicks, link clicks, on-Meta actions.",
-    # The days tell how many hours to expect and, in a refresh, which of them to read at all.
-    ("ad_accounts", DAILY_TABLE.asset),
-)
-insights_daily = _insights_asset(
-    DAILY_TABLE, "Ad x day: the same plus every action and its value; where conversions are."
-)
-account_totals = _insights_asset(
-    TOTALS_TABLE, "Account x day: the control total, what Ads Manager shows."
-)
-ads = _entity_asset(
-    "ads",
-    "ad",
-    "Ads, current state: listed, then read by id where facts refer to one the list omits.",
-    ("ad_accounts", DAILY_TABLE.asset, HOURLY_TABLE.asset),
-)
-adsets = _entity_asset("adsets", "adset", "Ad sets, current state.", ("ad_accounts", "ads"))
-campaigns = _entity_asset(
-    "campaigns", "campaign", "Campaigns, current state.", ("ad_accounts", "adsets")
-)
-creatives = _entity_asset("creatives", "creative", "Ad creatives, current state.", ("ads",))
-
-
-@_asset(
-    "custom_conversions",
-    "Custom conversions, current state: names and rules of the conversions people define.",
-)
-def custom_conversions(
-    context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
-) -> dg.Output[None]:
-    """Names only: where Meta refuses the list, numbers go on without."""
-    return _pull(
-        context,
-        meta,
-        database,
-        lambda account, dates, ctx: pull_custom_conversions(
-            database.database, meta.client_for(account.account_id), account, dates, ctx
+) -> _Landed:
+    return _Landed(
+        _spec(table.asset, description, deps),
+        lambda database, client, account, dates, ctx: pull_insights(
+            database, client, account, table.asset, dates, ctx
         ),
-        request="custom_conversion",
+        f"insights/{table.level}/{table.grain}",
     )
 
 
-@_asset(
-    REACH_TABLE.asset,
-    "Account, campaign, ad set x day, 7 days, 28 days, month: reach, frequency, unique clicks.",
-)
-def insights_reach(
-    context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
-) -> dg.Output[None]:
-    """What cannot be summed, asked for at each level and period."""
-    return _pull(
-        context,
-        meta,
-        database,
-        lambda account, dates, ctx: pull_reach(
-            database.database, meta.client_for(account.account_id), account, dates, ctx
+def _entities(name: str, kind: Kind, description: str, deps: Sequence[str]) -> _Landed:
+    return _Landed(
+        _spec(name, description, deps),
+        lambda database, client, account, dates, ctx: pull_entities(
+            database, client, account, kind, dates, ctx
         ),
+        kind,
     )
 
 
-_LANDED = [
-    ad_accounts,
-    insights_hourly,
-    insights_daily,
-    account_totals,
-    ads,
-    adsets,
-    campaigns,
-    creatives,
-    custom_conversions,
+_LANDED = (
+    _insights(
+        DAILY_TABLE, "Ad x day: the same plus every action and its value; where conversions are."
+    ),
+    _insights(TOTALS_TABLE, "Account x day: the control total, what Ads Manager shows."),
+    _insights(
+        HOURLY_TABLE,
+        "Ad x hour: spend, impressions, clicks, link clicks, on-Meta actions.",
+        # The days tell how many hours to expect and, in a refresh, which of them to read at all.
+        ("ad_accounts", DAILY_TABLE.asset),
+    ),
+    _entities(
+        "ads",
+        "ad",
+        "Ads, current state: listed, then read by id where facts refer to one the list omits.",
+        ("ad_accounts", DAILY_TABLE.asset, HOURLY_TABLE.asset),
+    ),
+    _entities("adsets", "adset", "Ad sets, current state.", ("ad_accounts", "ads")),
+    _entities("campaigns", "campaign", "Campaigns, current state.", ("ad_accounts", "adsets")),
+    _entities("creatives", "creative", "Ad creatives, current state.", ("ad_accounts", "ads")),
+    _Landed(
+        _spec(
+            "custom_conversions",
+            "Custom conversions, current state: names and rules of the conversions people define.",
+        ),
+        pull_custom_conversions,
+        "custom_conversion",
+    ),
     # Without it the table is external to the code location, and the marts are built from what it
     # holds.
-    *([insights_reach] if get_settings().reach else []),
-]
+    *(
+        [
+            _Landed(
+                _spec(
+                    REACH_TABLE.asset,
+                    "Account, campaign, ad set x day, 7 days, 28 days, month: reach, frequency, "
+                    "unique clicks.",
+                ),
+                pull_reach,
+            )
+        ]
+        if get_settings().reach
+        else []
+    ),
+)
+"""Each comes after those that it waits for."""
+
+
+@dg.multi_asset(
+    specs=[each.spec for each in _LANDED],
+    can_subset=True,
+    partitions_def=daily_partitions,
+    backfill_policy=single_run,
+)
+def pulls(
+    context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
+) -> Iterator[dg.Output[None]]:
+    """Pull the run's dates for every account, all assets side by side.
+
+    An asset is reported as soon as its last account is over. A failure is on its slices;
+    ``control/sync_results`` fails for it. In a run without that the marts do, in the end, and in a
+    run without those this does.
+    """
+    chosen = {each.name: each for each in _LANDED if each.spec.key in context.selected_asset_keys}
+    accounts = accounts_of_run(database.database, _named_account_ids(context), meta.account_ids)
+    rules = budget_rules(get_settings())
+    work = {
+        name: Pull(
+            _pull_of(context, meta, database.database, each),
+            [key.path[-1] for key in _upstream(each.spec) if key.path[-1] in chosen],
+        )
+        for name, each in chosen.items()
+    }
+    failed = False
+    with (
+        waits_told(database.database, rules, context.log.info) as waited_for,
+        closing(pull_accounts(accounts, work, meta.max_parallel_accounts)) as ended,
+    ):
+        for name, found in ended:
+            read = [each for each in accounts if each.account_id not in found.failures]
+            _tell_refused_fields(context, meta, database.database, chosen[name], read)
+            failed |= bool(found.failures)
+            key = chosen[name].spec.key
+            yield _report(context, database.database, key, found, list(waited_for.values()))
+    if failed and not _is_followed(context):
+        undone = [each for each in undone_of_run(context, database) if each.asset in chosen]
+        if undone:
+            raise _not_done(undone)
+
+
+def _upstream(spec: dg.AssetSpec) -> list[dg.AssetKey]:
+    return [dep.asset_key for dep in spec.deps]
 
 
 @dg.asset(
     key=SYNC_RESULTS,
-    deps=[asset.key for asset in _LANDED],
+    deps=[_ACCOUNTS.key, *(each.spec.key for each in _LANDED)],
     partitions_def=daily_partitions,
     backfill_policy=single_run,
     group_name="raw",
@@ -481,7 +483,14 @@ _LANDED = [
 )
 def sync_results(context: dg.AssetExecutionContext, database: DatabaseResource) -> None:
     """Nothing waits for this: a failure here is what tells of one anywhere above."""
-    _fail_for(context, undone_of_run(context, database))
+    undone = undone_of_run(context, database)
+    if not undone:
+        return
+    red = {each.partition_date.isoformat() for each in undone}
+    for key in context.partition_keys:
+        if key not in red:
+            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key))
+    raise _not_done(undone)
 
 
-raw_assets = [*_LANDED, sync_results]
+raw_assets = [ad_accounts, pulls, sync_results]

@@ -68,7 +68,8 @@ class PullContext:
     ``progress`` hears of every slice as it is done, from the thread that landed it. ``now`` gives
     the present (UTC). ``refresh`` is the kind of refresh that the pull is for, None: no schedule's.
     ``changed_hours``: whoever asked wants no hours of days that still agree with them.
-    ``requested_by`` and ``api_version`` are for the audit.
+    ``requested_by`` and ``api_version`` are for the audit. ``upstream_over`` returns once the
+    account's pulls that this one builds on have ended, well or not.
     """
 
     sync_id: str
@@ -79,6 +80,7 @@ class PullContext:
     changed_hours: bool = False
     requested_by: str | None = None
     api_version: str | None = None
+    upstream_over: Callable[[], None] = lambda: None
 
     @property
     def days_first(self) -> bool:

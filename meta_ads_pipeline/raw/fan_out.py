@@ -1,64 +1,132 @@
-"""One account's failure is its own: the others are done all the same."""
+"""The pulls of many accounts, side by side. One's failure is its own: the others are done."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections import defaultdict
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from queue import SimpleQueue
+from typing import TypeAlias
 
 from meta_ads_pipeline.control.accounts import Account
-from meta_ads_pipeline.meta_api.waiting import Interruption, Place
+from meta_ads_pipeline.meta_api.waiting import (
+    Interruption,
+    Place,
+    carried,
+    waiting_for_threads,
+)
 from meta_ads_pipeline.raw.context import SliceReport
 
 
+@dataclass(frozen=True)
+class Pull:
+    """What is done for each account.
+
+    ``work`` gets the account and a function that returns once the account's pulls that are named in
+    ``upstream`` are over. Over is not done: hours are asked for, too, when the days failed.
+    """
+
+    work: Callable[[Account, Callable[[], None]], list[SliceReport]]
+    upstream: Sequence[str] = ()
+
+
 @dataclass
-class FanOut:
-    """What the accounts' pulls gave: reports of those that succeeded, failures by account id."""
+class Pulled:
+    """What one pull gave: reports of the accounts that succeeded, failures by account id."""
 
     reports: list[SliceReport] = field(default_factory=list)
     failures: dict[str, Exception] = field(default_factory=dict)
 
 
-def for_each_account(
-    accounts: Sequence[Account],
-    work: Callable[[Account], list[SliceReport]],
-    max_workers: int,
-) -> FanOut:
-    """Do ``work`` for every account, at most ``max_workers`` at once. Raises nothing of ``work``'s.
+_End: TypeAlias = "tuple[str, Account, list[SliceReport] | BaseException]"
+
+
+def pull_accounts(
+    accounts: Sequence[Account], pulls: Mapping[str, Pull], max_accounts: int
+) -> Generator[tuple[str, Pulled]]:
+    """Do every pull for every account, at most ``max_accounts`` of them at once.
+
+    Yields a pull's name and results as soon as its last account is over. ``pulls`` are in an order
+    in which each comes after those that it names. Raises nothing that a pull raised.
 
     An account that waits for Meta (``meta_api.waiting``) gives its place to the next one, however
     many wait. An account that failed part way has its landed slices in ``control.slices``, not in
-    the reports. When the calling thread is interrupted every wait ends, and the interrupt is raised
-    at once.
+    the reports. When the thread that iterates is interrupted, or leaves the iteration, every wait
+    ends and the interrupt is raised at once.
     """
-    result = FanOut()
+    results: dict[str, Pulled] = {name: Pulled() for name in pulls}
     if not accounts:
-        return result
-    places = threading.Semaphore(max(1, max_workers))
+        yield from results.items()
+        return
+    places = threading.Semaphore(max(1, max_accounts))
     interruption = Interruption()
-
-    def at_a_place(account: Account, place: Place) -> list[SliceReport]:
-        with place.working():
-            return work(account)
-
+    ends: SimpleQueue[_End] = SimpleQueue()
     # A thread for each account that waits: a wait may be hours, and costs nothing else.
-    pool = ThreadPoolExecutor(max_workers=len(accounts), thread_name_prefix="account")
-    futures: dict[Future[list[SliceReport]], Account] = {}
+    starter = threading.Thread(
+        target=_start, args=(accounts, pulls, places, interruption, ends), daemon=True
+    )
+    starter.start()
+    over: dict[str, int] = defaultdict(int)
     try:
-        for account in accounts:
-            places.acquire()
-            place = Place(places, interruption)
-            futures[pool.submit(at_a_place, account, place)] = account
-        for future in as_completed(futures):
-            try:
-                result.reports.extend(future.result())
-            except Exception as error:  # noqa: BLE001 - an account's failure is its own
-                result.failures[futures[future].account_id] = error
+        while len(over) < len(pulls) or min(over.values()) < len(accounts):
+            name, account, end = ends.get()
+            if isinstance(end, list):
+                results[name].reports.extend(end)
+            elif isinstance(end, Exception):
+                results[name].failures[account.account_id] = end
+            else:
+                raise end  # noqa: TRY301 - ends everything, as an interrupt of this thread does
+            over[name] += 1
+            if over[name] == len(accounts):
+                results[name].reports.sort(key=lambda each: (each.account_id, each.partition_date))
+                yield name, results[name]
     except BaseException:
         interruption.interrupt()
-        pool.shutdown(wait=False, cancel_futures=True)
         raise
-    pool.shutdown()
-    result.reports.sort(key=lambda report: (report.account_id, report.partition_date))
-    return result
+    starter.join()
+
+
+def _start(
+    accounts: Sequence[Account],
+    pulls: Mapping[str, Pull],
+    places: threading.Semaphore,
+    interruption: Interruption,
+    ends: SimpleQueue[_End],
+) -> None:
+    """Begin with an account whenever there is a place; ends at once when it is all interrupted."""
+    pool = ThreadPoolExecutor(max_workers=len(accounts), thread_name_prefix="account")
+    with suppress(KeyboardInterrupt):
+        for account in accounts:
+            while not places.acquire(timeout=0.2):
+                interruption.wait(0)
+            pool.submit(_pull_account, account, pulls, Place(places, interruption), ends)
+    pool.shutdown(wait=False)
+
+
+def _pull_account(
+    account: Account, pulls: Mapping[str, Pull], place: Place, ends: SimpleQueue[_End]
+) -> None:
+    futures: dict[str, Future[None]] = {}
+
+    def work(name: str) -> None:
+        def upstream_over() -> None:
+            with waiting_for_threads():
+                wait([futures[other] for other in pulls[name].upstream])
+            place.interruption.wait(0)
+
+        end: list[SliceReport] | BaseException
+        try:
+            end = pulls[name].work(account, upstream_over)
+        except BaseException as error:  # noqa: BLE001 - told in the thread that iterates
+            end = error
+        ends.put((name, account, end))
+
+    with place.working(), ThreadPoolExecutor(len(pulls), thread_name_prefix="pull") as pool:
+        for name in pulls:
+            futures[name] = pool.submit(carried(partial(work, name)))
+        with waiting_for_threads():
+            wait(futures.values())

@@ -79,6 +79,9 @@ def pull_entities(
 
     with slices.exclusive(database, key, dates):
         done = database.run(claim)
+        if done:  # unless the facts that are coming name something unknown
+            ctx.upstream_over()
+            done = database.run(claim)
         todo = sorted(set(dates) - done.keys())
         reports = [
             ctx.tell(
@@ -123,6 +126,8 @@ def _pull(
 
     listed, bad = normalized(listing)
     listed_ids = [row.id for row in listed]
+    # Facts come, or parents' children, while the list is read.
+    ctx.upstream_over()
     wanted = database.run(
         lambda connection: (
             unlisted_references(

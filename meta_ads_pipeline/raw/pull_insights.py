@@ -54,6 +54,7 @@ def pull_insights(
     """
     if not dates:
         return []
+    ctx.upstream_over()
     key = SliceKey(account.account_id, asset)
     with slices.exclusive(database, key, dates) as lock:
         done = database.run(

@@ -200,7 +200,8 @@ def test_a_setting_turns_it_off():
             "from meta_ads_pipeline.automation.jobs import jobs\n"
             "from meta_ads_pipeline.automation.schedules import schedules\n"
             "from meta_ads_pipeline.raw.assets import raw_assets\n"
-            "names = [asset.key.path[-1] for asset in raw_assets] + [job.name for job in jobs]\n"
+            "keys = [key for asset in raw_assets for key in asset.keys]\n"
+            "names = [key.path[-1] for key in keys] + [job.name for job in jobs]\n"
             "print(*names, *[s.name for s in schedules])",
         ],
         env={**os.environ, "META_ADS_REACH": "false"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,8 +13,9 @@ from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.waiting import carried, pause, waiting_for_threads
 from meta_ads_pipeline.raw.context import SliceReport
-from meta_ads_pipeline.raw.fan_out import for_each_account
+from meta_ads_pipeline.raw.fan_out import Pull, pull_accounts
 from tests.meta_api.scripted_graph import Reply, ScriptedGraph
+from tests.raw.one_pull import for_each_account
 
 
 def accounts(count: int) -> list[Account]:
@@ -49,7 +51,7 @@ def test_accounts_that_wait_give_their_places_to_the_others(
             healthy_done.set()
         return []
 
-    result = for_each_account(accounts(throttled + 2), work, max_workers=2)
+    result = for_each_account(accounts(throttled + 2), work, max_accounts=2)
     assert result.failures == {}
     assert set(done[:2]) == healthy
     assert len(done) == throttled + 2
@@ -70,7 +72,7 @@ def test_no_more_work_than_there_are_places() -> None:
             pause(0.001)
         return []
 
-    assert for_each_account(accounts(20), work, max_workers=3).failures == {}
+    assert for_each_account(accounts(20), work, max_accounts=3).failures == {}
     assert most <= 3
 
 
@@ -80,7 +82,7 @@ def test_a_failing_account_is_a_failure_of_its_own() -> None:
             raise ValueError("odd")
         return []
 
-    assert set(for_each_account(accounts(4), work, max_workers=2).failures) == {"1"}
+    assert set(for_each_account(accounts(4), work, max_accounts=2).failures) == {"1"}
 
 
 class Interrupted(BaseException):
@@ -108,18 +110,75 @@ def test_an_interrupt_ends_the_wait(where: str, monkeypatch: pytest.MonkeyPatch)
             raise
         return []
 
-    def interrupted(_futures: object) -> object:
-        waiting.wait(10)
-        while where != "a pause" and graph.in_flight < 3:
-            time.sleep(0.01)
-        raise Interrupted
+    class InterruptedQueue:
+        """The interrupt comes to the thread that waits for results."""
 
-    monkeypatch.setattr("meta_ads_pipeline.raw.fan_out.as_completed", interrupted)
+        def get(self) -> object:
+            waiting.wait(10)
+            while where != "a pause" and graph.in_flight < 3:
+                time.sleep(0.01)
+            raise Interrupted
+
+        def put(self, _end: object) -> None:
+            """Nobody is there any more."""
+
+    monkeypatch.setattr("meta_ads_pipeline.raw.fan_out.SimpleQueue", InterruptedQueue)
     with pytest.raises(Interrupted):
-        for_each_account(accounts(3), work, max_workers=3)
+        for_each_account(accounts(3), work, max_accounts=3)
     for _ in range(500):
         if len(ended) == 3:
             break
         time.sleep(0.01)
     assert [type(each) for each in ended] == [KeyboardInterrupt] * 3
     graph._server.socket.close()
+
+
+def test_pulls_of_an_account_run_side_by_side_and_tell_when_they_are_over() -> None:
+    """Lists are read while hours come; hours wait for days; a result is told at once."""
+    seen: list[str] = []
+    together = threading.Barrier(2)
+    told = threading.Event()
+
+    def pull(name: str) -> Callable[[Account, Callable[[], None]], list[SliceReport]]:
+        def work(_account: Account, upstream_over: Callable[[], None]) -> list[SliceReport]:
+            if name == "days":
+                together.wait(10)
+                raise ValueError("odd")
+            if name == "list":
+                together.wait(10)
+                assert told.wait(10), "days are over, and nobody was told"
+            upstream_over()
+            seen.append(name)
+            return []
+
+        return work
+
+    pulls = {
+        "days": Pull(pull("days")),
+        "hours": Pull(pull("hours"), ["days"]),
+        "list": Pull(pull("list"), ["hours"]),
+    }
+    ends = pull_accounts(accounts(1), pulls, max_accounts=1)
+    name, pulled = next(ends)
+    told.set()
+    assert (name, set(pulled.failures)) == ("days", {"0"})
+    assert [(name, dict(pulled.failures)) for name, pulled in ends] == [("hours", {}), ("list", {})]
+    assert seen == ["hours", "list"]
+
+
+def test_whoever_stops_listening_ends_the_pulls() -> None:
+    ended = threading.Event()
+
+    def wait_for_meta(_account: Account, _upstream_over: Callable[[], None]) -> list[SliceReport]:
+        try:
+            pause(3600)
+        finally:
+            ended.set()
+        return []
+
+    ends = pull_accounts(
+        accounts(1), {"quick": Pull(lambda *_: []), "slow": Pull(wait_for_meta)}, max_accounts=1
+    )
+    assert next(ends)[0] == "quick"
+    ends.close()
+    assert ended.wait(10)

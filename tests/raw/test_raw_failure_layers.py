@@ -84,9 +84,11 @@ def materialize(database, simulator, account_ids):
     def materialize(
         instance: dg.DagsterInstance, *more: dg.AssetsDefinition, day: date = DAY
     ) -> dg.ExecuteInProcessResult:
-        chosen = [assets.ad_accounts, getattr(assets, ASSET), *more]
         return dg.materialize(
-            chosen,
+            [assets.ad_accounts, assets.pulls, *more],
+            selection=dg.AssetSelection.assets(
+                assets.ad_accounts.key, ["raw", ASSET], *(each.key for each in more)
+            ),
             partition_key=day.isoformat(),
             resources=resources,
             instance=instance,
@@ -242,7 +244,7 @@ def test_a_dead_token_stops_every_later_call_of_the_run(database, simulator, mat
 
 def test_no_asset_has_a_retry_policy_of_its_own():
     for asset in assets.raw_assets:
-        assert asset.op.retry_policy is None, asset.key
+        assert asset.op.retry_policy is None, asset.op.name
 
 
 def assert_no_other_layer_retries(outcome: _Outcome) -> None:

@@ -18,10 +18,10 @@ from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery
 from meta_ads_pipeline.raw import load
 from meta_ads_pipeline.raw.context import PullContext
-from meta_ads_pipeline.raw.fan_out import for_each_account
 from meta_ads_pipeline.raw.pull_insights import consecutive_windows, pull_insights
 from tests.raw.fake_reader import NO_PERMISSION, TOKEN_DEAD, TRANSIENT, FakeReader, api_error
 from tests.raw.insights_rows import DAY, days, hour_row, hour_rows
+from tests.raw.one_pull import for_each_account
 
 CONTEXT = PullContext(sync_id="sync-1", run_id="run-1")
 WEEK = days(7)
@@ -250,15 +250,15 @@ def test_one_account_s_failure_leaves_the_others_done(database, reader, account)
             raise api_error(NO_PERMISSION)
         return pull_insights(database, reader, each, "account_totals", [DAY], CONTEXT)
 
-    fan_out = for_each_account(accounts, work, max_workers=2)
-    assert [report.account_id for report in fan_out.reports] == ["1", "3"]
-    assert list(fan_out.failures) == ["2"]
-    assert isinstance(fan_out.failures["2"], MetaApiError)
+    pulled = for_each_account(accounts, work, max_accounts=2)
+    assert [report.account_id for report in pulled.reports] == ["1", "3"]
+    assert list(pulled.failures) == ["2"]
+    assert isinstance(pulled.failures["2"], MetaApiError)
 
 
 def test_no_accounts_is_no_work():
-    fan_out = for_each_account([], lambda _: [], max_workers=4)
-    assert (fan_out.reports, fan_out.failures) == ([], {})
+    pulled = for_each_account([], lambda _: [], max_accounts=4)
+    assert (pulled.reports, pulled.failures) == ([], {})
 
 
 @given(st.sets(st.dates(date(2026, 1, 1), date(2026, 2, 28))))
