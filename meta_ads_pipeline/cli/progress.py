@@ -34,7 +34,8 @@ _ESTIMATE_FROM = 0.1
 """How much must be done before the time left is worth telling."""
 
 _POLL_SECONDS, _LINE_SECONDS = 0.5, 15.0
-_RAW_PREFIX = "raw__"
+_PULLS = ("raw__ad_accounts", "pulls")
+"""The steps that ask Meta."""
 
 
 class SyncProgress:
@@ -110,38 +111,37 @@ class SyncProgress:
     def _state(self) -> tuple[float, str]:
         """How far it is, never less than before, and what it is at or waits for."""
         try:
-            landed = self._landed()
+            done, total = self._slices()
             waits = current_waits(self._database, self._rules)
         except (DatabaseError, psycopg.Error):
             return self._furthest, "lost database connection; retrying"
         steps = self.steps.finished / self.steps.total if self.steps.total else 0.0
         built = self.steps.marts_built / self.steps.marts if self.steps.marts else 0.0
-        fraction = _PULLING * landed + _BUILDING * min(1.0, built)
+        fraction = _PULLING * (done / total if total else 0.0) + _BUILDING * min(1.0, built)
         fraction += (1 - _PULLING - _BUILDING) * steps
         self._furthest = max(self._furthest, min(0.99, fraction))
         step = self.steps.current
-        if waits and (step.startswith(_RAW_PREFIX) or not step):
+        if waits and (step in _PULLS or not step):
             return self._furthest, f"waiting: {waits[0]}"
-        name = step.removeprefix(_RAW_PREFIX).replace("_", " ")
-        return self._furthest, f"pulling {name}" if step.startswith(
-            _RAW_PREFIX
-        ) else name or "starting"
+        if step in _PULLS and total:
+            return self._furthest, f"pulling: {done} of {total} days of insights"
+        return self._furthest, step.split("__")[-1].replace("_", " ") or "starting"
 
-    def _landed(self) -> float:
-        """Which share of the insights slices is done."""
+    def _slices(self) -> tuple[int, int]:
+        """How many insights slices are done, of how many; none before an account is known."""
         now = datetime.now(UTC)
         total = len(INSIGHTS_TABLES) * sum(
             len(begun(self._window.dates, account.timezone, now)) for account in self._accounts()
         )
         if not total:
-            return 0.0
+            return 0, 0
         with self._database.connect() as connection:
             row = connection.execute(
                 "select count(*) as done from control.slices"
                 " where sync_id = %s and status = 'done' and asset = any(%s)",
                 [self._sync_id, list(INSIGHTS_TABLES)],
             ).fetchone()
-        return min(1.0, (row["done"] if row else 0) / total)
+        return min(total, row["done"] if row else 0), total
 
 
 def _span(seconds: float) -> str:
