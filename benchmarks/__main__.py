@@ -16,6 +16,7 @@ BENCHMARKS = (
     "power_cut",
     "restatement",
     "retention_growth",
+    "serving_load",
     "six_weeks",
     "soak",
     "storm",

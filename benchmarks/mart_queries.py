@@ -28,7 +28,10 @@ _TODAY = "(now() at time zone 'UTC')::date"
 _SEEN = "now(), now(), now()"
 _ENTITY = "document, document_hash, first_seen_at, changed_at, pulled_at"
 
-FILL = f"""
+
+def filling(days: int) -> str:
+    """SQL that makes the objects, and 25,000 facts for each of the latest ``days``."""
+    return f"""
 insert into control.ad_accounts (account_id, workspace_id, name, currency, timezone, account_status)
 select a::text, '00000000-0000-0000-0000-000000000001', 'Account ' || a, 'EUR', 'UTC', 1
 from generate_series(1, 40) as a;
@@ -59,12 +62,12 @@ from generate_series(1, 40) as a cross join generate_series(1, 1000) as n;
 
 insert into raw.entity_versions
     (account_id, level, entity_id, valid_from, document, document_hash)
-select account_id, 'campaign', id, {_TODAY} - {DAYS} + v * 30, document, v::text
+select account_id, 'campaign', id, {_TODAY} - {days} + v * 30, document, v::text
 from raw.campaigns cross join generate_series(0, 4) as v
 union all
-select account_id, 'ad', id, {_TODAY} - {DAYS}, '{{"name": "Ad"}}', '' from raw.ads;
+select account_id, 'ad', id, {_TODAY} - {days}, '{{"name": "Ad"}}', '' from raw.ads;
 
-select control.ensure_month_partitions('marts.metric_facts', {_TODAY} - {DAYS}, {_TODAY});
+select control.ensure_month_partitions('marts.metric_facts', {_TODAY} - {days}, {_TODAY});
 
 insert into marts.metric_facts
 select
@@ -76,7 +79,7 @@ select
     'UTC', 'EUR', 'sales', 1.25, 100 + hours.hour, 3, 2, null, null, null, null,
     days.day < {_TODAY} - 28, 'insights', now()
 from raw.ads as ads
-cross join generate_series({_TODAY} - {DAYS}::int, {_TODAY} - 1, interval '1 day') as days (day)
+cross join generate_series({_TODAY} - {days}::int, {_TODAY} - 1, interval '1 day') as days (day)
 cross join generate_series(0, 23) as hours (hour);
 
 insert into marts.metric_facts
@@ -87,7 +90,7 @@ select
     days.day at time zone 'UTC', days.day::date, null, 'UTC', 'EUR', 'sales',
     null, null, null, null, 2, 59.90, null, 2, days.day < {_TODAY} - 28, 'insights', now()
 from raw.ads as ads
-cross join generate_series({_TODAY} - {DAYS}::int, {_TODAY} - 1, interval '1 day') as days (day);
+cross join generate_series({_TODAY} - {days}::int, {_TODAY} - 1, interval '1 day') as days (day);
 
 insert into marts.conversions_daily (
     workspace_id, account_id, campaign_id, adset_id, ad_id, event_date, timezone, currency,
@@ -128,8 +131,8 @@ def milliseconds(connection: Connection, query: str) -> float:
     return median(took[1:])
 
 
-def fill(database: Database, target: Path) -> None:
-    """An empty project, then the facts, then what dbt makes of them."""
+def fill(database: Database, target: Path, days: int = DAYS) -> None:
+    """An empty project, then the facts of so many days, then what dbt makes of them."""
     places = [
         "--project-dir",
         str(ROOT / "dbt_project"),
@@ -140,7 +143,7 @@ def fill(database: Database, target: Path) -> None:
     runner = dbtRunner()
     assert runner.invoke(["build", "--exclude-resource-type", "test", *options]).success
     with database.connect() as connection:
-        connection.execute(FILL)
+        connection.execute(filling(days).encode())
     built = "account_daily campaign_daily adset_daily ad_daily account_hourly campaign_hourly"
     dimensions = (
         "dim_ad_accounts dim_campaigns dim_adsets dim_ads dim_creatives entities entity_history"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, LiteralString
 
 from psycopg import sql
@@ -70,7 +71,15 @@ def metric_statement(
 
 
 def account_statement(query: MetricQuery, layer: SemanticLayer, workspace_id: str) -> Statement:
-    """The ad accounts whose facts ``query`` adds up."""
+    """The ad accounts whose facts ``query`` adds up.
+
+    In a timezone of the reader's by the accounts' own dates, from the day before to the day after:
+    every fact of the answer is of one of these, and the days' sums suffice to find out.
+    """
+    if query.timezone != ACCOUNT_TIMEZONE:
+        day = timedelta(days=1)
+        dates = {"start": query.start - day, "end": query.end + day}
+        query = query.model_copy(update={**dates, "timezone": ACCOUNT_TIMEZONE})
     return _Builder(query, layer, workspace_id, raw=False).accounts()
 
 
@@ -318,8 +327,11 @@ class _Builder:
         )
 
     def _is_one_calendar(self) -> sql.Composable:
-        """Whether days of the account and of the reader are the same spans of time."""
-        if self._own_timezone:
+        """Whether days of the account and of the reader are the same spans of time.
+
+        Asked only where a ratio has a part that is known by the hour and one known by the day.
+        """
+        if self._own_timezone or not any(map(self._mixes_calendars, self._measures)):
             return sql.SQL("true")
         return sql.SQL(
             "bool_and(not f.is_day or ("

@@ -23,7 +23,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Query:
-    """One metric: the columns named in ``labels`` and ``value`` of each row of ``sql``.
+    """One metric: the columns named in ``labels`` and ``column`` of each row of ``sql``.
+
+    Metrics with the same ``sql`` are read together.
 
     A counter's rows are totals of what the database still keeps; Prometheus takes a total that
     shrinks when old rows are deleted for a restart of the counter.
@@ -34,19 +36,57 @@ class Query:
     sql: LiteralString
     labels: Sequence[str] = ()
     is_counter: bool = False
+    column: str = "value"
 
     def family(self, rows: Sequence[dict[str, object]]) -> Metric:
         """The metric with a sample for each row; null is no sample."""
         of_kind = CounterMetricFamily if self.is_counter else GaugeMetricFamily
         family: Metric = of_kind(self.name, self.documentation, labels=list(self.labels))
         for row in rows:
-            if row["value"] is not None:
+            value = row[self.column]
+            if value is not None:
                 family.add_metric(  # type: ignore[attr-defined]
                     [str(row[label] or "") for label in self.labels],
-                    float(row["value"]),  # type: ignore[arg-type]
+                    float(value),  # type: ignore[arg-type]
                 )
         return family
 
+
+_LOADS: LiteralString = """
+with loads as (
+    select asset, count(*) filter (where started_at is not null) as loads,
+        sum(extract(epoch from loaded_at - started_at)) as seconds,
+        sum(rows_inserted) as inserted, sum(rows_updated) as updated, sum(rows_deleted) as deleted,
+        sum(rows_dead_lettered) as dead_lettered
+    from control.slice_loads group by asset
+)
+select asset, change, rows, case change when 'inserted' then nullif(loads, 0) end as loads,
+    case change when 'inserted' then seconds end as seconds
+from loads cross join lateral (values ('inserted', inserted), ('updated', updated),
+    ('deleted', deleted), ('dead_lettered', dead_lettered)) as counted (change, rows)
+"""
+"""Four rows for each asset; what is known of the asset as a whole is in one of them."""
+
+_CALLS: LiteralString = (
+    "select account_id, use_case, sum(calls) as calls, sum(wasted) as wasted"
+    " from control.call_counts group by 1, 2"
+)
+
+_BUDGETS: LiteralString = (
+    "select account_id, use_case, max(percent) as percent,"
+    " max((blocked_until > now())::integer) as blocked from control.call_budgets group by 1, 2"
+)
+
+_FRESHNESS: LiteralString = (
+    "select account_id, data_lag_minutes, is_late::integer as is_late, held_days, missing_days"
+    " from marts.freshness where is_active"
+)
+
+_RESTATEMENTS: LiteralString = (
+    "select account_id, asset, count(*) as number, sum(abs(change))"
+    " filter (where asset = 'account_totals' and measure = 'spend') as spend"
+    " from marts.restatements group by 1, 2"
+)
 
 _LIVE = "join control.ad_accounts as a using (account_id) where a.is_active"
 
@@ -60,27 +100,26 @@ QUERIES: Sequence[Query] = (
     Query(
         "meta_ads_landed_rows",
         "Rows that loads changed: inserted, updated, deleted, dead-lettered.",
-        "select asset, change, sum(rows) as value from control.slice_loads, lateral (values"
-        " ('inserted', rows_inserted), ('updated', rows_updated), ('deleted', rows_deleted),"
-        " ('dead_lettered', rows_dead_lettered)) as counted (change, rows) group by 1, 2",
+        _LOADS,
         ("asset", "change"),
         is_counter=True,
+        column="rows",
     ),
     Query(
         "meta_ads_slice_loads",
         "Times a slice was landed.",
-        "select asset, count(*) as value from control.slice_loads"
-        " where started_at is not null group by 1",
+        _LOADS,
         ("asset",),
         is_counter=True,
+        column="loads",
     ),
     Query(
         "meta_ads_slice_load_seconds",
         "Seconds from the first call for a slice to its rows landed; over slice_loads: the mean.",
-        "select asset, sum(extract(epoch from loaded_at - started_at)) as value"
-        " from control.slice_loads where started_at is not null group by 1",
+        _LOADS,
         ("asset",),
         is_counter=True,
+        column="seconds",
     ),
     Query(
         "meta_ads_slice_failures",
@@ -92,69 +131,76 @@ QUERIES: Sequence[Query] = (
     Query(
         "meta_ads_api_calls",
         "Graph API calls as Meta counts them, by ad account and use case.",
-        "select account_id, use_case, sum(calls) as value from control.call_counts group by 1, 2",
+        _CALLS,
         ("account_id", "use_case"),
         is_counter=True,
+        column="calls",
     ),
     Query(
         "meta_ads_api_calls_wasted",
         "Graph API calls that ended in an error.",
-        "select account_id, use_case, sum(wasted) as value from control.call_counts group by 1, 2",
+        _CALLS,
         ("account_id", "use_case"),
         is_counter=True,
+        column="wasted",
     ),
     Query(
         "meta_ads_call_budget_used_percent",
         "How much of each of Meta's limits is used, as last read.",
-        "select account_id, use_case, max(percent) as value from control.call_budgets"
-        " where percent is not null group by 1, 2",
+        _BUDGETS,
         ("account_id", "use_case"),
+        column="percent",
     ),
     Query(
         "meta_ads_call_budget_blocked",
         "1 while Meta refuses the calls of a limit.",
-        "select account_id, use_case, max((blocked_until > now())::integer) as value"
-        " from control.call_budgets where blocked_until is not null group by 1, 2",
+        _BUDGETS,
         ("account_id", "use_case"),
+        column="blocked",
     ),
     Query(
         "meta_ads_data_lag_minutes",
         "Minutes since the end of the newest hour that the marts have.",
-        "select account_id, data_lag_minutes as value from marts.freshness where is_active",
+        _FRESHNESS,
         ("account_id",),
+        column="data_lag_minutes",
     ),
     Query(
         "meta_ads_is_late",
         "1 where an hour that should be there is not.",
-        "select account_id, is_late::integer as value from marts.freshness where is_active",
+        _FRESHNESS,
         ("account_id",),
+        column="is_late",
     ),
     Query(
         "meta_ads_held_account_days",
         "Account-days held out of the facts because they do not reconcile.",
-        "select account_id, held_days as value from marts.freshness where is_active",
+        _FRESHNESS,
         ("account_id",),
+        column="held_days",
     ),
     Query(
         "meta_ads_missing_account_days",
         "Account-days inside the history that were never pulled.",
-        "select account_id, missing_days as value from marts.freshness where is_active",
+        _FRESHNESS,
         ("account_id",),
+        column="missing_days",
     ),
     Query(
         "meta_ads_restated_values",
         "Values that a later pull of a day changed.",
-        "select account_id, asset, count(*) as value from marts.restatements group by 1, 2",
+        _RESTATEMENTS,
         ("account_id", "asset"),
         is_counter=True,
+        column="number",
     ),
     Query(
         "meta_ads_restated_spend",
         "Spend that later pulls of a day added or took away, in the account's currency.",
-        "select account_id, sum(abs(change)) as value from marts.restatements"
-        " where asset = 'account_totals' and measure = 'spend' group by 1",
+        _RESTATEMENTS,
         ("account_id",),
         is_counter=True,
+        column="spend",
     ),
     Query(
         "meta_ads_dead_letters",
@@ -234,14 +280,19 @@ class DatabaseCollector(Collector):
             "meta_ads_metric_unreadable", "1 for a metric that cannot be read now.", labels=["name"]
         )
         with self._database.connect() as connection:
+            read: dict[str, list[dict[str, object]] | psycopg.Error] = {}
             for query in QUERIES:
-                try:
-                    with connection.transaction():
-                        rows = connection.execute(query.sql).fetchall()
-                except psycopg.errors.UndefinedTable:
+                if query.sql not in read:
+                    try:
+                        with connection.transaction():
+                            read[query.sql] = connection.execute(query.sql).fetchall()
+                    except psycopg.Error as error:
+                        read[query.sql] = error
+                rows = read[query.sql]
+                if isinstance(rows, psycopg.errors.UndefinedTable):
                     continue  # the marts are not built yet
-                except psycopg.Error as error:
-                    logger.warning("metric %s: %s", query.name, error)
+                if isinstance(rows, psycopg.Error):
+                    logger.warning("metric %s: %s", query.name, rows)
                     unreadable.add_metric([query.name], 1)
                     continue
                 yield query.family(rows)

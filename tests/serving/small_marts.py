@@ -43,6 +43,14 @@ create table marts.dim_campaigns as
         case when campaign_id like '%0' then 'OUTCOME_SALES' else 'OUTCOME_LEADS' end as objective,
         'ACTIVE' as effective_status, 100::numeric as daily_budget
     from marts.metric_facts where campaign_id is not null;
+create view marts.budget_pacing as
+    select workspace_id, account_id, 'campaign' as level, campaign_id as external_entity_id, name,
+        date '2026-11-03' as event_date, 'ACTIVE' as effective_status,
+        null::numeric as daily_budget,
+        800::numeric as lifetime_budget, 200::numeric as spend_to_date,
+        0.25 as share_of_lifetime_budget, 0.5 as share_of_schedule,
+        timestamptz '2026-11-30Z' as ends_at
+    from marts.dim_campaigns where campaign_id like '%1';
 create table marts.dim_adsets as
     select distinct workspace_id, account_id, adset_id, 'ad set ' || adset_id as name,
         'ACTIVE' as effective_status, null::numeric as daily_budget

@@ -314,6 +314,14 @@ def test_settled_days_are_told_apart_and_held_ones_open_their_totals(person: Bro
     assert "two hours" in day  # the check that fails
 
 
+def test_lifetime_budgets_stand_beside_the_time_that_has_passed(person: Browser) -> None:
+    page = person.get(f"/?{DATES}&account=1").text.partition("Lifetime budgets")[2]
+    row = re.search(r">campaign 121 <small.*?</tr>", page, re.DOTALL)[0]
+    assert re.findall(r'<td class="n">([^<]+)</td>', row) == ["200.00", "800.00", "50 %"]
+    assert "25 %</meter>" in row
+    assert "30 Nov 2026" in row
+
+
 def test_changes_and_anomalies_lead_to_their_day(person: Browser) -> None:
     changes = person.get(f"/changes?since={FIRST}&account=1").text
     assert re.search(

@@ -3,6 +3,7 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.serving.conftest import change
+from tests.serving.small_marts import fill
 
 
 def test_health_tells_a_live_process_from_a_ready_one(service):
@@ -38,3 +39,39 @@ def test_a_metric_that_cannot_be_read_costs_no_other(service, database):
     (sample,) = families["meta_ads_metric_unreadable"].samples
     assert sample.labels == {"name": "meta_ads_alerts_open"}
     assert "meta_ads_slices" in families
+
+
+def test_metrics_of_one_table_are_read_once_and_each_as_before(service, database):
+    fill(database)
+    with database.connect() as connection:
+        connection.execute(
+            "insert into control.slice_loads (account_id, partition_date, asset, started_at,"
+            " loaded_at, rows_fetched, rows_inserted, rows_updated, rows_deleted, rows_unchanged,"
+            " rows_dead_lettered, pulled_at)"
+            " select '1', '2026-10-23', asset, now() - seconds * interval '1 second', now(), 9, 5,"
+            " 4, 3, 0, 2, now()"
+            " from (values ('ads', 2), ('ads', 4), ('adsets', null)) as l (asset, seconds)"
+        )
+        connection.execute(
+            "insert into control.call_counts (connection, account_id, use_case, minute, calls,"
+            " wasted) values ('main', '1', 'insights', now(), 7, 2)"
+        )
+    text = service.get("/metrics").text
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert samples["meta_ads_landed_rows_total", "ads", "deleted"] == 6
+    assert samples["meta_ads_landed_rows_total", "adsets", "inserted"] == 5
+    assert samples["meta_ads_slice_loads_total", "ads"] == 2
+    assert ("meta_ads_slice_loads_total", "adsets") not in samples  # never begun: removed only
+    assert samples["meta_ads_slice_load_seconds_total", "ads"] == 6
+    assert samples["meta_ads_api_calls_total", "1", "insights"] == 7
+    assert samples["meta_ads_api_calls_wasted_total", "1", "insights"] == 2
+    assert samples["meta_ads_held_account_days", "1"] == 1
+    assert samples["meta_ads_is_late", "1"] == 0
+    assert samples["meta_ads_restated_values_total", "1", "account_totals"] == 24
+    assert samples["meta_ads_restated_spend_total", "1"] == 12
+    names = [line.split("{")[0] for line in text.splitlines() if not line.startswith("#")]
+    assert names.count("meta_ads_slice_loads_total") == 1

@@ -28,6 +28,7 @@ _MOST_HEAT_DAYS = 31
 _MOST_BADGE_DAYS = 31
 _WORST_FIRST = ("mismatch", "incomplete", "withheld", "within_tolerance", "reconciled")
 _ALL_ROWS = 100_000
+_MOST_BUDGETS = 12
 
 
 def overview(database: Database, visit: Visit) -> dict[str, Any]:
@@ -324,12 +325,17 @@ def _add(to: dict[str, Any], row: dict[str, Any]) -> None:
 
 
 def _pacing(about: Scope, day: date) -> dict[str, Any]:
-    """Spend of a date against the daily budgets that stand now, the fullest first."""
+    """Spend of a date against the daily budgets that stand now, the fullest first.
+
+    ``lifetime``: spend up to the end of that date against lifetime budgets, and how much of their
+    time had passed.
+    """
+    accounts = [each.account_id for each in about.chosen]
     budgets = rows_in_workspace(
-        about.database,
-        about.workspace_id,
-        sql("budgets"),
-        accounts=[each.account_id for each in about.chosen],
+        about.database, about.workspace_id, sql("budgets"), accounts=accounts
+    )
+    lifetime = rows_in_workspace(
+        about.database, about.workspace_id, sql("lifetime_budgets"), accounts=accounts, day=day
     )
     rows = []
     for level in ("campaign", "adset"):
@@ -353,8 +359,10 @@ def _pacing(about: Scope, day: date) -> dict[str, Any]:
     rows.sort(key=lambda row: (-(row["share"] or 0), row["name"] or ""))
     return {
         "day": day,
-        "rows": rows[:12],
-        "more": max(0, len(rows) - 12),
+        "rows": rows[:_MOST_BUDGETS],
+        "more": max(0, len(rows) - _MOST_BUDGETS),
+        "lifetime": lifetime[:_MOST_BUDGETS],
+        "more_lifetime": max(0, len(lifetime) - _MOST_BUDGETS),
         "spend": sum((row["spend"] or 0 for row in rows), Decimal(0)),
         "budget": sum((row["daily_budget"] or 0 for row in rows), Decimal(0)),
     }
