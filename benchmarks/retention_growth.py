@@ -68,7 +68,7 @@ PER_DATE = 400
 LONGER = {
     "control.slice_loads": "retention_audit_days",
     "control.syncs": "retention_audit_days",
-    "control.stream_events": "retention_closed_days",
+    "control.stream_events": "retention_stream_days",
 }
 
 _SHIFT = "(s.at - %(real)s)"

@@ -249,6 +249,12 @@ class Settings(BaseSettings):
         description="What is over: replayed dead letters, closed alerts, webhooks that were "
         "followed. Meta repeats a webhook for 36 hours.",
     )
+    retention_stream_days: int = Field(
+        default=7,
+        alias="META_ADS_RETENTION_STREAM_DAYS",
+        ge=1,
+        description="Events of the HTTP service's stream: who comes back later begins anew.",
+    )
     retention_check_results_days: int = Field(
         default=400,
         alias="META_ADS_RETENTION_CHECK_RESULTS_DAYS",

@@ -69,7 +69,7 @@ RULES = (
         "those whose object is not read again yet",
     ),
     Rule("control.ingest_requests", "retention_closed_days", "t.created_at < %(before)s"),
-    Rule("control.stream_events", "retention_closed_days", "t.created_at < %(before)s"),
+    Rule("control.stream_events", "retention_stream_days", "t.created_at < %(before)s"),
     Rule("control.webhook_requests", "retention_closed_days", "t.minute < %(before)s"),
     Rule(
         "control.alerts",

@@ -10,7 +10,7 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import psycopg
 from fastapi import APIRouter, Depends, Header
@@ -39,12 +39,15 @@ _EVENTS = (
 )
 
 
+EventQueue: TypeAlias = "asyncio.Queue[tuple[int, bytes] | None]"
+
+
 class Broadcaster:
     """One listening connection of the process, and who waits for what it hears."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._listeners: dict[str, set[asyncio.Queue[bytes | None]]] = {}
+        self._listeners: dict[str, set[EventQueue]] = {}
         self._task: asyncio.Task[None] | None = None
         self._last_id: int | None = None
         self._is_ready = asyncio.Event()
@@ -72,13 +75,13 @@ class Broadcaster:
         """How many streams are open."""
         return sum(map(len, self._listeners.values()))
 
-    def subscribe(self, workspace_id: str) -> asyncio.Queue[bytes | None]:
-        """A queue of events as they are sent; None: the stream is over."""
-        queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUE)
+    def subscribe(self, workspace_id: str) -> EventQueue:
+        """A queue of events' ids with their text; None: the stream is over."""
+        queue: EventQueue = asyncio.Queue(_QUEUE)
         self._listeners.setdefault(workspace_id, set()).add(queue)
         return queue
 
-    def unsubscribe(self, workspace_id: str, queue: asyncio.Queue[bytes | None]) -> None:
+    def unsubscribe(self, workspace_id: str, queue: EventQueue) -> None:
         """Forget a queue."""
         queues = self._listeners.get(workspace_id, set())
         queues.discard(queue)
@@ -124,9 +127,9 @@ class Broadcaster:
             rows = await cursor.fetchall()
             for row in rows:
                 self._last_id = int(row["event_id"])
-                text = as_event(row)
+                event = (self._last_id, as_event(row))
                 for queue in tuple(self._listeners.get(row["workspace_id"], ())):
-                    _put(queue, text)
+                    _put(queue, event)
 
 
 def as_event(row: dict[str, Any]) -> bytes:
@@ -135,10 +138,10 @@ def as_event(row: dict[str, Any]) -> bytes:
     return f"id: {row['event_id']}\nevent: {row['kind']}\ndata: {data}\n\n".encode()
 
 
-def _put(queue: asyncio.Queue[bytes | None], text: bytes | None) -> None:
+def _put(queue: EventQueue, event: tuple[int, bytes] | None) -> None:
     """Who does not read is told to come back: the last event's id brings what was missed."""
     try:
-        queue.put_nowait(text)
+        queue.put_nowait(event)
     except asyncio.QueueFull:
         while not queue.empty():
             queue.get_nowait()
@@ -206,13 +209,13 @@ async def event_stream(
                 yield as_event(row)
         while True:
             try:
-                text = await asyncio.wait_for(queue.get(), _KEEPALIVE_SECONDS)
+                event = await asyncio.wait_for(queue.get(), _KEEPALIVE_SECONDS)
             except TimeoutError:
                 yield b": still here\n\n"
                 continue
-            if text is None:
+            if event is None:
                 return
-            event_id = int(text[4 : text.index(b"\n")])
+            event_id, text = event
             if event_id > sent:
                 sent = event_id
                 yield text

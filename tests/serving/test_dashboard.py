@@ -293,6 +293,22 @@ def test_the_file_has_the_rows_that_the_table_shows(person: Browser) -> None:
     assert [f"{value:,.2f}" if value < float("inf") else "–" for value in spend] == seen
 
 
+def test_the_best_stand_above_the_sum_of_the_others(person: Browser) -> None:
+    path = f"/ads?{DATES}&level=ad&currency=EUR&sort=-clicks"
+    shown = person.get(f"{path}&top=1").text
+    body = shown.partition("<tbody>")[2]
+    assert re.findall(r'<th scope="row">(All others|All|ad \d+)', body)[-1] == "All others"
+    assert "The 1 ads with the most Clicks" in shown
+    assert "Rows on a page" not in shown
+    files = [person.get(f"{path}{top}&format=csv").text for top in ("", "&top=1")]
+    every, best = (list(csv.DictReader(io.StringIO(text))) for text in files)
+    assert [row["is_rest"] for row in best] == ["false", "true"]
+    assert best[0]["ad"] == every[0]["ad"]
+    assert int(best[1]["clicks"]) == sum(int(row["clicks"] or 0) for row in every[1:])
+    assert "All others" not in person.get(f"{path}&top=10").text  # there are fewer
+    assert person.get(f"{path}&top=0").status_code == 422
+
+
 def test_numbers_are_those_of_the_api(world: World, person: Browser) -> None:
     answer = requests.get(
         f"{world.url}/workspaces/default/metrics",

@@ -10,7 +10,7 @@ from meta_ads_pipeline.control.row_security import rows_in_workspace
 from meta_ads_pipeline.semantic.answer import Answer
 from meta_ads_pipeline.serving.dashboard import charts
 from meta_ads_pipeline.serving.dashboard.questions import Scope, scope
-from meta_ads_pipeline.serving.dashboard.view import CHILDREN, PAGE_SIZES, PARENTS
+from meta_ads_pipeline.serving.dashboard.view import CHILDREN, PAGE_SIZES, PARENTS, TOPS
 from meta_ads_pipeline.serving.dashboard.visits import Visit
 from meta_ads_pipeline.serving.metric_formats import as_file
 from meta_ads_pipeline.serving.problems import BadRequestError
@@ -49,6 +49,7 @@ def drilldown(database: Database, visit: Visit) -> dict[str, Any]:
             {
                 "id": row[view.level],
                 "name": row.get(f"{view.level}_name") or row[view.level],
+                "is_rest": row.get("is_rest", False),
                 "values": row,
                 "about": shown.get(row[view.level], {}),
                 "spark": charts.sparkline(sparks.get(row[view.level], ())),
@@ -58,12 +59,17 @@ def drilldown(database: Database, visit: Visit) -> dict[str, Any]:
         "path_down": _crumbs(about),
         "child": CHILDREN.get(view.level),
         "page_sizes": PAGE_SIZES,
+        "tops": TOPS,
+        "sorted_by": _sort(about).removeprefix("-"),
         "levels": list(PARENTS),
     }
 
 
 def as_csv(database: Database, visit: Visit) -> tuple[str, bytes]:
-    """A file's name, and all rows of the table that is seen, in its order."""
+    """A file's name, and all rows of the table that is seen, in its order.
+
+    With ``top`` the last row is the sum of all others.
+    """
     about = scope(database, visit)
     if about is None:
         raise BadRequestError("there is no ad account yet")
@@ -72,14 +78,23 @@ def as_csv(database: Database, visit: Visit) -> tuple[str, bytes]:
 
 
 def _ask(about: Scope, *, limit: int, offset: int) -> Answer:
+    """The rows; those with the most and the sum of the others where ``top`` is asked for."""
     view = about.view
+    if view.top is not None:
+        offset, limit = 0, view.top + 1
     return about.ask(
         measures=COLUMNS,
         group_by=(view.level,),
-        sort=(view.sort,) if view.sort.removeprefix("-") in COLUMNS else ("-spend",),
+        sort=(_sort(about),),
+        top=view.top,
         limit=limit,
         offset=offset,
     )
+
+
+def _sort(about: Scope) -> str:
+    sort = about.view.sort
+    return sort if sort.removeprefix("-") in COLUMNS else "-spend"
 
 
 def _sparks(about: Scope, ids: list[str]) -> dict[str, list[Any]]:

@@ -16,6 +16,9 @@ from meta_ads_pipeline.serving.problems import BadRequestError, sentences
 
 PAGE_SIZES = (50, 200, 2000)
 
+TOPS = (10, 25, 100)
+"""How many of the best may be shown above the sum of all others; an address may say another."""
+
 Level = Literal["account", "campaign", "adset", "ad"]
 
 PARENTS: Mapping[str, str | None] = {
@@ -57,6 +60,7 @@ class View(BaseModel):
     level: Level = "account"
     sort: Text = "-spend"
     limit: Literal[50, 200, 2000] = 50
+    top: Annotated[int, Field(ge=1, le=1000)] | None = None
     offset: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     status: Literal["open", "resolved"] | None = None
     connection: Text | None = None
