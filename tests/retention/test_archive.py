@@ -1,7 +1,8 @@
 """Months of hours leave for a Parquet file and come back the same, whatever happens in between."""
 
 import os
-from datetime import UTC, date, datetime
+import signal
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import psycopg
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from meta_ads_pipeline.cli.archive import app
+from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.slices import Attempt, SliceCounts, SliceKey, claim, finish
 from meta_ads_pipeline.retention import archive, keep, parquet
 from meta_ads_pipeline.retention.parquet import ArchiveError
@@ -114,26 +116,59 @@ def test_it_is_off_until_it_is_set(database, settings, hours):
     assert archive.build_marts(database, built.extend) == []
 
 
-@pytest.mark.parametrize(
-    "moment", ["write", "totals_of_file", "_keep_name", "_drop_partition", "_note"]
-)
-def test_killed_at_any_moment_nothing_is_lost(database, settings, hours, monkeypatch, moment):
-    place = archive if hasattr(archive, moment) else parquet
-    working = getattr(place, moment)
+def killed_at(database, settings, monkeypatch, moment, *, restoring=False):
+    """Have a process of its own move the month, killed (SIGKILL) in the middle of a function."""
+    name, _, when = moment.partition(" ")
+    place = archive if hasattr(archive, name) else parquet
+    working = getattr(place, name)
 
     def ends(*arguments):
-        working(*arguments)
-        raise KeyboardInterrupt
+        if when == "after":
+            working(*arguments)
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(place, moment, ends)
-    with pytest.raises(KeyboardInterrupt):
-        archive.archive_month(database, settings, OLD)
+    child = os.fork()
+    if child == 0:
+        try:
+            monkeypatch.setattr(place, name, ends)
+            move = archive.restore_month if restoring else archive.archive_month
+            move(Database(database.url), settings, OLD)
+        finally:
+            os._exit(0)  # not the test's own end
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "_batches before",
+        "write after",
+        "totals_of_file after",
+        "_keep_name before",
+        "_drop_partition before",
+        "_drop_partition after",
+        "_note after",
+    ],
+)
+def test_killed_at_any_moment_nothing_is_lost_or_doubled(
+    database, settings, hours, monkeypatch, moment
+):
+    slices = rows(database, SLICES)
+    killed_at(database, settings, monkeypatch, moment)
     assert rows(database) == hours
+    assert rows(database, SLICES) == slices
     assert archive.archived_months(database) == []
-    monkeypatch.undo()
     assert archive.archive_month(database, settings, OLD) == 90
+    assert [path.suffix for path in archive.folder(settings).iterdir()] == [".parquet"]
+    killed_at(database, settings, monkeypatch, "totals_of_table after", restoring=True)
+    assert {row["event_date"] for row in rows(database)} == {
+        NEW + timedelta(days=n) for n in range(3)
+    }
     assert archive.restore_month(database, settings, OLD) == 90
     assert rows(database) == hours
+    assert rows(database, SLICES) == slices
 
 
 def test_a_file_that_does_not_hold_the_same_moves_nothing(database, settings, hours, monkeypatch):
