@@ -35,6 +35,9 @@ COMMAND_TAG = "meta_ads/command"
 WORKER_TAG = "meta_ads/worker"
 """The run's process: the run's id, then ``control.process_identity``."""
 
+RETRY_ASKED_TAG = "meta_ads/retry_asked"
+"""The run's own id, once Dagster was asked a second time to retry it. A retry copies it."""
+
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 PARTITION_TAG = "dagster/partition"

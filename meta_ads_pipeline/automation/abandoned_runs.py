@@ -13,12 +13,17 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster._core.events import DagsterEvent, JobFailureData, RunFailureReason
-from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._core.storage.tags import (
+    AUTO_RETRY_RUN_ID_TAG,
+    GRPC_INFO_TAG,
+    PARENT_RUN_ID_TAG,
+    WILL_RETRY_TAG,
+)
 
 from meta_ads_pipeline.control import run_locks
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.process_identity import ProcessIdentity
-from meta_ads_pipeline.run_tags import WORKER_TAG
+from meta_ads_pipeline.run_tags import RETRY_ASKED_TAG, WORKER_TAG
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +36,10 @@ IN_PROGRESS = (
 UNSEEN_FOR = timedelta(seconds=60)
 """A process that cannot be seen from here is taken for gone when its lock was free for so long."""
 
+RETRIED_WITHIN = timedelta(minutes=5)
+"""Dagster's daemon looks every few seconds: what it has not retried by then it has forgotten."""
+FORGOTTEN_FOR = timedelta(days=1)
+
 _CODE_SERVER_SECONDS = 5
 
 PROCESS_GONE = (
@@ -38,6 +47,7 @@ PROCESS_GONE = (
     "What had landed is kept. A scheduled or backfill run is started again by itself; "
     "`meta-ads sync` is resumed by the same command."
 )
+FORGOTTEN = "Dagster was to start this run again and has not. It is told once more that it failed."
 INTERRUPTED = "Interrupted by the end of `meta-ads up`. The next start resumes the run."
 
 
@@ -76,6 +86,37 @@ def fail_abandoned_runs(
             closed.append(run.run_id)
             waiting.pop(run.run_id, None)
     return closed, waiting
+
+
+def retry_forgotten_runs(instance: dg.DagsterInstance, now: datetime) -> list[str]:
+    """Have Dagster start what it has marked for a retry and passed over; returns the runs' ids.
+
+    Dagster stores a failure's event before the run's status and its tag ``dagster/will_retry``. A
+    look of the ``EVENT_LOG_CONSUMER`` between the two finds a run that has not failed, and goes on
+    behind the event for good. Another event has it look again, which starts no second retry. Once
+    a run. ``now`` is UTC.
+    """
+    records = instance.get_run_records(
+        dg.RunsFilter(
+            statuses=[dg.DagsterRunStatus.FAILURE],
+            tags={WILL_RETRY_TAG: "true"},
+            updated_after=now - FORGOTTEN_FOR,
+        )
+    )
+    asked = []
+    for record in records:
+        run, ended = record.dagster_run, record.end_time or now.timestamp()
+        if AUTO_RETRY_RUN_ID_TAG in run.tags or run.tags.get(RETRY_ASKED_TAG) == run.run_id:
+            continue
+        if now.timestamp() - ended < RETRIED_WITHIN.total_seconds():
+            continue
+        if instance.get_runs_count(dg.RunsFilter(tags={PARENT_RUN_ID_TAG: run.run_id})):
+            continue
+        logger.warning("run %s of %s was to be retried and was not", run.run_id, run.job_name)
+        instance.add_run_tags(run.run_id, {RETRY_ASKED_TAG: run.run_id})
+        instance.report_run_failed(run, FORGOTTEN)
+        asked.append(run.run_id)
+    return asked
 
 
 def process_is_gone(run: dg.DagsterRun, *, launching: bool) -> bool | None:

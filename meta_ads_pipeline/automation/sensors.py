@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from meta_ads_pipeline.automation.abandoned_runs import fail_abandoned_runs
+from meta_ads_pipeline.automation.abandoned_runs import fail_abandoned_runs, retry_forgotten_runs
 from meta_ads_pipeline.automation.default_status import sensor_status
 from meta_ads_pipeline.automation.jobs import reach_job, sync_job
 from meta_ads_pipeline.automation.retries import OpenSlice, RetryPlan, next_retry
@@ -153,6 +153,9 @@ def close_abandoned_runs(
     seen = {run_id: datetime.fromisoformat(at) for run_id, at in _cursor(context).items()}
     closed, waiting = fail_abandoned_runs(context.instance, database.database, first_seen=seen)
     said = f"closed {', '.join(closed)}" if closed else "every run in progress has its process"
+    forgotten = retry_forgotten_runs(context.instance, datetime.now(UTC))
+    if forgotten:
+        said += f"; Dagster is asked once more to retry {', '.join(forgotten)}"
     return dg.SensorResult(
         skip_reason=said,
         cursor=json.dumps({run_id: at.isoformat() for run_id, at in waiting.items()}),
@@ -181,7 +184,9 @@ def failure_alert(run: dg.DagsterRun, reason: str) -> str:
 )
 def alert_on_run_failure(context: dg.RunFailureSensorContext) -> None:
     """Name the failed steps and their errors; the run's own message where no step failed."""
-    reasons = [f"{event.step_key}: {_cause(event)}" for event in context.get_step_failure_events()]
+    reasons = [
+        f"{event.step_key}: {cause_of(event)}" for event in context.get_step_failure_events()
+    ]
     alerts.error(
         failure_alert(
             context.dagster_run, "; ".join(reasons) or context.failure_event.message or ""
@@ -189,7 +194,8 @@ def alert_on_run_failure(context: dg.RunFailureSensorContext) -> None:
     )
 
 
-def _cause(event: dg.DagsterEvent) -> str:
+def cause_of(event: dg.DagsterEvent) -> str:
+    """Why a step failed: what it says to people, else the error at the bottom of the chain."""
     failure = event.step_failure_data
     if failure.user_failure_data and failure.user_failure_data.description:
         return failure.user_failure_data.description

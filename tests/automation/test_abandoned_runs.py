@@ -7,20 +7,27 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
 import yaml
 from dagster import DagsterRunStatus
+from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.storage.tags import GRPC_INFO_TAG, WILL_RETRY_TAG
+from dagster._daemon.auto_run_reexecution import auto_run_reexecution
+from dagster._daemon.auto_run_reexecution.event_log_consumer import EventLogConsumerDaemon
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import (
     QueuedRunCoordinatorDaemon,
 )
 
 from meta_ads_pipeline.automation.abandoned_runs import (
+    PROCESS_GONE,
+    RETRIED_WITHIN,
     UNSEEN_FOR,
     fail_abandoned_runs,
     requeue_interrupted_runs,
+    retry_forgotten_runs,
 )
 from meta_ads_pipeline.automation.run_queue import LaneRunCoordinator, queue_tags
 from meta_ads_pipeline.automation.sensors import close_abandoned_runs
@@ -172,6 +179,43 @@ def test_a_run_that_an_orderly_stop_interrupted_is_queued_again(
     assert requeue_interrupted_runs(instance) == [gone]
     assert status(instance, gone) is DagsterRunStatus.QUEUED
     assert status(instance, of_a_command) is DagsterRunStatus.STARTED
+
+
+def test_a_retry_that_dagster_has_passed_over_is_asked_for_once_more(
+    instance, add_run: AddRun, monkeypatch
+) -> None:
+    retried: list[str] = []
+    monkeypatch.setattr(
+        auto_run_reexecution, "retry_run", lambda run, _: retried.append(run.run_id)
+    )
+    look = EventLogConsumerDaemon()
+
+    def dagster_looks() -> None:
+        list(look.run_iteration(SimpleNamespace(instance=instance)))
+
+    dagster_looks()
+    run_id = add_run(DagsterRunStatus.STARTED, {})
+    run = instance.get_run_by_id(run_id)
+    status_of_run = instance.run_storage.handle_run_event
+
+    def look_between(*arguments: object, **more: object) -> None:
+        dagster_looks()
+        status_of_run(*arguments, **more)
+
+    failure = JobFailureData(error=None, failure_reason=RunFailureReason.UNEXPECTED_TERMINATION)
+    with monkeypatch.context() as patch:
+        patch.setattr(instance.run_storage, "handle_run_event", look_between)
+        instance.report_run_failed(run, PROCESS_GONE, failure)
+    dagster_looks()
+    assert instance.get_run_by_id(run_id).tags[WILL_RETRY_TAG] == "true"
+    assert retried == [], "its event was passed over: it will not be retried"
+
+    now = datetime.now(UTC)
+    assert retry_forgotten_runs(instance, now) == [], "Dagster is given time"
+    assert retry_forgotten_runs(instance, now + 2 * RETRIED_WITHIN) == [run_id]
+    dagster_looks()
+    assert retried == [run_id]
+    assert retry_forgotten_runs(instance, now + 2 * RETRIED_WITHIN) == [], "once"
 
 
 def test_the_sensor_remembers_since_when(instance, database, add_run) -> None:
