@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import TypeAlias
 
 import dagster as dg
-import yaml
 
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.settings import PROJECT_ROOT, Settings, get_settings
@@ -65,15 +64,9 @@ def entry(spec: dg.AssetSpec) -> dg.AssetSpec:
     )
 
 
-def expected_lag() -> timedelta:
-    """After which an account is late in ``marts.freshness``: a variable of the dbt project."""
-    project = yaml.safe_load((PROJECT_ROOT / "dbt_project" / "dbt_project.yml").read_text())
-    return timedelta(minutes=project["vars"]["expected_lag_minutes"])
-
-
 def _freshness_policy(key: dg.AssetKey, settings: Settings) -> dg.FreshnessPolicy | None:
     """When Dagster calls an asset late: as ``marts.freshness`` does, where the schedules are on."""
     if not settings.schedules_on or key.to_user_string() not in _EVERY_REFRESH:
         return None
-    lag = expected_lag()
+    lag = timedelta(minutes=settings.expected_lag_minutes)
     return dg.FreshnessPolicy.time_window(fail_window=_FAILS_AFTER * lag, warn_window=lag)

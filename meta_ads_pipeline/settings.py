@@ -350,6 +350,14 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def expected_lag_minutes(self) -> int:
+        """An account-local hour should be in the marts so many minutes after it ends.
+
+        One refresh of today may have just missed it, and its pull and build take their time.
+        """
+        return self.performance_sync_interval_minutes + 75
+
+    @property
     def uses_simulator(self) -> bool:
         """Without credentials and without another Graph URL, the simulator stands in for Meta."""
         return self.access_token is None and self.graph_url == REAL_GRAPH_URL

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, timedelta
 from unittest.mock import patch
 
 import dagster as dg
@@ -11,7 +11,7 @@ import pytest
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 
 from meta_ads_pipeline import catalog
-from meta_ads_pipeline.catalog import entry, expected_lag
+from meta_ads_pipeline.catalog import entry
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.definitions import build_defs
 from meta_ads_pipeline.settings import Settings
@@ -55,11 +55,12 @@ def test_every_check_says_what_it_asks_and_none_is_named_by_how_it_is_made(graph
 def test_where_the_schedules_are_on_dagster_calls_late_what_the_mart_calls_late() -> None:
     spec = dg.AssetSpec(["marts", "metric_facts"])
     assert entry(spec).freshness_policy is None, "nothing is late that nobody refreshes"
-    with patch.object(catalog, "get_settings", lambda: Settings(META_ADS_SCHEDULES_ON=True)):
+    settings = Settings(META_ADS_SCHEDULES_ON=True, PERFORMANCE_SYNC_INTERVAL_MINUTES=240)
+    with patch.object(catalog, "get_settings", lambda: settings):
         policy = entry(spec).freshness_policy
         assert entry(dg.AssetSpec(["marts", "dim_ads"])).freshness_policy is None
     assert isinstance(policy, TimeWindowFreshnessPolicy)
-    assert policy.warn_window.to_timedelta() == expected_lag()
+    assert policy.warn_window.to_timedelta() == timedelta(minutes=315)
 
 
 def test_a_tests_own_comment_is_its_description() -> None:

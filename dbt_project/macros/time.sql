@@ -4,6 +4,12 @@
     coalesce(nullif(current_setting('meta_ads.now', true), '')::timestamptz, now())
 {%- endmacro %}
 
+{#- An account-local hour is expected so many minutes after it ends: the pipeline tells dbt, as it
+    depends on how often today is read (PERFORMANCE_SYNC_INTERVAL_MINUTES). -#}
+{% macro expected_lag_minutes() -%}
+    {{ env_var('META_ADS_DBT_EXPECTED_LAG_MINUTES', '90') | int }}
+{%- endmacro %}
+
 {#- Today's date where the account is. -#}
 {% macro today_in(timezone) -%}
     ({{ current_instant() }} at time zone {{ timezone }})::date

@@ -21,7 +21,7 @@ from sqlalchemy.pool import QueuePool
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres, EmbeddedPostgresError
 from meta_ads_pipeline.errors import MetaAdsError
 from meta_ads_pipeline.redaction import redact
-from meta_ads_pipeline.settings import Settings
+from meta_ads_pipeline.settings import Settings, get_settings
 
 logger = logging.getLogger(__name__)
 
@@ -372,4 +372,6 @@ def export_environment(database: Database) -> None:
     os.environ["META_ADS_DBT_PASSWORD"] = str(url.password or "")
     os.environ["META_ADS_DBT_DATABASE"] = url.database or "postgres"
     sslmode = url.query.get("sslmode", "prefer")
+    lag = get_settings().expected_lag_minutes
+    os.environ["META_ADS_DBT_EXPECTED_LAG_MINUTES"] = str(lag)
     os.environ["META_ADS_DBT_SSLMODE"] = sslmode if isinstance(sslmode, str) else sslmode[0]

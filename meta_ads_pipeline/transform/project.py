@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from dagster_dbt import DbtProject
 
-from meta_ads_pipeline.settings import PROJECT_ROOT
+from meta_ads_pipeline.settings import PROJECT_ROOT, get_settings
 from meta_ads_pipeline.transform.dbt_cli import dbt_cli
 
 DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
@@ -35,9 +35,12 @@ def dbt_project() -> DbtProject:
 
 
 def project_digest() -> str:
-    """A hash of the project's models, seeds, macros and configuration: which version it is."""
+    """A hash of the project's models, seeds, macros and configuration: which version it is.
+
+    And of the one setting that is in a view.
+    """
     directory = DBT_PROJECT_DIR
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(str(get_settings().expected_lag_minutes).encode())
     target = directory / "target"
     for pattern in _SOURCES:
         for path in sorted(directory.rglob(pattern)):

@@ -56,7 +56,7 @@ expected as (
         account_id,
         date_trunc(
             'hour',
-            ({{ current_instant() }} - interval '1 minute' * {{ var('expected_lag_minutes') }})
+            ({{ current_instant() }} - interval '1 minute' * {{ expected_lag_minutes() }})
             at time zone timezone
         ) at time zone timezone as hours_until
     from {{ ref('stg_meta__ad_accounts') }}
@@ -76,7 +76,7 @@ select
         as data_lag_minutes,
     (extract(epoch from {{ current_instant() }} - pulls.last_pulled_at) / 60)::int
         as pull_lag_minutes,
-    {{ var('expected_lag_minutes') }} as expected_lag_minutes,
+    {{ expected_lag_minutes() }} as expected_lag_minutes,
     accounts.is_active and coalesce(days.hours_until < expected.hours_until, true) as is_late,
     coalesce(days.missing_days, 0) as missing_days,
     days.missing_dates,
