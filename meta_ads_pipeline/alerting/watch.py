@@ -54,13 +54,19 @@ def update_watched(database: Database, settings: Settings, now: datetime) -> dic
     return standing
 
 
-def stale_data(connection: Connection, settings: Settings, _now: datetime) -> list[Alert]:
-    """Ad accounts whose newest hour is late, where the schedules are to keep them current."""
+def stale_data(connection: Connection, settings: Settings, now: datetime) -> list[Alert]:
+    """Ad accounts whose newest hour is late, where the schedules are to keep them current.
+
+    One that was seen for the first time just now is given as long for its first hour.
+    """
     if not settings.schedules_on:
         return []
     rows = connection.execute(
-        "select account_id, data_lag_minutes as lag, expected_lag_minutes as expected,"
-        " last_hour_at from marts.freshness where is_active and is_late"
+        "select f.account_id, f.data_lag_minutes as lag, f.expected_lag_minutes as expected,"
+        " f.last_hour_at from marts.freshness as f join control.ad_accounts as a using (account_id)"
+        " where f.is_active and f.is_late and (f.last_hour_at is not null"
+        " or a.created_at < %(now)s - f.expected_lag_minutes * interval '1 minute')",
+        {"now": now},
     ).fetchall()
     return [
         Alert(

@@ -54,7 +54,8 @@ class World:
         self.account = app.account_ids[0]
         stored(database, app.settings(), app.token(), accounts=[self.account])
         self.execute(
-            "update control.ad_accounts set timezone = 'UTC'",
+            "update control.ad_accounts set timezone = 'UTC',"
+            " created_at = now() - interval '1 day'",
             "create schema dagster",
         )
         engine = create_engine(
@@ -274,6 +275,14 @@ def test_room_and_versions_by_severity(world):
     assert with_setting("META_API_VERSION", "v24.0") == {"api_version": "critical"}
     assert with_setting("META_API_VERSION", "v25.0") == {"api_version": "info"}
     assert with_setting("META_API_VERSION", "v99.0") == {}
+
+
+def test_an_account_that_was_seen_for_the_first_time_is_given_time(world):
+    PLANTED["stale_data"].plant(world)
+    world.execute("truncate raw.insights_hourly")
+    assert len(world.look()) == 1
+    world.execute("update control.ad_accounts set created_at = now()")
+    assert [title.split("]")[0] for title in world.look()] == ["[recovered"]
 
 
 def test_without_schedules_nobody_is_told_that_data_are_late(world):
