@@ -10,6 +10,7 @@ BENCHMARKS = (
     "backfill",
     "call_cost",
     "celery_workers",
+    "fortnight",
     "ingest",
     "kill",
     "mart_queries",

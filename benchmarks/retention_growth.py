@@ -25,8 +25,7 @@ from typing import Any
 
 import dagster as dg
 
-from benchmarks.environment import environment
-from benchmarks.six_weeks import SixWeeks
+from benchmarks.simulated_daemon import SimulatedDaemon, simulated_daemon
 from meta_graph_simulator.config import SimulatorConfig
 from meta_graph_simulator.http.server import SimulatorServer
 
@@ -122,9 +121,9 @@ class Pattern:
 class Growth:
     """The database, the patterns taken from it, and the simulated days written from them."""
 
-    def __init__(self, weeks: SixWeeks, tell: Callable[[str], None]) -> None:
-        self.weeks, self.tell = weeks, tell
-        self.instance, self.database = weeks.instance, weeks.database
+    def __init__(self, daemon: SimulatedDaemon, tell: Callable[[str], None]) -> None:
+        self.daemon, self.tell = daemon, tell
+        self.instance, self.database = daemon.instance, daemon.database
         self.patterns: list[Pattern] = []
         self.problems: list[str] = []
         self.counts: dict[int, dict[str, int]] = {}
@@ -162,17 +161,17 @@ class Growth:
         from meta_ads_pipeline.automation.windows import range_tags
         from meta_ads_pipeline.windows import DateWindow
 
-        weeks = self.weeks
-        weeks.set_clock(DAY, (4, 0))
+        daemon = self.daemon
+        daemon.go_to(_at(4, 0))
         window = range_tags(DateWindow(DAY - timedelta(days=28), DAY), "backfill")
         first = dg.RunRequest(run_key="first", tags=window)
-        assert weeks._run([first], "sync"), "the first sync"
+        assert daemon.run([first], "sync"), "the first sync"
 
-        def schedule(name: str) -> Callable[[], bool]:
-            return lambda: weeks.ask_schedule(name)
+        def schedule(name: str) -> Callable[[], int]:
+            return lambda: daemon.tick(name)
 
-        def job(name: str) -> Callable[[], bool]:
-            return lambda: weeks._run([dg.RunRequest(run_key=f"{name} {time.time()}")], name)
+        def job(name: str) -> Callable[[], int]:
+            return lambda: daemon.run([dg.RunRequest()], name)
 
         self._learn("refresh_today", 96, schedule("refresh_today"), [(10, 0), (10, 15)])
         self._learn("refresh_entities", 24, schedule("refresh_entities"), [(11, 0), (12, 0)])
@@ -185,12 +184,12 @@ class Growth:
         self._learn("retention", 1, job("retention"), [(20, 17)])
 
     def _learn(
-        self, kind: str, per_day: int, run: Callable[[], bool], at: list[tuple[int, int]]
+        self, kind: str, per_day: int, run: Callable[[], int], at: list[tuple[int, int]]
     ) -> None:
         before: dict[str, int] = {}
         made: list[dict[str, Any]] = []
         for instant in at:
-            self.weeks.set_clock(DAY, instant)
+            self.daemon.go_to(_at(*instant))
             earlier = self.count_all()
             newest = self.value("select coalesce(max(id), 0) from dagster.runs")
             run()
@@ -374,6 +373,10 @@ class Growth:
         return not self.problems
 
 
+def _at(hour: int, minute: int) -> datetime:
+    return datetime(DAY.year, DAY.month, DAY.day, hour, minute, tzinfo=UTC)
+
+
 def main() -> bool:
     """On a database and simulator of its own; whether no table of records goes on growing."""
     started = time.monotonic()
@@ -382,8 +385,7 @@ def main() -> bool:
         ads=ADS,
         markets=(("EUR", "UTC"),),
         from_date=DAY - timedelta(days=30),
-        clock_speed=0,
-        start_time=datetime(DAY.year, DAY.month, DAY.day, 4, tzinfo=UTC),
+        start_time=_at(3, 0),
     )
 
     def tell(line: str) -> None:
@@ -392,23 +394,20 @@ def main() -> bool:
     with (
         tempfile.TemporaryDirectory(prefix="meta-ads-growth-") as place,
         SimulatorServer(config) as simulator,
-        environment(Path(place) / "home", simulator.url, DAY - timedelta(days=28)),
+        simulated_daemon(
+            Path(place) / "home", simulator, DAY - timedelta(days=28), _at(3, 0)
+        ) as daemon,
     ):
-        from meta_ads_pipeline.cli.runtime import running
-
-        with running() as runtime, dg.DagsterInstance.get() as instance:
-            log = runtime.settings.home / "sync.log"
-            weeks = SixWeeks(simulator, instance, runtime.database, "", log)
-            growth = Growth(weeks, tell)
-            growth.run_all_kinds()
-            tell(f"real runs after {time.monotonic() - started:.0f} s")
-            growth.forget_real_runs()
-            end = datetime(DAY.year, DAY.month, DAY.day, 3, 17, tzinfo=UTC)
-            for number in range(1, DAYS + 1):
-                night = end - timedelta(days=DAYS - number)
-                growth.write_day(night)
-                growth.keep(night)
-                if number in LOOKED_AT:
-                    growth.counts[number] = growth.count_all()
-                    tell(f"day {number} after {time.monotonic() - started:.0f} s")
-            return growth.judge()
+        growth = Growth(daemon, tell)
+        growth.run_all_kinds()
+        tell(f"real runs after {time.monotonic() - started:.0f} s")
+        growth.forget_real_runs()
+        end = datetime(DAY.year, DAY.month, DAY.day, 3, 17, tzinfo=UTC)
+        for number in range(1, DAYS + 1):
+            night = end - timedelta(days=DAYS - number)
+            growth.write_day(night)
+            growth.keep(night)
+            if number in LOOKED_AT:
+                growth.counts[number] = growth.count_all()
+                tell(f"day {number} after {time.monotonic() - started:.0f} s")
+        return growth.judge()

@@ -16,6 +16,7 @@ from functools import cached_property
 import dagster as dg
 
 from benchmarks.backfill_worker import FastClock, fast_clients
+from benchmarks.simulated_daemon import execute
 from meta_ads_pipeline.automation.retries import retry_at
 from meta_ads_pipeline.automation.sensors import backfill_gaps, open_slices, retry_failed_slices
 from meta_ads_pipeline.cli.runtime import running
@@ -24,8 +25,6 @@ from meta_ads_pipeline.credentials.clients import ConnectedClients
 from meta_ads_pipeline.definitions import build_defs
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.settings import get_settings
-
-RUN_KEY_TAG = "dagster/run_key"
 
 
 @dataclass
@@ -63,18 +62,11 @@ def tick(instance: dg.DagsterInstance, meta: FastMeta) -> Tick:
             asked = sensor.evaluate_tick(context)
         outcome.said = asked.skip_message or outcome.said
         for request in asked.run_requests or ():
-            # As the daemon does: what was asked for before is not started again.
-            known = dg.RunsFilter(tags={RUN_KEY_TAG: request.run_key or ""})
-            if instance.get_runs_count(known):
+            job = build_defs(resources).resolve_job_def(request.job_name or "sync")
+            result = execute(instance, job, request)
+            if result is None:
                 outcome.said = f"{sensor.name} asks again for {request.run_key}"
                 continue
-            job = build_defs(resources).resolve_job_def(request.job_name or "sync")
-            result = job.execute_in_process(
-                instance=instance,
-                tags={**request.tags, RUN_KEY_TAG: request.run_key or ""},
-                raise_on_error=False,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            )
             outcome.sensor, outcome.succeeded = sensor.name, result.success
             return outcome
     return outcome

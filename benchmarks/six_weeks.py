@@ -14,20 +14,19 @@ set. ``SIX_WEEKS_HOME`` keeps the database: ``META_ADS_HOME=... meta-ads up`` sh
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
-from benchmarks.environment import environment
+from benchmarks.simulated_daemon import SimulatedDaemon, simulated_daemon
+from benchmarks.simulated_time import simulate_time
+from meta_ads_pipeline.control.database import Database
 from meta_graph_simulator.config import SimulatorConfig
 from meta_graph_simulator.http.server import SimulatorServer
 
@@ -47,33 +46,6 @@ MORNING, NOON, EVENING = (5, 20), (11, 0), (19, 0)
 SHOWN = ("raw/account_totals", "marts/reconciliation", "marts/metric_facts", "marts/account_daily")
 """Assets whose partitions are looked at."""
 FINAL = ("open", "complete", "settled")
-
-
-class _Clock:
-    """The simulated instant (UTC) that the pipeline's modules see."""
-
-    now = datetime.now(UTC)
-
-
-class _SimulatedType(type):
-    def __instancecheck__(cls, instance: object) -> bool:
-        return isinstance(instance, datetime)
-
-
-class SimulatedDatetime(datetime, metaclass=_SimulatedType):
-    """``datetime`` with another present."""
-
-    @classmethod
-    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
-        """The simulated instant."""
-        return _Clock.now.astimezone(tz)
-
-
-def simulate_time() -> None:
-    """Have every module of the pipeline that is loaded ask ``SimulatedDatetime``."""
-    for name, module in list(sys.modules.items()):
-        if name.startswith("meta_ads_pipeline.") and getattr(module, "datetime", None) is datetime:
-            module.datetime = SimulatedDatetime  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -105,75 +77,29 @@ class Said:
 class SixWeeks:
     """One account, its simulator, and what the daemon would do, at simulated instants."""
 
-    simulator: SimulatorServer
-    instance: dg.DagsterInstance
-    database: Any
+    daemon: SimulatedDaemon
     account: str
-    log: Path
-    runs: int = 0
     problems: int = 0
+
+    @property
+    def simulator(self) -> SimulatorServer:
+        """Meta."""
+        return self.daemon.simulator
+
+    @property
+    def database(self) -> Database:
+        """Where it lands."""
+        return self.daemon.database
 
     def set_clock(self, day: date, at: tuple[int, int]) -> None:
         """Go to an instant (UTC) of a date, in the pipeline, the simulator and the database."""
-        _Clock.now = datetime(day.year, day.month, day.day, *at, tzinfo=UTC)
-        self.simulator.control.set_clock(_Clock.now)
-        with self.database.connect() as connection:
-            name = connection.info.dbname
-            connection.execute(
-                f"alter database {name} set meta_ads.now = '{_Clock.now.isoformat()}'"
-            )
+        self.daemon.go_to(datetime(day.year, day.month, day.day, *at, tzinfo=UTC))
 
-    def resources(self) -> dict[str, Any]:
-        """What schedules, sensors and runs are given."""
-        from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
-
-        return {"database": DatabaseResource(), "meta": MetaAdsResource()}
-
-    def ask_schedule(self, name: str) -> bool:
-        """One tick of a schedule and the run it asks for."""
-        from meta_ads_pipeline.automation.schedules import schedules
-
-        simulate_time()
-        (schedule,) = (each for each in schedules if each.name == name)
-        with dg.build_schedule_context(
-            instance=self.instance,
-            scheduled_execution_time=_Clock.now,
-            resources=self.resources(),
-        ) as context:
-            return self._run(schedule.evaluate_tick(context).run_requests, schedule.job_name)
-
-    def ask_sensors(self) -> bool:
-        """One tick of the sensors that fetch what is missing, and the first run they ask for."""
-        from meta_ads_pipeline.automation.sensors import backfill_gaps, retry_failed_slices
-
-        simulate_time()
-        for sensor in (retry_failed_slices, backfill_gaps):
-            with dg.build_sensor_context(
-                instance=self.instance, resources=self.resources()
-            ) as context:
-                if self._run(sensor.evaluate_tick(context).run_requests, "sync"):
-                    return True
-        return False
-
-    def _run(self, requests: Sequence[dg.RunRequest] | None, job_name: str) -> bool:
-        from meta_ads_pipeline.definitions import build_defs
-
-        for request in requests or ():
-            key = {"dagster/run_key": request.run_key or ""}
-            if self.instance.get_runs_count(dg.RunsFilter(tags=key)):
-                continue
-            job = build_defs(self.resources()).resolve_job_def(request.job_name or job_name)
-            simulate_time()
-            with self.log.open("a") as log, redirect_stdout(log):
-                job.execute_in_process(
-                    instance=self.instance,
-                    tags={**request.tags, **key},
-                    raise_on_error=False,
-                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                )
-            self.runs += 1
-            return True
-        return False
+    def ask_sensors(self) -> None:
+        """One tick of the sensors that fetch what is missing, until one has a run."""
+        for sensor in ("retry_failed_slices", "backfill_gaps"):
+            if self.daemon.sense(sensor):
+                return
 
     def said_of(self, day: date) -> Said:
         """All places."""
@@ -210,8 +136,10 @@ class SixWeeks:
         from meta_ads_pipeline.partitions import daily_partitions
 
         key = dg.AssetKey(asset.split("/"))
-        with partition_loading_context(dynamic_partitions_store=self.instance):
-            cached = get_and_update_asset_status_cache_value(self.instance, key, daily_partitions)
+        with partition_loading_context(dynamic_partitions_store=self.daemon.instance):
+            cached = get_and_update_asset_status_cache_value(
+                self.daemon.instance, key, daily_partitions
+            )
         if cached is None:
             return "missing"
         subsets = {
@@ -224,7 +152,9 @@ class SixWeeks:
     def check_passed(self) -> bool | None:
         """What the UI shows of the reconciliation's check."""
         key = dg.AssetCheckKey(dg.AssetKey(["marts", "reconciliation"]), "reconciliation")
-        records = self.instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+        records = self.daemon.instance.event_log_storage.get_asset_check_execution_history(
+            key, limit=1
+        )
         if not records or records[0].event is None:
             return None
         event = records[0].event.dagster_event
@@ -272,10 +202,10 @@ class SixWeeks:
             self.ask_sensors()
         if with_refresh:
             self.set_clock(today, MORNING)
-            self.ask_schedule("refresh_recent_28_days")
+            self.daemon.tick("refresh_recent_28_days")
         if today == HALF:
             self.set_clock(today, NOON)
-            self.ask_schedule("refresh_today")
+            self.daemon.tick("refresh_today")
 
     def ends_right(self, tell: Callable[[str], None]) -> bool:
         """Whether both days are settled, reconciled, and the simulator's truth to the cent."""
@@ -303,39 +233,35 @@ class SixWeeks:
 def main() -> bool:
     """On a database and simulator of its own; whether no place ever differed and both settled."""
     started = time.monotonic()
+    start = datetime(FIRST.year, FIRST.month, FIRST.day, 12, tzinfo=UTC)
     config = SimulatorConfig(
         accounts=1,
         ads=8,
         restating=True,
         markets=(("EUR", ZONE),),
         from_date=FIRST,
-        clock_speed=0,
-        start_time=datetime(FIRST.year, FIRST.month, FIRST.day, 12, tzinfo=UTC),
+        start_time=start,
     )
     kept = os.environ.get("SIX_WEEKS_HOME")
+
+    def tell(line: str) -> None:
+        print(line, flush=True)
+
     with (
         tempfile.TemporaryDirectory(prefix="meta-ads-six-weeks-") as place,
         SimulatorServer(config) as simulator,
-        environment(Path(kept or place) / "home", simulator.url, FIRST, META_ADS_REACH="false"),
+        simulated_daemon(
+            Path(kept or place) / "home", simulator, FIRST, start, META_ADS_REACH="false"
+        ) as daemon,
     ):
-        from meta_ads_pipeline.cli.runtime import running
-
-        def tell(line: str) -> None:
-            print(line, flush=True)
-
-        with running() as runtime, dg.DagsterInstance.get() as instance:
-            account = str(simulator.control.state()["accounts"][0]["id"]).removeprefix("act_")
-            weeks = SixWeeks(
-                simulator, instance, runtime.database, account, runtime.settings.home / "sync.log"
-            )
-            tell(f"held day {HELD}, half day {HALF}, partitions of {', '.join(SHOWN)}")
-            tell(f"{'evening':<11} {'held day':<33} {'half day':<33} check")
-            weeks.follow(tell)
-            right = weeks.ends_right(tell)
-            tell(
-                f"{DAYS} days, {weeks.runs} runs, {weeks.problems} problems in"
-                f" {time.monotonic() - started:.0f} s"
-            )
-            with runtime.database.connect() as connection:
-                connection.execute(f"alter database {connection.info.dbname} reset meta_ads.now")
+        account = str(simulator.control.state()["accounts"][0]["id"]).removeprefix("act_")
+        weeks = SixWeeks(daemon, account)
+        tell(f"held day {HELD}, half day {HALF}, partitions of {', '.join(SHOWN)}")
+        tell(f"{'evening':<11} {'held day':<33} {'half day':<33} check")
+        weeks.follow(tell)
+        right = weeks.ends_right(tell)
+        tell(
+            f"{DAYS} days, {daemon.runs} runs, {weeks.problems} problems in"
+            f" {time.monotonic() - started:.0f} s"
+        )
     return right
