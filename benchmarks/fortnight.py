@@ -5,7 +5,7 @@
 A person connects a token on the first morning. From then on simulated time alone passes: every
 schedule and sensor of the deployment is asked when it is due, what they ask for is run whole (dbt
 and checks too), and a real ``meta-ads serve`` receives the simulator's signed webhooks. Each day
-has its trouble (`story`). Every evening, after the refresh of the last 28 days, every finished day
+has its trouble (`story`). Every morning, after the refresh of the last 28 days, every finished day
 of every account is compared with what the simulator has at that moment, ad by ad.
 
 A person is needed where something waits for one: a slice that is not tried again by itself, a
@@ -29,7 +29,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 from cryptography.fernet import Fernet
@@ -46,7 +46,7 @@ from meta_graph_simulator.http.server import SimulatorServer
 
 DAYS = 14
 FIRST = datetime.now(UTC).date() - timedelta(days=DAYS)
-"""The story ends yesterday: no partition of it lies in the future."""
+"""The story ends this morning: no partition of it lies in the future."""
 HISTORY_DAYS = 7
 """So far back an account that is new to the pipeline is pulled."""
 MARKETS = (
@@ -55,11 +55,16 @@ MARKETS = (
     ("GBP", "Europe/London"),
     ("JPY", "Asia/Tokyo"),
 )
-BEGIN, EVENING = (6, 0), (17, 40)
-"""UTC. The second refresh of the last 28 days is due at 17:20; until 18:00 nothing is restated."""
-STEP = timedelta(minutes=30)
+MORNING = timedelta(hours=5, minutes=40)
+"""UTC. The refresh of the last 28 days is due at 5:20; until 6:00 Meta restates nothing."""
+STEP = timedelta(hours=1)
 OUTAGE_DAY, OUTAGE_HOURS = 7, (8, 14)
 APP_ID, APP_SECRET, TOKEN = "424242424242", "a fortnight's secret", "EAAfortnightfortnightfortnight"
+
+
+Happening: TypeAlias = tuple[datetime, Callable[[], None]]
+"""At an instant (UTC)."""
+Happenings: TypeAlias = list[Happening]
 
 
 @dataclass
@@ -109,7 +114,7 @@ class Inbox:
 
 
 class Fortnight:
-    """The accounts, what is done to them, and what is seen in the evening."""
+    """The accounts, what is done to them, and what is seen in the mornings."""
 
     def __init__(self, daemon: SimulatedDaemon, inbox: Inbox) -> None:
         self.daemon, self.inbox = daemon, inbox
@@ -137,17 +142,16 @@ class Fortnight:
         """End it."""
         self.control.remove_fault(self.faults.pop(name))
 
-    def disagree(self, account: str, day: date) -> None:
-        """The ads of a day do not add up to the account's total: that day must be held back."""
-        rows = self.control.truth(account, day, day, by_ad=True)
-        most = max(rows, key=lambda row: float(row["spend"]))
-        self.control.plant_level_fault(account, "ad", "drop", ad_id=most["ad_id"], day=day)
+    def hide(self, account: str, day: date, **match: str) -> None:
+        """Meta leaves the rows of a day out of some answers: its numbers are wrong meanwhile."""
+        match = {"account": account, **match}
+        self.on(f"{account} {day}", "missing_rows", dates=[day.isoformat()], match=match)
         self.excused.add((account, day))
 
-    def agree(self) -> None:
-        """Meta has put its levels right."""
-        self.control.reset("data")
-        self.excused.clear()
+    def show(self, account: str, day: date) -> None:
+        """... and has put that right."""
+        self.off(f"{account} {day}")
+        self.excused.remove((account, day))
 
     def arrive(self) -> None:
         """The token's user is given another ad account."""
@@ -285,27 +289,27 @@ class Fortnight:
 
     # The days.
 
-    def live(self, number: int, story: dict[tuple[int, int], Callable[[], None]]) -> Day:
-        """One day from morning to evening, and the night before it."""
+    def live(self, number: int, happenings: Happenings) -> Day:
+        """One day, until the next morning's refresh of the last 28 days."""
         day, told = Day(), len(self.inbox.messages)
-        date_ = FIRST + timedelta(days=number)
-        evening = datetime(date_.year, date_.month, date_.day, *EVENING, tzinfo=UTC)
+        begin = hour_of(number, 0) + MORNING
+        end = begin + timedelta(days=1)
+        down = [hour_of(number, hour) for hour in OUTAGE_HOURS]
         calls, runs, failed = self.calls(), self.daemon.runs, len(self.daemon.failed)
-        due = dict(sorted(story.items()))
-        while (now := simulated_now()) < evening:
-            for at in [at for at in due if (date_, at) <= (now.date(), (now.hour, now.minute))]:
-                due.pop(at)()
-            if number != OUTAGE_DAY or not OUTAGE_HOURS[0] <= now.hour < OUTAGE_HOURS[1]:
+        due = sorted(happenings, key=lambda happening: happening[0])
+        while (now := simulated_now()) < end:
+            while due and due[0][0] <= now:
+                due.pop(0)[1]()
+            if number != OUTAGE_DAY or not down[0] <= now < down[1]:
                 self.daemon.catch_up()
             day.lags += self.lags()
-            upcoming = now.replace(minute=now.minute // 30 * 30, second=0, microsecond=0) + STEP
-            self.daemon.go_to(min(evening, upcoming) if upcoming < evening else evening)
+            self.daemon.go_to(min(end, now.replace(minute=0, second=0, microsecond=0) + STEP))
         self.daemon.catch_up()
         simulate_time()
         day.calls, day.runs = self.calls() - calls, self.daemon.runs - runs
         day.failed = len(self.daemon.failed) - failed
         day.messages = len(self.inbox.messages) - told
-        day.raised, day.over = self.alerts(evening - timedelta(days=1))
+        day.raised, day.over = self.alerts(begin)
         day.people, day.differences = self.needs_a_person(), self.differences()
         return day
 
@@ -325,14 +329,22 @@ class Fortnight:
         return int(self.control.stats()["calls"])
 
 
-def story(of: Fortnight) -> dict[int, tuple[str, dict[tuple[int, int], Callable[[], None]]]]:
-    """What happens on which day, at which hour (UTC)."""
+def hour_of(number: int, hours: int) -> datetime:
+    """An hour (UTC) of a day of the story; from 24 on it is in the night after it."""
+    return datetime(FIRST.year, FIRST.month, FIRST.day, tzinfo=UTC) + timedelta(number, hours=hours)
 
-    def on(name: str, kind: str, **fault: Any) -> Callable[[], None]:
-        return partial(of.on, name, kind, **fault)
 
-    def off(name: str) -> Callable[[], None]:
-        return partial(of.off, name)
+def story(of: Fortnight) -> list[tuple[str, Happenings]]:
+    """What happens on each day."""
+
+    def on(number: int, hour: int, name: str, kind: str, **fault: Any) -> Happening:
+        return hour_of(number, hour), partial(of.on, name, kind, **fault)
+
+    def off(number: int, hour: int, name: str) -> Happening:
+        return hour_of(number, hour), partial(of.off, name)
+
+    def once(number: int, hour: int, what: Callable[[], None]) -> Happening:
+        return hour_of(number, hour), what
 
     def day(number: int) -> date:
         return FIRST + timedelta(days=number)
@@ -341,81 +353,62 @@ def story(of: Fortnight) -> dict[int, tuple[str, dict[tuple[int, int], Callable[
         of.control.restate(of.b, [day(1), day(2), day(3)], "1.1")
         of.control.vanish(of.leaving, [day(4)], hour=11)
 
-    return {
-        0: ("a person connects; the history comes by itself", {}),
-        1: (
-            "every tenth call fails, all day",
-            {
-                (0, 0): on("luck", "transient", code=2, probability=0.1),
-                (16, 0): off("luck"),
-            },
+    in_a = {"account": of.a}
+    return [
+        ("a person connects; the history comes by itself", []),
+        (
+            "every tenth call fails, until the night",
+            [on(1, 7, "luck", "transient", code=2, probability=0.1), off(1, 25, "luck")],
         ),
-        2: (
+        (
             "an account is blocked for its rate for 40 minutes",
-            {
-                (9, 0): on(
-                    "rate",
-                    "rate_limit",
-                    code=80000,
-                    seconds=2400,
-                    times=1,
-                    match={"account": of.a},
-                ),
-                (12, 0): off("rate"),
-            },
+            [
+                on(2, 11, "rate", "rate_limit", code=80000, seconds=2400, times=1, match=in_a),
+                off(2, 14, "rate"),
+            ],
         ),
-        3: (
-            "the ads of yesterday do not add up to the account, until tomorrow noon",
-            {(4, 0): partial(of.disagree, of.a, day(2))},
+        (
+            "the ads of yesterday do not add up to their account, until tomorrow noon",
+            [once(3, 9, partial(of.hide, of.a, day(2), level="ad"))],
         ),
-        4: (
-            "... and then they do; gateway errors",
-            {
-                (8, 0): on("gateway", "html", http_status=502, probability=0.3),
-                (11, 0): off("gateway"),
-                (12, 0): of.agree,
-            },
+        (
+            "... and then they do; gateway errors at midday",
+            [
+                on(4, 11, "gateway", "html", http_status=502, probability=0.3),
+                once(4, 12, partial(of.show, of.a, day(2))),
+                off(4, 14, "gateway"),
+            ],
         ),
-        5: ("a new ad account appears", {(8, 0): of.arrive}),
-        6: (
-            "spend of three past days is 10 % more, an hour of another vanishes",
-            {(7, 0): restate},
+        ("a new ad account appears", [once(5, 8, of.arrive)]),
+        (
+            "three past days become 10 % more, an hour of another one vanishes",
+            [once(6, 7, restate)],
         ),
-        OUTAGE_DAY: ("the daemon is down from 8 to 14 h", {}),
-        8: (
-            "no report is ever done, resets in mid-answer",
-            {
-                (0, 0): on("reports", "report_failed", probability=0.7),
-                (6, 0): on("cut", "reset", fraction=0.5, probability=0.1),
-                (14, 0): off("reports"),
-                (14, 10): off("cut"),
-            },
+        ("the daemon is down from 8 to 14 h", []),
+        (
+            "most reports fail, answers are cut off in the middle",
+            [
+                on(8, 7, "reports", "report_failed", probability=0.7),
+                on(8, 7, "cut", "reset", fraction=0.5, probability=0.1),
+                off(8, 26, "reports"),
+                off(8, 26, "cut"),
+            ],
         ),
-        9: ("an ad account is taken from the token", {(10, 0): of.leave}),
-        10: (
+        ("an ad account is taken from the token", [once(9, 10, of.leave)]),
+        (
             "the first token ends; its successor reads since days",
-            {
-                (7, 0): partial(of.control.expire_token, TOKEN),
-            },
+            [once(10, 7, partial(of.control.expire_token, TOKEN))],
         ),
-        11: (
+        (
             "an account is refused for five hours",
-            {
-                (7, 0): on("refused", "account_refused", account=of.b),
-                (12, 0): off("refused"),
-            },
+            [on(11, 9, "refused", "account_refused", account=of.b), off(11, 14, "refused")],
         ),
-        12: (
-            "rows of a past day are missing for six hours",
-            {
-                (3, 0): on(
-                    "hole", "missing_rows", dates=[day(10).isoformat()], match={"account": of.b}
-                ),
-                (9, 0): off("hole"),
-            },
+        (
+            "all rows of a past day are missing, from the next night",
+            [once(12, 26, partial(of.hide, of.b, day(10)))],
         ),
-        13: ("a quiet day", {}),
-    }
+        ("... and are back", [once(13, 9, partial(of.show, of.b, day(10)))]),
+    ]
 
 
 def connect(daemon: SimulatedDaemon, service_url: str) -> None:
@@ -441,11 +434,12 @@ def follow(of: Fortnight, days: int, tell: Callable[[str], None]) -> list[str]:
     )
     tell("|---|---|---|---|---|---|---|")
     for number in range(days):
-        what, at = happens[number]
+        what, happenings = happens[number]
         # Every day somebody works in Ads Manager; also while the daemon is down.
-        more = {} if number == 0 else {(10, 30): of.change}
+        if number:
+            happenings.append((hour_of(number, 10), of.change))
         started = time.monotonic()
-        day = of.live(number, {**at, **more})
+        day = of.live(number, happenings)
         tell(
             f"| {number + 1} | {what} | {median(day.lags or [0]):.0f}, {max(day.lags or [0])}"
             f" | {day.calls:,} | {day.runs}, {day.failed} | {len(day.raised)}, {day.over},"
@@ -466,11 +460,12 @@ def main(arguments: list[str] | None = None) -> bool:
     """On a database and simulator of its own; whether nobody was needed and nothing was wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--days", type=int, default=DAYS, help="end after so many")
-    parser.add_argument("--every", type=int, default=360, help="minutes between reads of today")
+    parser.add_argument("--every", type=int, default=720, help="minutes between reads of today")
+    parser.add_argument("--reach", action="store_true", help="pull reach, too")
     parser.add_argument("--ads", type=int, default=6, help="ads of each account at a time")
     chosen = parser.parse_args(arguments or [])
     started = time.monotonic()
-    start = datetime(FIRST.year, FIRST.month, FIRST.day, *BEGIN, tzinfo=UTC)
+    start = hour_of(0, 0) + MORNING
     config = SimulatorConfig(
         accounts=len(MARKETS),
         ads=chosen.ads,
@@ -494,7 +489,9 @@ def main(arguments: list[str] | None = None) -> bool:
         "META_ADS_SCHEDULES_ON": "true",
         "META_ADS_NEW_ACCOUNT_DAYS": str(HISTORY_DAYS),
         "PERFORMANCE_SYNC_INTERVAL_MINUTES": str(chosen.every),
-        "META_SYNC_INTERVAL_MINUTES": "720",
+        "META_SYNC_INTERVAL_MINUTES": "1440",
+        "META_ADS_RECENT_REFRESHES_PER_DAY": "1",
+        "META_ADS_REACH": str(chosen.reach),
     }
     with (
         tempfile.TemporaryDirectory(prefix="fortnight-", ignore_cleanup_errors=True) as place,
