@@ -17,6 +17,7 @@ BENCHMARKS = (
     "power_cut",
     "restatement",
     "retention_growth",
+    "scale",
     "serving_load",
     "six_weeks",
     "soak",

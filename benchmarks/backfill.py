@@ -15,7 +15,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -154,14 +155,38 @@ def floor(url: str, account: str, dates: Sequence[date], database: str) -> tuple
     return time.perf_counter() - started, len(rows)
 
 
-def measure(days: int = 30, ads: int = 300) -> tuple[float, int, list[Cost]]:
-    """The floor, its rows, and what each command took."""
-    config = SimulatorConfig(port=0, accounts=1, ads=ads, job_seconds=5, latency_ms=150)
+@dataclass(frozen=True)
+class World:
+    """A simulator, an empty database, and the environment in which ``meta-ads`` finds both."""
+
+    simulator: SimulatorProcess
+    address: str
+    environment: Mapping[str, str]
+
+    @property
+    def accounts(self) -> list[str]:
+        """The ids of the ad accounts, without ``act_``."""
+        state = self.simulator.control.state()
+        return [account["id"].removeprefix("act_") for account in state["accounts"]]
+
+    def last_days(self, count: int) -> list[date]:
+        """So many dates up to the first account's yesterday."""
+        today = date.fromisoformat(self.simulator.control.state()["accounts"][0]["today"])
+        return [today - timedelta(days=back) for back in range(count, 0, -1)]
+
+    def sync(self, name: str, dates: Sequence[date]) -> Cost:
+        """What a sync from the first to the last of the dates takes."""
+        chosen = ["--start", dates[0].isoformat(), "--end", dates[-1].isoformat()]
+        return command(name, ["sync", *chosen], self.environment, self.simulator)
+
+
+@contextmanager
+def new_world(config: SimulatorConfig) -> Iterator[World]:
+    """A world for as long as the block lasts."""
     with (
         tempfile.TemporaryDirectory(prefix="meta-ads-bench-") as home,
         SimulatorProcess(config) as simulator,
     ):
-        [account] = simulator.control.state()["accounts"]
         server = EmbeddedPostgres(Path(home))
         address = server.start()
         try:
@@ -174,22 +199,28 @@ def measure(days: int = 30, ads: int = 300) -> tuple[float, int, list[Cost]]:
                 "META_GRAPH_URL": simulator.url,
                 "DAGSTER_DISABLE_TELEMETRY": "yes",
             }
-            today = date.fromisoformat(account["today"])
-            dates = [today - timedelta(days=back) for back in range(days, 0, -1)]
-            bare, rows = floor(simulator.url, account["id"].removeprefix("act_"), dates, address)
-            range_ = ["--start", dates[0].isoformat(), "--end", dates[-1].isoformat()]
-            costs = [
-                command(name, ["sync", *chosen], environment, simulator)
-                for name, chosen in (
-                    ("from nothing", range_),
-                    ("the same again", range_),
-                    ("today", ["--preset", "today"]),
-                    ("today again", ["--preset", "today"]),
-                )
-            ]
+            yield World(simulator, address, environment)
         finally:
             server.release()
-    return bare, rows, costs
+
+
+def measure(days: int = 30, ads: int = 300) -> tuple[float, int, list[Cost]]:
+    """The floor, its rows, and what each command took."""
+    config = SimulatorConfig(port=0, accounts=1, ads=ads, job_seconds=5, latency_ms=150)
+    with new_world(config) as world:
+        dates = world.last_days(days)
+        bare, rows = floor(world.simulator.url, world.accounts[0], dates, world.address)
+        today = ["sync", "--preset", "today"]
+        return (
+            bare,
+            rows,
+            [
+                world.sync("from nothing", dates),
+                world.sync("the same again", dates),
+                command("today", today, world.environment, world.simulator),
+                command("today again", today, world.environment, world.simulator),
+            ],
+        )
 
 
 def main() -> bool:

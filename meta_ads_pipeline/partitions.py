@@ -8,6 +8,10 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
+from dagster._core.execution.context.metadata_logging import (
+    AssetMetadataHandle,
+    OutputMetadataAccumulator,
+)
 
 from meta_ads_pipeline.settings import get_settings
 
@@ -29,6 +33,26 @@ FIRST_PARTITION = daily_partitions.start.date()
 
 single_run = dg.BackfillPolicy.single_run()
 """A range of dates is one run: a year's backfill starts one process, not 365."""
+
+
+def add_partition_metadata(
+    context: dg.AssetExecutionContext,
+    asset_key: dg.AssetKey,
+    metadata: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Have the asset's next output say this of each partition (by its key).
+
+    Dagster 1.13's ``add_asset_metadata`` copies and checks, at each call, what it was told of all
+    partitions of all assets of the step: 13 s for a year. What outputs before this one have said is
+    written, and let go of.
+    """
+    step = context.op_execution_context._step_execution_context
+    step._metadata_accumulator = OutputMetadataAccumulator(
+        per_output_metadata={
+            AssetMetadataHandle(asset_key=asset_key, partition_key=key): values
+            for key, values in metadata.items()
+        }
+    )
 
 
 def materialize_only(

@@ -112,6 +112,13 @@
         {{ inserted }}
 {%- endmacro %}
 
+{#- Pre-hook of a model that joins what the planner cannot estimate (a CTE, a view over a view): it
+    expects one row where there are 160,000, and a nested loop over both sides takes minutes. Lasts
+    as long as the model's transaction. -#}
+{% macro without_nested_loops() -%}
+    set local enable_nestloop = off
+{%- endmacro %}
+
 {#- Post-hook: Postgres never analyzes a partitioned parent by itself, and nothing right after a
     bulk load. -#}
 {% macro analyze_after_bulk() -%}

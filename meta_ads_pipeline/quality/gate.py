@@ -14,7 +14,12 @@ import dagster as dg
 from meta_ads_pipeline.control.check_results import blocked_days
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
-from meta_ads_pipeline.partitions import daily_partitions, materialize_only, single_run
+from meta_ads_pipeline.partitions import (
+    add_partition_metadata,
+    daily_partitions,
+    materialize_only,
+    single_run,
+)
 from meta_ads_pipeline.quality.catalogue import RULES
 from meta_ads_pipeline.quality.discrepancies import update_discrepancy_alerts
 from meta_ads_pipeline.quality.mismatches import update_slices
@@ -75,6 +80,5 @@ def check_results(
     }
     if red:
         return dg.Output(None, metadata=materialize_only(context, GATE, red, counts))
-    for key, values in counts.items():
-        context.add_asset_metadata(values, partition_key=key)
+    add_partition_metadata(context, GATE, counts)
     return dg.Output(None)

@@ -32,7 +32,12 @@ from meta_ads_pipeline.insights_tables import (
 from meta_ads_pipeline.logs import log_context
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.fields import Kind
-from meta_ads_pipeline.partitions import daily_partitions, materialize_only, single_run
+from meta_ads_pipeline.partitions import (
+    add_partition_metadata,
+    daily_partitions,
+    materialize_only,
+    single_run,
+)
 from meta_ads_pipeline.raw.context import PullContext, SliceReport
 from meta_ads_pipeline.raw.failures import describe, mark_undone
 from meta_ads_pipeline.raw.fan_out import Pull, Pulled, pull_accounts
@@ -251,8 +256,7 @@ def _report(
         reasons = {day.isoformat(): reason for day, reason in red.items()}
         values = materialize_only(context, asset, reasons, metadata)
         return dg.Output(None, output_name=output, metadata=values)
-    for key, values in metadata.items():
-        context.add_asset_metadata(values, asset_key=asset, partition_key=key)
+    add_partition_metadata(context, asset, metadata)
     return dg.Output(None, output_name=output)
 
 

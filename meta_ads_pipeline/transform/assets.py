@@ -14,7 +14,12 @@ from dagster_dbt import build_dbt_asset_specs, dbt_assets
 
 from meta_ads_pipeline.control.account_days import unfinished_dates
 from meta_ads_pipeline.control.database import Database
-from meta_ads_pipeline.partitions import daily_partitions, materialize_only, single_run
+from meta_ads_pipeline.partitions import (
+    add_partition_metadata,
+    daily_partitions,
+    materialize_only,
+    single_run,
+)
 from meta_ads_pipeline.raw.assets import fail_for_what_was_not_pulled, pulls_anything
 from meta_ads_pipeline.resources import DatabaseResource
 from meta_ads_pipeline.transform.changed_dates import (
@@ -90,8 +95,7 @@ def _as_reported(
         if red is None or key == RECONCILIATION:
             red = unfinished_dates(database, window.dates)
         if not red:
-            for day, values in rows.items():
-                context.add_asset_metadata(values, asset_key=key, partition_key=day)
+            add_partition_metadata(context, key, rows)
             yield event
             continue
         metadata = materialize_only(

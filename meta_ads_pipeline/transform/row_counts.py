@@ -68,11 +68,12 @@ def rows_per_partition(
 
 
 def row_count(database: Database, schema: str, table: str) -> int | None:
-    """All rows of a relation; None when there is none."""
+    """All rows of a relation; None when there is none, or when counting takes over a second."""
     query = sql.SQL("select count(*) as rows from {}").format(sql.Identifier(schema, table))
     try:
         with database.connect() as connection:
+            connection.execute("set local statement_timeout = '1s'")
             row = connection.execute(query).fetchone()
-    except psycopg.errors.UndefinedTable:
+    except (psycopg.errors.UndefinedTable, psycopg.errors.QueryCanceled):
         return None
     return None if row is None else int(row["rows"])

@@ -16,23 +16,28 @@ with versions as (
     where account_id = any(%(accounts)s) and level in ('ad', 'adset', 'campaign')
 ),
 
+last_reads as (
+    select
+        account_id,
+        asset,
+        max(pulled_at) as pulled_at
+    from control.slices
+    where account_id = any(%(accounts)s) and asset in ('ads', 'adsets', 'campaigns')
+    group by account_id, asset
+),
+
 stopped as (
     select
         versions.level,
         versions.entity_id,
         versions.effective_status,
         versions.valid_from,
-        coalesce(
-            versions.valid_to,
-            (
-                select max(slices.pulled_at)
-                from control.slices as slices
-                where
-                    slices.account_id = versions.account_id
-                    and slices.asset = versions.level || 's'
-            )
-        ) as valid_to
+        coalesce(versions.valid_to, last_reads.pulled_at) as valid_to
     from versions
+    left join last_reads
+        on
+            versions.account_id = last_reads.account_id
+            and versions.level || 's' = last_reads.asset
     where versions.effective_status in ('ARCHIVED', 'DELETED', 'DISAPPROVED')
 )
 
@@ -47,13 +52,10 @@ select
         || ' since ' || stopped.valid_from || ', spend ' || days.spend
     ) as observed
 from raw.insights_daily as days
-inner join stopped
-    on
-        stopped.entity_id = case stopped.level
-            when 'ad' then days.ad_id
-            when 'adset' then days.adset_id
-            else days.campaign_id
-        end
+cross join lateral (
+    values ('ad', days.ad_id), ('adset', days.adset_id), ('campaign', days.campaign_id)
+) as objects (level, entity_id)
+inner join stopped on objects.level = stopped.level and objects.entity_id = stopped.entity_id
 where
     days.account_id = any(%(accounts)s)
     and days.event_date between %(start)s and %(end)s

@@ -2,7 +2,11 @@
     unique_key=['natural_key', 'event_date'],
     full_refresh=false,
     indexes=[{'columns': ['ad_id', 'event_date']}],
-    pre_hook=['{{ ensure_fact_partitions() }}', '{{ note_ingested_days() }}'],
+    pre_hook=[
+        '{{ ensure_fact_partitions() }}',
+        '{{ note_ingested_days() }}',
+        '{{ without_nested_loops() }}'
+    ],
     post_hook=['{{ settle_account_days() }}', '{{ analyze_after_bulk() }}'],
     meta={
         'kept_rows': "case old.source when 'insights' then not exists ("

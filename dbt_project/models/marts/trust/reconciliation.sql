@@ -4,7 +4,8 @@
     indexes=[
         {'columns': ['account_id', 'event_date', 'measure'], 'unique': true},
         {'columns': ['event_date']}
-    ]
+    ],
+    pre_hook='{{ without_nested_loops() }}'
 ) }}
 
 {%- set delivery = ['spend', 'impressions', 'clicks', 'link_clicks'] -%}
