@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 
+import pytest
+
+from meta_ads_pipeline.cli.options import Range
+from meta_ads_pipeline.cli.runtime import _refuse_to_simulate
 from meta_ads_pipeline.control.account_states import mark_unreadable
 from meta_ads_pipeline.control.accounts import Account, active_accounts, save_accounts
 from meta_ads_pipeline.control.alerts import Alert, Severity, open_alert
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.checks import validate_connection
+from meta_ads_pipeline.credentials.connections import MissingCredentialsError
+from meta_ads_pipeline.settings import Settings
 from tests.cli.conftest import MetaAds
 from tests.meta_app import PERSON, MetaApp, stored
 
@@ -195,6 +201,48 @@ def test_without_a_token_a_sync_says_what_to_do(
         code, said = meta_ads("sync", "--start", "2026-11-20", "--end", "2026-11-20", *arguments)
         assert code == 1
         assert says in said
+
+
+def test_generated_accounts_never_come_among_real_ones(database: Database) -> None:
+    """The embedded database, where only the rows tell: an account read with another token."""
+    embedded = Settings(META_ADS_DATABASE_URL=None)
+    _refuse_to_simulate(embedded, database, may_simulate=True)
+    land(database, {"1": "A client's"})
+    with pytest.raises(MissingCredentialsError, match="holds real ad accounts"):
+        _refuse_to_simulate(embedded, database, may_simulate=True)
+
+
+@pytest.mark.parametrize(
+    ("now", "timezones", "expected"),
+    [
+        # 23:00 in New York on the 20th, 13:00 in Tokyo on the 21st.
+        (
+            "2026-11-21T04:00+00:00",
+            ["America/New_York", "Asia/Tokyo"],
+            ("2026-11-20", "2026-11-21"),
+        ),
+        ("2026-11-21T04:00+00:00", ["America/New_York"], ("2026-11-20", "2026-11-20")),
+        ("2026-11-21T04:00+00:00", [], ("2026-11-21", "2026-11-21")),
+    ],
+)
+def test_a_preset_is_the_accounts_own_dates(
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    now: str,
+    timezones: list[str],
+    expected: tuple[str, str],
+) -> None:
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.fromisoformat(now).astimezone(tz)
+
+    monkeypatch.setattr("meta_ads_pipeline.cli.options.datetime", Clock)
+    accounts = [Account(str(at), zone, "EUR") for at, zone in enumerate(timezones, 1)]
+    with database.connect() as connection:
+        save_accounts(connection, accounts)
+    window = Range(None, None, "today").window(database)
+    assert (window.start.isoformat(), window.end.isoformat()) == expected
 
 
 def test_a_date_before_the_history_is_wrong_use(meta_ads: MetaAds) -> None:

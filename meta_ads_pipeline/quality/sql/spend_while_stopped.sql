@@ -52,9 +52,10 @@ select
         || ' since ' || stopped.valid_from || ', spend ' || days.spend
     ) as observed
 from raw.insights_daily as days
-cross join lateral (
-    values ('ad', days.ad_id), ('adset', days.adset_id), ('campaign', days.campaign_id)
-) as objects (level, entity_id)
+cross join
+    lateral (
+        values ('ad', days.ad_id), ('adset', days.adset_id), ('campaign', days.campaign_id)
+    ) as objects (level, entity_id)
 inner join stopped on objects.level = stopped.level and objects.entity_id = stopped.entity_id
 where
     days.account_id = any(%(accounts)s)
