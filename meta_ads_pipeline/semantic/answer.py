@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -208,6 +209,7 @@ def _trust(
     return Trust(**row, **last)
 
 
+@cache
 def unit_of(measure: str) -> str:
     """money, count, percent, ratio, or people."""
     kind = semantic_layer().measures[measure]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import re
 import shutil
@@ -291,6 +292,16 @@ def test_the_file_has_the_rows_that_the_table_shows(person: Browser) -> None:
     assert spend == sorted(spend)
     seen = re.findall(r'<tr><th scope="row">.*?<td class="n">([\d,.–]+)</td>', shown, re.DOTALL)
     assert [f"{value:,.2f}" if value < float("inf") else "–" for value in spend] == seen
+
+
+def test_sparklines_are_of_the_rows_of_the_page(person: Browser) -> None:
+    path = f"/ads?{DATES}&level=ad&currency=EUR&top=1"
+    page = person.get(path).text
+    (shown,) = re.findall(r'<td class="spark" data-id="(\w+)"', page)
+    address = html.unescape(re.search(r'data-sparklines="/dashboard([^"]+)"', page)[1])
+    lines = person.get(address).json()
+    assert list(lines) == [shown]
+    assert len(lines[shown].split()) == (LAST - FIRST).days + 1
 
 
 def test_the_best_stand_above_the_sum_of_the_others(person: Browser) -> None:

@@ -112,6 +112,7 @@ PAGES = (
     f"/?start={FIRST}&end={LAST}",
     f"/ads?start={FIRST}&end={LAST}&level=ad",
     f"/ads?start={FIRST}&end={LAST}&level=ad&format=csv",
+    f"/ads?start={FIRST}&end={LAST}&level=ad&format=sparklines",
     f"/days/1/{FIRST}",
     f"/changes?since={FIRST}",
     f"/anomalies?start={FIRST}&end={LAST}",

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from meta_ads_pipeline.control.api_keys import READ, SYNC
@@ -110,7 +110,10 @@ class Dashboard:
         return overview.overview(self._database, visit)
 
     def _ads(self, visit: Visit) -> dict[str, Any] | Response:
-        if visit.request.query_params.get("format") == "csv":
+        kind = visit.request.query_params.get("format")
+        if kind == "sparklines":
+            return JSONResponse(drilldown.sparklines(self._database, visit))
+        if kind == "csv":
             name, body = drilldown.as_csv(self._database, visit)
             return Response(
                 body,

@@ -39,7 +39,6 @@ def drilldown(database: Database, visit: Visit) -> dict[str, Any]:
             database, about.workspace_id, sql("objects"), level=view.level, ids=ids
         )
     }
-    sparks = _sparks(about, ids)
     return {
         "scope": about,
         "answer": answer,
@@ -52,7 +51,6 @@ def drilldown(database: Database, visit: Visit) -> dict[str, Any]:
                 "is_rest": row.get("is_rest", False),
                 "values": row,
                 "about": shown.get(row[view.level], {}),
-                "spark": charts.sparkline(sparks.get(row[view.level], ())),
             }
             for row in answer.rows
         ],
@@ -77,13 +75,27 @@ def as_csv(database: Database, visit: Visit) -> tuple[str, bytes]:
     return f"{about.view.level}_{about.start}_{about.end}.csv", as_file(answer, "csv")
 
 
-def _ask(about: Scope, *, limit: int, offset: int) -> Answer:
-    """The rows; those with the most and the sum of the others where ``top`` is asked for."""
+def sparklines(database: Database, visit: Visit) -> dict[str, str]:
+    """The points of each object's line: spend by day. Asked for when the table is there."""
+    about = scope(database, visit)
+    if about is None:
+        return {}
+    view = about.view
+    answer = _ask(about, limit=view.limit, offset=view.offset, measures=())
+    ids = [row[view.level] for row in answer.rows if row[view.level] is not None]
+    return {name: charts.sparkline(values) for name, values in _sparks(about, ids).items()}
+
+
+def _ask(about: Scope, *, limit: int, offset: int, measures: tuple[str, ...] = COLUMNS) -> Answer:
+    """The rows; those with the most and the sum of the others where ``top`` is asked for.
+
+    The measure that they are sorted by is always among ``measures``.
+    """
     view = about.view
     if view.top is not None:
         offset, limit = 0, view.top + 1
     return about.ask(
-        measures=COLUMNS,
+        measures=measures or (_sort(about).removeprefix("-"),),
         group_by=(view.level,),
         sort=(_sort(about),),
         top=view.top,

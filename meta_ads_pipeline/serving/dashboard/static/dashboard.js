@@ -29,6 +29,26 @@ function draw(root) {
   }
 }
 
+// Lines beside the rows of a table. They come after it: a long table is there sooner.
+async function sparklines(root) {
+  const table = root.querySelector("table[data-sparklines]");
+  if (!table) return;
+  const answer = await fetch(table.dataset.sparklines, { headers: { Accept: "application/json" } }).catch(() => null);
+  if (!answer?.ok) return;
+  const found = await answer.json();
+  for (const cell of table.querySelectorAll("td[data-id]")) {
+    if (!found[cell.dataset.id]) continue;
+    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    svg.setAttribute("viewBox", "0 0 96 22");
+    svg.setAttribute("preserveAspectRatio", "none");
+    svg.setAttribute("aria-hidden", "true");
+    const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
+    line.setAttribute("points", found[cell.dataset.id]);
+    svg.append(line);
+    cell.replaceChildren(svg);
+  }
+}
+
 function ago(seconds) {
   if (seconds < 5) return "just now";
   for (const [name, size] of [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]]) {
@@ -77,6 +97,7 @@ async function refresh(says) {
     part.querySelectorAll("details").forEach((each, n) => { each.open = opened[n] ?? false; });
     if (focused >= 0) part.querySelectorAll("a, button, summary")[focused]?.focus({ preventScroll: true });
     draw(part);
+    sparklines(part);
     tick();
     document.getElementById("status").textContent = says;
   } catch {
@@ -128,6 +149,7 @@ document.addEventListener("submit", (event) => {
 
 takeKey();
 draw(document);
+sparklines(document);
 tick();
 setInterval(tick, 1000);
 listen();
