@@ -144,11 +144,12 @@ def restatements(
     """What pulls since a date (UTC) have changed of days that were over, the latest change first.
 
     A row for each account, date and measure: the value before the first change, that after the
-    last, the sum of all and how many there were.
+    last, the sum of all and how many there were. Delivery goes before Meta's many kinds of actions.
     """
     return _rows(
         database, workspace_id, "restatements",
         since=since, account=account, measure=measure, limit=limit, skip=offset,
+        first=list(RECONCILED_MEASURES),
     )  # fmt: skip
 
 

@@ -37,23 +37,20 @@ MEASURES = (
 
 _DIMENSIONS = """
 create table marts.dim_ad_accounts as
-    select workspace_id, account_id, name, currency from control.ad_accounts;
+    select workspace_id, account_id, name, currency, timezone from control.ad_accounts;
 create table marts.dim_campaigns as
     select distinct workspace_id, account_id, campaign_id, 'campaign ' || campaign_id as name,
         case when campaign_id like '%0' then 'OUTCOME_SALES' else 'OUTCOME_LEADS' end as objective,
-        'ACTIVE' as effective_status, 100::numeric as daily_budget
+        'ACTIVE' as effective_status, 100::numeric as daily_budget,
+        case when campaign_id = '121' then 800::numeric end as lifetime_budget,
+        timestamptz '2026-10-23Z' as created_at, null::timestamptz as starts_at,
+        timestamptz '2026-11-15Z' as ends_at
     from marts.metric_facts where campaign_id is not null;
-create view marts.budget_pacing as
-    select workspace_id, account_id, 'campaign' as level, campaign_id as external_entity_id, name,
-        date '2026-11-03' as event_date, 'ACTIVE' as effective_status,
-        null::numeric as daily_budget,
-        800::numeric as lifetime_budget, 200::numeric as spend_to_date,
-        0.25 as share_of_lifetime_budget, 0.5 as share_of_schedule,
-        timestamptz '2026-11-30Z' as ends_at
-    from marts.dim_campaigns where campaign_id like '%1';
 create table marts.dim_adsets as
     select distinct workspace_id, account_id, adset_id, 'ad set ' || adset_id as name,
-        'ACTIVE' as effective_status, null::numeric as daily_budget
+        'ACTIVE' as effective_status, null::numeric as daily_budget,
+        null::numeric as lifetime_budget, null::timestamptz as created_at,
+        null::timestamptz as starts_at, null::timestamptz as ends_at
     from marts.metric_facts where adset_id is not null;
 create table marts.dim_ads as
     select distinct workspace_id, account_id, ad_id, 'ad ' || ad_id as name,

@@ -20,5 +20,10 @@ where
     and (%(account)s::text is null or r.account_id = %(account)s)
     and (%(measure)s::text is null or r.measure = %(measure)s)
 group by r.account_id, a.name, a.currency, r.event_date, r.measure
-order by last_detected_at desc, r.event_date desc, r.account_id asc, r.measure asc
+order by
+    last_detected_at desc,
+    r.event_date desc,
+    r.account_id asc,
+    array_position(%(first)s::text[], r.measure) asc nulls last,
+    r.measure asc
 limit %(limit)s offset %(skip)s

@@ -59,7 +59,7 @@ def overview(database: Database, visit: Visit) -> dict[str, Any]:
         "today": today,
         "trend": _trend(about, has_previous),
         "settled": _settled(about),
-        "pacing": _pacing(about, min(about.end, today["day"])),
+        "pacing": _pacing(about, min(about.end, today["day"]), fresh),
         "heat": _heat(about),
         "badges": _badges(about),
     }  # fmt: skip
@@ -324,19 +324,33 @@ def _add(to: dict[str, Any], row: dict[str, Any]) -> None:
 # Budgets.
 
 
-def _pacing(about: Scope, day: date) -> dict[str, Any]:
+def _pacing(about: Scope, day: date, fresh: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Spend of a date against the daily budgets that stand now, the fullest first.
 
     ``lifetime``: spend up to the end of that date against lifetime budgets, and how much of their
-    time had passed.
+    time had passed; ``is_whole``: the history begins before the budget does.
     """
     accounts = [each.account_id for each in about.chosen]
     budgets = rows_in_workspace(
         about.database, about.workspace_id, sql("budgets"), accounts=accounts
     )
-    lifetime = rows_in_workspace(
-        about.database, about.workspace_id, sql("lifetime_budgets"), accounts=accounts, day=day
-    )
+    lifetime = [
+        row
+        for level in ("campaign", "adset")
+        for row in rows_in_workspace(
+            about.database,
+            about.workspace_id,
+            sql("lifetime_budgets", level=level),
+            accounts=accounts,
+            day=day,
+        )
+    ]
+    first_dates = {row["account_id"]: row["first_date"] for row in fresh}
+    for row in lifetime:
+        first = first_dates.get(row["account_id"])
+        begun = row["starts_at"]
+        row["is_whole"] = begun is None or (first is not None and first <= begun.date())
+    lifetime.sort(key=lambda row: (-(row["share"] or 0), row["name"] or ""))
     rows = []
     for level in ("campaign", "adset"):
         of_level = [row for row in budgets if row["level"] == level]

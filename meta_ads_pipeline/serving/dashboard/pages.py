@@ -39,9 +39,9 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     for each in (
-        wording.number, wording.plain_number, wording.percent, wording.label, wording.described,
-        wording.day, wording.short_day, wording.instant, wording.moment, wording.duration,
-        wording.web_address,
+        wording.number, wording.plain_number, wording.percent, wording.label,
+        wording.pulled_label, wording.described, wording.day, wording.short_day, wording.instant,
+        wording.moment, wording.duration, wording.web_address,
     ):  # fmt: skip
         environment.filters[each.__name__] = each
     environment.globals |= {

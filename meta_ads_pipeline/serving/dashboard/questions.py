@@ -11,7 +11,6 @@ from pydantic import ValidationError
 
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.row_security import in_workspace
-from meta_ads_pipeline.control.timezones import today_in
 from meta_ads_pipeline.semantic import trust
 from meta_ads_pipeline.semantic.answer import Answer, ask
 from meta_ads_pipeline.semantic.query import ACCOUNT_TIMEZONE, MetricQuery
@@ -150,11 +149,12 @@ def scope(database: Database, visit: Visit) -> Scope | None:
     )
     if currency not in currencies:
         raise BadRequestError(f"currency: expected one of {', '.join(currencies)}")
-    today = (
-        today_in(database, workspace)
+    zones = (
+        [each.timezone for each in accounts if view.account in (None, each.account_id)]
         if view.timezone == ACCOUNT_TIMEZONE
-        else now.astimezone(ZoneInfo(view.timezone)).date()
+        else [view.timezone]
     )
+    today = max(now.astimezone(ZoneInfo(zone)).date() for zone in zones)
     end = view.end or today
     return Scope(
         database=database,

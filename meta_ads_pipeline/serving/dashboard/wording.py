@@ -65,6 +65,14 @@ def label(measure: str) -> str:
     return measure.replace("_", " ").replace("-", " ").capitalize()
 
 
+def pulled_label(measure: str) -> str:
+    """The same of what a pull brings, ``actions:TYPE`` and ``action_values:TYPE`` among it."""
+    kind, _, action = measure.partition(":")
+    if not action:
+        return label(measure)
+    return f"{action} (value)" if kind.endswith("_values") else action
+
+
 def described(measure: str) -> str:
     """What a measure is."""
     return semantic_layer().measures[measure].description
