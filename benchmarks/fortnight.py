@@ -57,7 +57,7 @@ MARKETS = (
 )
 MORNING = timedelta(hours=5, minutes=40)
 """UTC. The refresh of the last 28 days is due at 5:20; until 6:00 Meta restates nothing."""
-STEP = timedelta(hours=1)
+STEP = timedelta(hours=2)
 OUTAGE_DAY, OUTAGE_HOURS = 7, (8, 14)
 APP_ID, APP_SECRET, TOKEN = "424242424242", "a fortnight's secret", "EAAfortnightfortnightfortnight"
 
@@ -303,7 +303,7 @@ class Fortnight:
             if number != OUTAGE_DAY or not down[0] <= now < down[1]:
                 self.daemon.catch_up()
             day.lags += self.lags()
-            self.daemon.go_to(min(end, now.replace(minute=0, second=0, microsecond=0) + STEP))
+            self.daemon.go_to(min(end, _step_after(now)))
         self.daemon.catch_up()
         simulate_time()
         day.calls, day.runs = self.calls() - calls, self.daemon.runs - runs
@@ -327,6 +327,10 @@ class Fortnight:
     def calls(self) -> int:
         """Calls so far, as Meta counts."""
         return int(self.control.stats()["calls"])
+
+
+def _step_after(now: datetime) -> datetime:
+    return now.replace(hour=now.hour // 2 * 2, minute=0, second=0, microsecond=0) + STEP
 
 
 def hour_of(number: int, hours: int) -> datetime:

@@ -22,6 +22,7 @@ from benchmarks.environment import environment
 from benchmarks.simulated_time import (
     go_to,
     real_time_again,
+    simulate_dagster,
     simulate_database,
     simulate_time,
     simulated_now,
@@ -87,17 +88,20 @@ class SimulatedDaemon:
         if instant > simulated_now():
             go_to(instant, self.database, self.simulator.control)
 
-    def resources(self) -> dict[str, Any]:
-        """What a tick is given."""
-        from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
+    @cached_property
+    def lasting(self) -> dict[str, Any]:
+        """What ticks may share: opened once."""
+        from meta_ads_pipeline.resources import DatabaseResource
         from meta_ads_pipeline.transform.dbt_cli import dbt_cli
         from meta_ads_pipeline.transform.project import dbt_project
 
-        return {
-            "database": DatabaseResource(),
-            "meta": MetaAdsResource(),
-            "dbt": dbt_cli(dbt_project()),
-        }
+        return {"database": DatabaseResource(), "dbt": dbt_cli(dbt_project())}
+
+    def resources(self) -> dict[str, Any]:
+        """What a tick is given; clients of its own, with the tokens of the moment."""
+        from meta_ads_pipeline.resources import MetaAdsResource
+
+        return {**self.lasting, "meta": MetaAdsResource()}
 
     def tick(self, name: str, at: datetime | None = None) -> int:
         """A tick of a schedule, due ``at`` (aware; None: now); how many runs it asked for."""
@@ -174,6 +178,7 @@ def simulated_daemon(
 
         server = EmbeddedPostgres(home)
         simulate_database(server.start())
+        simulate_dagster()
         try:
             with running() as runtime, dg.DagsterInstance.get() as instance:
                 go_to(start, runtime.database, simulator.control)

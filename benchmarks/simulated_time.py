@@ -1,15 +1,18 @@
 """Another present for the pipeline's code, its database and the simulator, all flowing alike.
 
-Python modules of the pipeline see `SimulatedDatetime`. In Postgres a schema that is searched first
-has ``now()`` and ``clock_timestamp()`` of its own, so statements, defaults, views and other
-processes (dbt, the HTTP service) are at the same instant. Dagster's own records keep the real time.
+Python modules of the pipeline see `SimulatedDatetime`, and so do Dagster's runs and events. In
+Postgres a schema that is searched first has ``now()`` and ``clock_timestamp()`` of its own, so
+statements, defaults, views and other processes (dbt, the HTTP service) are at the same instant.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
 
+import dagster._time
 import psycopg
 from psycopg import sql
 
@@ -53,6 +56,20 @@ def simulate_time() -> None:
     for name, module in list(sys.modules.items()):
         if name.startswith("meta_ads_pipeline.") and getattr(module, "datetime", None) is datetime:
             module.datetime = SimulatedDatetime  # type: ignore[attr-defined]
+
+
+def simulate_dagster() -> None:
+    """Have Dagster ask for the same present, and log records, which its events are made of."""
+    make = logging.getLogRecordFactory()
+
+    def made(*arguments: Any, **more: Any) -> logging.LogRecord:
+        record = make(*arguments, **more)
+        record.created -= _Clock.behind.total_seconds()
+        return record
+
+    logging.setLogRecordFactory(made)
+    dagster._time._mockable_get_current_datetime = lambda: SimulatedDatetime.now(UTC)
+    dagster._time._mockable_get_current_timestamp = lambda: SimulatedDatetime.now(UTC).timestamp()
 
 
 def simulate_database(url: str) -> None:

@@ -43,6 +43,8 @@ def test_every_mart_shows_its_page(graph) -> None:
     assert len(marts) >= 28
     for mart in marts:
         assert mart.metadata["page"].value.startswith(f"# marts.{mart.key.path[1]}"), mart.key
+        # Not in whichever database dbt was last parsed for.
+        assert mart.metadata["dagster/table_name"] == ".".join(mart.key.path)
 
 
 def test_every_check_says_what_it_asks_and_none_is_named_by_how_it_is_made(graph) -> None:

@@ -61,7 +61,7 @@ def close_gate(database: Database, scope: CheckScope) -> dict[tuple[str, date], 
     kinds={"python", "postgres"},
     description="The gate: which account-days of the landed insights may move into the facts. "
     "What fails a blocking check stays out until a re-pull passes.",
-    metadata={"dagster/relation_identifier": "control.check_results"},
+    metadata={"dagster/table_name": "control.check_results"},
 )
 def check_results(
     context: dg.AssetExecutionContext, database: DatabaseResource, meta: MetaAdsResource

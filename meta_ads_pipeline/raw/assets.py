@@ -72,7 +72,7 @@ def _spec(name: str, description: str, deps: Sequence[str] = ("ad_accounts",)) -
         deps=[dg.AssetKey(["raw", dep]) for dep in deps],
         group_name="raw",
         kinds={"python", "postgres"},
-        metadata={"dagster/relation_identifier": f"raw.{name}"},
+        metadata={"dagster/table_name": f"raw.{name}"},
     )
 
 
@@ -483,7 +483,7 @@ def _upstream(spec: dg.AssetSpec) -> list[dg.AssetKey]:
     kinds={"python", "postgres"},
     description="Whether every slice (account, date, asset) of the run is done. Fails for the "
     "dates on which one is not; the marts are built all the same, from what has landed.",
-    metadata={"dagster/relation_identifier": "control.slices"},
+    metadata={"dagster/table_name": "control.slices"},
 )
 def sync_results(context: dg.AssetExecutionContext, database: DatabaseResource) -> None:
     """Nothing waits for this: a failure here is what tells of one anywhere above."""

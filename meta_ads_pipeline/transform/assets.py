@@ -130,7 +130,7 @@ def source_specs(manifest: Mapping[str, Any]) -> list[dg.AssetSpec]:
             description=source["description"],
             group_name="control",
             kinds={"python", "postgres"},
-            metadata={"dagster/relation_identifier": f"{source['schema']}.{source['name']}"},
+            metadata={"dagster/table_name": f"{source['schema']}.{source['name']}"},
         )
         for source in manifest["sources"].values()
         if "dagster" not in source["config"].get("meta", {})
@@ -142,7 +142,7 @@ def report_views(
 ) -> None:
     """Have the catalog say that these are there: views, seeds and sources are no part of a step."""
     for spec in specs:
-        schema, table = spec.metadata["dagster/relation_identifier"].split(".")
+        schema, table = spec.metadata["dagster/table_name"].split(".")
         # A view's rows may take long to count, and are another number the next minute.
         rows = row_count(database, schema, table) if schema != "staging" else None
         context.log_event(

@@ -44,7 +44,7 @@ class MartsTranslator(DagsterDbtTranslator):
             key=dg.AssetKey([schema, node["alias"]]),
             group_name=schema,
             description=node["description"].strip(),  # by default with the raw SQL after it
-        ).merge_attributes(metadata={"dagster/relation_identifier": name})
+        ).merge_attributes(metadata={"dagster/table_name": name})
         if is_static(node):
             return spec
         direct = {dep.asset_key for dep in spec.deps}
