@@ -12,6 +12,7 @@ from meta_ads_pipeline.automation.default_status import sensor_status
 from meta_ads_pipeline.automation.jobs import reach_job, sync_job
 from meta_ads_pipeline.automation.retries import OpenSlice, RetryPlan, next_retry
 from meta_ads_pipeline.automation.runs import (
+    free_run_key,
     overlapping_run,
     unfinished_run,
     unfinished_run_ids,
@@ -61,7 +62,7 @@ def open_slices(database: Database, only: Sequence[str] = ()) -> list[OpenSlice]
 _STORED = frozenset(OpenSlice.__dataclass_fields__) - {"is_held", "next_attempt_at"}
 
 
-def retry_request(plan: RetryPlan, now: datetime) -> dg.RunRequest:
+def retry_request(plan: RetryPlan, run_key: str) -> dg.RunRequest:
     """One run over the plan's dates, for its accounts, within the sync that they failed in.
 
     Where only reach is missing, nothing else is pulled.
@@ -70,7 +71,7 @@ def retry_request(plan: RetryPlan, now: datetime) -> dg.RunRequest:
     tags = {**range_tags(plan.window, RETRY), ACCOUNTS_TAG: ",".join(plan.account_ids)}
     if plan.sync_id is not None:
         tags[SYNC_TAG] = plan.sync_id
-    return dg.RunRequest(run_key=plan.run_key(now), tags=tags, job_name=job.name)
+    return dg.RunRequest(run_key=run_key, tags=tags, job_name=job.name)
 
 
 @dg.sensor(
@@ -92,7 +93,7 @@ def retry_failed_slices(
     plan = next_retry(unfinished_slices, now, unfinished_run_ids(context.instance))
     if plan is None:
         return dg.SkipReason("no slice is due")
-    return retry_request(plan, now)
+    return retry_request(plan, free_run_key(context.instance, plan.run_key(now)))
 
 
 @dg.sensor(
@@ -131,7 +132,10 @@ def backfill_gaps(
     accounts = ",".join(batch.account_ids)
     return dg.RunRequest(
         # Once a day for the same gap: one that cannot be filled is not asked for every tick.
-        run_key=f"gap:{job.name}:{now.date()}:{window.start}:{window.end}:{accounts}",
+        run_key=free_run_key(
+            context.instance,
+            f"gap:{job.name}:{now.date()}:{window.start}:{window.end}:{accounts}",
+        ),
         job_name=job.name,
         tags={
             **range_tags(window, BACKFILL),

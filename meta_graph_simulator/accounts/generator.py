@@ -232,7 +232,9 @@ class GeneratedAccount:
         if begun + timedelta(hours=27) > now:
             return now
         hour = restatement_hour(day, self._market.timezone, now) if self._config.restating else None
-        return None if hour is None else begun + timedelta(hours=hour)
+        # From the end: no instant of the day itself, which has numbers of its own, is the same.
+        ended = midnight(day + timedelta(days=1), self._market.timezone)
+        return None if hour is None else ended + timedelta(hours=hour)
 
     def _planned(self, day: date) -> tuple[AccountPlan, DeliveryModel]:
         """The plan and model up to at least ``day``; later plans extend earlier ones."""

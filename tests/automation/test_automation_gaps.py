@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 import pytest
 from dagster import DagsterRunStatus
+from dagster._core.storage.tags import RUN_KEY_TAG
 
 from meta_ads_pipeline.automation.sensors import GAP_ACCOUNT_DAYS, backfill_gaps
 from meta_ads_pipeline.control.gaps import SLICED_ASSETS
@@ -57,6 +58,28 @@ def test_a_gap_is_asked_for_once_a_day_under_a_sync_that_skips_what_is_done(
     assert request.tags["dagster/asset_partition_range_end"] == gap[0].isoformat()
     again = tick(instance, resources)
     assert (again.run_key, again.tags[SYNC_TAG]) == (request.run_key, request.tags[SYNC_TAG])
+
+
+def test_a_gap_whose_run_died_before_it_began_is_asked_for_again_on_the_same_day(
+    instance, resources, history, add_run
+):
+    history(YESTERDAY - timedelta(days=10))
+    keys = []
+    for _ in range(4):
+        keys.append(tick(instance, resources).run_key)
+        add_run(DagsterRunStatus.FAILURE, {RUN_KEY_TAG: keys[-1]})
+    assert len(set(keys)) == 3, "but not without end"
+    assert keys[2] == keys[3]
+
+
+@pytest.mark.parametrize("status", [DagsterRunStatus.SUCCESS, DagsterRunStatus.CANCELED])
+def test_a_gap_that_a_run_left_or_a_person_cancelled_waits_for_tomorrow(
+    instance, resources, history, add_run, status
+):
+    history(YESTERDAY - timedelta(days=10))
+    key = tick(instance, resources).run_key
+    add_run(status, {RUN_KEY_TAG: key})
+    assert tick(instance, resources).run_key == key, "Dagster skips a key that it knows"
 
 
 def test_a_new_account_is_pulled_back_to_the_setting_and_no_further(

@@ -62,6 +62,17 @@ def test_days_are_final_after_28_and_change_before() -> None:
     assert any(not same(after(day, 20), after(day, 28)) for day in DAYS)
 
 
+def test_a_day_that_is_over_is_never_told_as_it_was_in_the_middle_of_it() -> None:
+    found, clock = ripening_account()
+    day = DAYS[0] + timedelta(days=40)
+    begun = midnight(day, str(found.account["timezone_name"]))
+    told = []
+    for hours in (13, 24 + 13):
+        clock.instant = begun + timedelta(hours=hours)
+        told.append(int(found.delivery(day).hours.sum()))
+    assert told[1] > told[0] * 1.3
+
+
 def test_conversions_come_late_as_their_windows_let_them() -> None:
     final = sum(int(after(day, 28).day_actions.sum()) for day in DAYS)
     shares = [
