@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _MODULE, _ATTRIBUTE = "meta_ads_pipeline.definitions", "defs"
 _DBT_STEP = "dbt"
+_DBT_ERRORS = "Errors parsed from dbt logs:"
+_DBT_NODE = re.compile(r"\d+ of \d+ ")
+_COLORS = re.compile(r"\x1b?\[\d+m")
 _CLASS_PATH = re.compile(r"^(?:[A-Za-z_]\w*\.)+\w+: ")
 
 
@@ -177,5 +180,12 @@ def _result(result: dg.ExecuteInProcessResult) -> JobResult:
 
 
 def plain_error(message: str) -> str:
-    """A serialized exception's message without its class path and without a page of SQL."""
+    """A serialized exception's message without its class path and without a page of SQL.
+
+    Of dbt's only what it says itself failed, without the command and the count of nodes.
+    """
+    if _DBT_ERRORS in message:
+        said = _COLORS.sub("", message.split(_DBT_ERRORS, maxsplit=1)[1])
+        lines = [line.strip() for line in said.splitlines()]
+        return "dbt: " + " ".join(line for line in lines if line and not _DBT_NODE.match(line))
     return _CLASS_PATH.sub("", message.split("\n[SQL:", maxsplit=1)[0].strip())

@@ -54,3 +54,17 @@ def test_errors_are_for_people() -> None:
     assert plain_error(raised) == "the server is away"
     assert plain_error("sqlalchemy.exc.DataError: too long\n[SQL: insert into x]") == "too long"
     assert plain_error("act_1: (#10) no") == "act_1: (#10) no"
+
+
+def test_of_dbt_only_what_failed_is_said() -> None:
+    raised = (
+        "dagster_dbt.errors.DagsterDbtCliRuntimeError: The dbt CLI process with command\n\n"
+        "`/venv/bin/python -m dbt build --exclude a b c`\n\nfailed with exit code `1`. Check the "
+        "stdout in the Dagster compute logs.\n\nErrors parsed from dbt logs:\n\n"
+        "98 of 120 FAIL 2 sums ...... [\x1b[31mFAIL 2\x1b[0m in 1.12s]\n\n"
+        "\x1b[31mFailure in test sums (tests/sums.sql)\x1b[0m\n\n"
+        "  Got 2 results, configured to fail if != 0\n"
+    )
+    assert plain_error(raised) == (
+        "dbt: Failure in test sums (tests/sums.sql) Got 2 results, configured to fail if != 0"
+    )
