@@ -3,7 +3,6 @@
     incremental_strategy='replace_window',
     on_schema_change='append_new_columns',
     contract={'enforced': true},
-    pre_hook='{{ without_nested_loops() }}',
     unique_key=['level', 'external_entity_id', 'event_date', 'period'],
     meta={'kept_rows': waits_for_agreement(), 'ahead_days': judged_ahead()},
     indexes=[
