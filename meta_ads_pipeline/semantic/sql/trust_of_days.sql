@@ -1,3 +1,5 @@
+-- Each account-day has a row of spend; completeness and age are the day's own, so that of the other
+-- measures only those tell something new that do not agree.
 select
     count(*) as account_days,
     count(*) filter (where is_settled) as settled_days,
@@ -21,6 +23,8 @@ from (
         bool_and(status in ('reconciled', 'within_tolerance')) as is_reconciled,
         max(pulled_at) as pulled_at
     from marts.reconciliation
-    where account_id = any(%(accounts)s) and event_date between %(start)s and %(end)s
+    where
+        account_id = any(%(accounts)s) and event_date between %(start)s and %(end)s
+        and (measure = 'spend' or status not in ('reconciled', 'within_tolerance'))
     group by account_id, event_date
 ) as days
