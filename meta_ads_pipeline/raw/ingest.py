@@ -16,7 +16,6 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from psycopg import sql as psql
 from psycopg.rows import tuple_row
 
 from meta_ads_pipeline.control import dead_letters
@@ -33,10 +32,9 @@ INGEST_ASSET = "ingest"
 
 INSERTED, UPDATED, UNCHANGED, REJECTED = "inserted", "updated", "unchanged", "rejected"
 
-_INCOMING = (
-    *("n", "provider", "level", "external_entity_id", "account_id", "campaign_id", "adset_id"),
-    *("ad_id", "timezone", "currency", "grain", "event_at", "goal", *MEASURES),
-)
+_REPLACED = ("campaign_id", "adset_id", "ad_id", "goal", *MEASURES)
+"""Columns that a later row of the same key replaces, where one of them differs."""
+
 _MEASURES_OF_R = " + ".join(
     f"{1 << place} * (r.{name} is not null)::integer" for place, name in enumerate(MEASURES)
 )
@@ -318,6 +316,7 @@ def _accounts(
 
 
 def _copy(connection: Connection, facts: Iterable[tuple[int, FactRow, _Entity]]) -> None:
+    """The columns of a line are those of the table, in its order."""
     connection.execute(sql("ingest_incoming"))
     prefixes: dict[int, str] = {}
     lines = []
@@ -328,10 +327,7 @@ def _copy(connection: Connection, facts: Iterable[tuple[int, FactRow, _Entity]])
         shown = "\t".join(["\\N" if value is None else str(value) for value in measures_of(row)])
         goal = "\\N" if row.goal is None else row.goal
         lines.append(f"{n}\t{prefix}\t{row.grain}\t{row.event_at.isoformat()}\t{goal}\t{shown}\n")
-    into = psql.SQL("copy incoming ({}) from stdin").format(
-        psql.SQL(", ").join(map(psql.Identifier, _INCOMING))
-    )
-    with connection.cursor().copy(into) as copy:
+    with connection.cursor().copy("copy incoming from stdin") as copy:
         copy.write("".join(lines))
 
 
@@ -357,7 +353,13 @@ def _place(
     for row in connection.execute(statement, asked):
         refused.setdefault(row["n"], (row["field"], row["reason"]))
     cursor = connection.cursor(row_factory=tuple_row)
-    cursor.execute(sql("ingest_upsert"), {"workspace": workspace_id, "refused": list(refused)})
+    upsert = sql(
+        "ingest_upsert",
+        replaced=", ".join(_REPLACED),
+        replaced_old=", ".join(f"r.{name}" for name in _REPLACED),
+        replaced_new=", ".join(f"excluded.{name}" for name in _REPLACED),
+    )
+    cursor.execute(upsert, {"workspace": workspace_id, "refused": list(refused)})
     placed: list[tuple[int, str, str | None]] = cursor.fetchall()
     as_they_were = [n for n, _, status in placed if status is None and n not in refused]
     if as_they_were:

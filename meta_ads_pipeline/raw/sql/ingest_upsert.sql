@@ -1,8 +1,7 @@
 with landed as (
     insert into raw.ingested_facts as r (
-        natural_key, workspace_id, provider, account_id, level, external_entity_id, entity_id,
-        campaign_id, adset_id, ad_id, grain, event_at, event_date, timezone, currency, goal,
-        spend, impressions, clicks, link_clicks, purchases, revenue, leads, conversions, received_at
+        natural_key, workspace_id, provider, account_id, level, external_entity_id, entity_id, grain,
+        event_at, event_date, timezone, currency, received_at, {{ replaced }}
     )
     select
         natural_key,
@@ -12,49 +11,26 @@ with landed as (
         level,
         external_entity_id,
         entity_id,
-        campaign_id,
-        adset_id,
-        ad_id,
         grain,
         starts_at,
         event_date,
         timezone,
         currency,
-        goal,
-        spend,
-        impressions,
-        clicks,
-        link_clicks,
-        purchases,
-        revenue,
-        leads,
-        conversions,
-        now()
+        now(),
+        {{ replaced }}
     from facts
     where n <> all(%(refused)s::integer[])
     on conflict (natural_key, event_date) do update
         set
-            campaign_id = excluded.campaign_id, adset_id = excluded.adset_id, ad_id = excluded.ad_id,
-            event_at = excluded.event_at, goal = excluded.goal, spend = excluded.spend,
-            impressions = excluded.impressions, clicks = excluded.clicks,
-            link_clicks = excluded.link_clicks, purchases = excluded.purchases,
-            revenue = excluded.revenue, leads = excluded.leads, conversions = excluded.conversions,
-            received_at = excluded.received_at
+            (event_at, received_at, {{ replaced }})
+            = (excluded.event_at, excluded.received_at, {{ replaced_new }})
         where
         (r.workspace_id, r.provider, r.account_id, r.level, r.grain)
         = (
             excluded.workspace_id, excluded.provider, excluded.account_id, excluded.level,
             excluded.grain
         )
-        and (
-            r.campaign_id, r.adset_id, r.ad_id, r.goal, r.spend, r.impressions, r.clicks,
-            r.link_clicks, r.purchases, r.revenue, r.leads, r.conversions
-        )
-        is distinct from (
-            excluded.campaign_id, excluded.adset_id, excluded.ad_id, excluded.goal, excluded.spend,
-            excluded.impressions, excluded.clicks, excluded.link_clicks, excluded.purchases,
-            excluded.revenue, excluded.leads, excluded.conversions
-        )
+        and ({{ replaced_old }}) is distinct from ({{ replaced_new }})
     returning r.natural_key, r.event_date, r.xmax = 0 as is_new
 ),
 
