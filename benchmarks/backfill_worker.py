@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Database, open_database
@@ -97,8 +97,18 @@ def backfill(
     return failures
 
 
-def fast_clients(settings: Settings, database: Database, clock: FastClock) -> ConnectedClients:
-    """The connections' clients, with every wait and every limit on the fast clock."""
+class Clock(Protocol):
+    """When it is, and waiting."""
+
+    def now(self) -> float:
+        """Unix seconds."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait so long on this clock."""
+
+
+def fast_clients(settings: Settings, database: Database, clock: Clock) -> ConnectedClients:
+    """The connections' clients, with every wait and every limit on another clock."""
 
     def rate_limiter(connection: Connection) -> PostgresRateLimiter:
         return PostgresRateLimiter(

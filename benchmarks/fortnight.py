@@ -58,7 +58,7 @@ MARKETS = (
 MORNING = timedelta(hours=5, minutes=40)
 """UTC. The refresh of the last 28 days is due at 5:20; until 6:00 Meta restates nothing."""
 STEP = timedelta(hours=2)
-OUTAGE_DAY, OUTAGE_HOURS = 7, (8, 14)
+OUTAGE_DAY, OUTAGE_HOURS = 3, (8, 14)
 APP_ID, APP_SECRET, TOKEN = "424242424242", "a fortnight's secret", "EAAfortnightfortnightfortnight"
 
 
@@ -355,7 +355,7 @@ def story(of: Fortnight) -> list[tuple[str, Happenings]]:
 
     def restate() -> None:
         of.control.restate(of.b, [day(1), day(2), day(3)], "1.1")
-        of.control.vanish(of.leaving, [day(4)], hour=11)
+        of.control.vanish(of.a, [day(4)], hour=11)
 
     in_a = {"account": of.a}
     return [
@@ -364,48 +364,45 @@ def story(of: Fortnight) -> list[tuple[str, Happenings]]:
             "every tenth call fails, until the night",
             [on(1, 7, "luck", "transient", code=2, probability=0.1), off(1, 25, "luck")],
         ),
-        (
-            "an account is blocked for its rate for 40 minutes",
-            [
-                on(2, 11, "rate", "rate_limit", code=80000, seconds=2400, times=1, match=in_a),
-                off(2, 14, "rate"),
-            ],
-        ),
+        ("a new ad account appears", [once(2, 8, of.arrive)]),
+        ("the daemon is down from 8 to 14 h", []),
         (
             "the ads of yesterday do not add up to their account, until tomorrow noon",
-            [once(3, 9, partial(of.hide, of.a, day(2), level="ad"))],
+            [once(4, 9, partial(of.hide, of.a, day(3), level="ad"))],
         ),
         (
             "... and then they do; gateway errors at midday",
             [
-                on(4, 11, "gateway", "html", http_status=502, probability=0.3),
-                once(4, 12, partial(of.show, of.a, day(2))),
-                off(4, 14, "gateway"),
+                on(5, 11, "gateway", "html", http_status=502, probability=0.3),
+                once(5, 12, partial(of.show, of.a, day(3))),
+                off(5, 14, "gateway"),
             ],
         ),
-        ("a new ad account appears", [once(5, 8, of.arrive)]),
+        ("an ad account is taken from the token", [once(6, 10, of.leave)]),
         (
-            "three past days become 10 % more, an hour of another one vanishes",
-            [once(6, 7, restate)],
+            "the first token ends; its successor reads since days",
+            [once(7, 7, partial(of.control.expire_token, TOKEN))],
         ),
-        ("the daemon is down from 8 to 14 h", []),
+        (
+            "an account is blocked for its rate for 40 minutes",
+            [
+                on(8, 11, "rate", "rate_limit", code=80000, seconds=2400, times=1, match=in_a),
+                off(8, 14, "rate"),
+            ],
+        ),
+        ("three past days become 10 % more, an hour of another vanishes", [once(9, 7, restate)]),
+        (
+            "an account is refused for five hours",
+            [on(10, 9, "refused", "account_refused", account=of.b), off(10, 14, "refused")],
+        ),
         (
             "most reports fail, answers are cut off in the middle",
             [
-                on(8, 7, "reports", "report_failed", probability=0.7),
-                on(8, 7, "cut", "reset", fraction=0.5, probability=0.1),
-                off(8, 26, "reports"),
-                off(8, 26, "cut"),
+                on(11, 7, "reports", "report_failed", probability=0.7),
+                on(11, 7, "cut", "reset", fraction=0.5, probability=0.1),
+                off(11, 26, "reports"),
+                off(11, 26, "cut"),
             ],
-        ),
-        ("an ad account is taken from the token", [once(9, 10, of.leave)]),
-        (
-            "the first token ends; its successor reads since days",
-            [once(10, 7, partial(of.control.expire_token, TOKEN))],
-        ),
-        (
-            "an account is refused for five hours",
-            [on(11, 9, "refused", "account_refused", account=of.b), off(11, 14, "refused")],
         ),
         (
             "all rows of a past day are missing, from the next night",

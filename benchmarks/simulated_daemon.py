@@ -8,6 +8,7 @@ started again, and of the ticks that an outage missed the last few are evaluated
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
@@ -76,7 +77,7 @@ class SimulatedDaemon:
         """The code location, loaded once as a code server does."""
         from meta_ads_pipeline.definitions import build_defs
 
-        return build_defs()
+        return build_defs({"meta": self.meta()})
 
     @cached_property
     def repository(self) -> dg.RepositoryDefinition:
@@ -99,9 +100,36 @@ class SimulatedDaemon:
 
     def resources(self) -> dict[str, Any]:
         """What a tick is given; clients of its own, with the tokens of the moment."""
-        from meta_ads_pipeline.resources import MetaAdsResource
+        return {**self.lasting, "meta": self.meta()}
 
-        return {**self.lasting, "meta": MetaAdsResource()}
+    def meta(self) -> dg.ConfigurableResource[Any]:
+        """Clients that wait in simulated time: whoever sleeps is at once where it wanted to be."""
+        from benchmarks.backfill_worker import fast_clients
+        from meta_ads_pipeline.control.database import open_database
+        from meta_ads_pipeline.credentials.clients import ConnectedClients
+        from meta_ads_pipeline.resources import MetaAdsResource
+        from meta_ads_pipeline.settings import get_settings
+
+        daemon = self
+
+        class SimulatedMeta(MetaAdsResource):
+            @cached_property
+            def clients(self) -> ConnectedClients:
+                settings = get_settings()
+                return fast_clients(settings, open_database(settings, migrate=False), daemon)
+
+        return SimulatedMeta()
+
+    def now(self) -> float:
+        """Unix seconds, simulated."""
+        return simulated_now().timestamp()
+
+    def sleep(self, seconds: float) -> None:
+        """Go to when the wait is over."""
+        if seconds > 1:
+            self.go_to(simulated_now() + timedelta(seconds=seconds))
+        else:
+            time.sleep(max(0.0, seconds))
 
     def tick(self, name: str, at: datetime | None = None) -> int:
         """A tick of a schedule, due ``at`` (aware; None: now); how many runs it asked for."""
