@@ -5,7 +5,7 @@
     python -m benchmarks celery_workers
 
 Redis, a simulator, two workers, the webserver and the daemon are processes of their own, as on
-machines of their own. Eight runs of two dates are queued; when both workers are at it, one is
+machines of their own. Six runs of two dates are queued; when both workers are at it, one is
 killed with all its processes. Its run is closed, started again, and waits for the other worker. In
 the end every account-day is the simulator's truth to the cent, and no fact is there twice.
 
@@ -40,7 +40,7 @@ from meta_graph_simulator.http.server import SimulatorServer
 
 ROOT = Path(__file__).resolve().parents[1]
 DEPLOY = ROOT / "deploy" / "celery"
-RUNS, DAYS_EACH = 8, 2
+RUNS, DAYS_EACH = 6, 2
 LAST = datetime.now(UTC).date() - timedelta(days=2)
 SECONDS = 1500
 SCORE, SCORE_SECONDS, HOURLY = 60, 300.0, 200
