@@ -137,6 +137,7 @@ def main() -> bool:
             "META_ADS_DATABASE_URL": "",
             "META_GRAPH_URL": simulator.url,
             "META_ACCESS_TOKEN": DEFAULT_TOKEN,
+            "META_ADS_REACH": "false",
         }
         from meta_ads_pipeline.cli.runtime import running
 
