@@ -30,7 +30,7 @@ from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import Kind
 from meta_ads_pipeline.rate_limit.limiter import PostgresRateLimiter
 from meta_ads_pipeline.raw.context import PullContext, SliceReport
-from meta_ads_pipeline.raw.fan_out import Pull, pull_accounts
+from meta_ads_pipeline.raw.fan_out import Pull, pull_side_by_side
 from meta_ads_pipeline.raw.pull_connected import pull_connected_accounts
 from meta_ads_pipeline.raw.pull_entities import pull_entities
 from meta_ads_pipeline.raw.pull_insights import pull_insights
@@ -92,7 +92,7 @@ def backfill(
         **{name: Pull(partial(insights, name), upstream) for name, upstream in INSIGHTS.items()},
         **{kind: Pull(partial(entities, kind), upstream) for kind, upstream in ENTITIES.items()},
     }
-    for _, found in pull_accounts(pulled.accounts, pulls, max_accounts=4):
+    for _, found in pull_side_by_side(pulled.accounts, pulls, max_accounts=4):
         failures |= found.failures
     return failures
 

@@ -40,7 +40,7 @@ from meta_ads_pipeline.partitions import (
 )
 from meta_ads_pipeline.raw.context import PullContext, SliceReport
 from meta_ads_pipeline.raw.failures import describe, mark_undone
-from meta_ads_pipeline.raw.fan_out import Pull, Pulled, pull_accounts
+from meta_ads_pipeline.raw.fan_out import Pull, Pulled, pull_side_by_side
 from meta_ads_pipeline.raw.kept_dates import askable
 from meta_ads_pipeline.raw.pull_connected import pull_connected_accounts
 from meta_ads_pipeline.raw.pull_custom_conversions import pull_custom_conversions
@@ -456,7 +456,7 @@ def pulls(
     failed = False
     with (
         waits_told(database.database, rules, context.log.info) as waited_for,
-        closing(pull_accounts(accounts, work, meta.max_parallel_accounts)) as ended,
+        closing(pull_side_by_side(accounts, work, meta.max_parallel_accounts)) as ended,
     ):
         for name, found in ended:
             read = [each for each in accounts if each.account_id not in found.failures]

@@ -45,7 +45,7 @@ class Pulled:
 _End: TypeAlias = "tuple[str, Account, list[SliceReport] | BaseException]"
 
 
-def pull_accounts(
+def pull_side_by_side(
     accounts: Sequence[Account], pulls: Mapping[str, Pull], max_accounts: int
 ) -> Generator[tuple[str, Pulled]]:
     """Do every pull for every account, at most ``max_accounts`` of them at once.

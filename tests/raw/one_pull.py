@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.raw.context import SliceReport
-from meta_ads_pipeline.raw.fan_out import Pull, Pulled, pull_accounts
+from meta_ads_pipeline.raw.fan_out import Pull, Pulled, pull_side_by_side
 
 
 def for_each_account(
@@ -14,5 +14,5 @@ def for_each_account(
 ) -> Pulled:
     """The reports and failures of ``work`` for every account."""
     pulls = {"only": Pull(lambda account, _upstream_over: work(account))}
-    ((_, pulled),) = pull_accounts(accounts, pulls, max_accounts)
+    ((_, pulled),) = pull_side_by_side(accounts, pulls, max_accounts)
     return pulled

@@ -13,7 +13,7 @@ from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.waiting import carried, pause, waiting_for_threads
 from meta_ads_pipeline.raw.context import SliceReport
-from meta_ads_pipeline.raw.fan_out import Pull, pull_accounts
+from meta_ads_pipeline.raw.fan_out import Pull, pull_side_by_side
 from tests.meta_api.scripted_graph import Reply, ScriptedGraph
 from tests.raw.one_pull import for_each_account
 
@@ -158,7 +158,7 @@ def test_pulls_of_an_account_run_side_by_side_and_tell_when_they_are_over() -> N
         "hours": Pull(pull("hours"), ["days"]),
         "list": Pull(pull("list"), ["hours"]),
     }
-    ends = pull_accounts(accounts(1), pulls, max_accounts=1)
+    ends = pull_side_by_side(accounts(1), pulls, max_accounts=1)
     name, pulled = next(ends)
     told.set()
     assert (name, set(pulled.failures)) == ("days", {"0"})
@@ -176,7 +176,7 @@ def test_whoever_stops_listening_ends_the_pulls() -> None:
             ended.set()
         return []
 
-    ends = pull_accounts(
+    ends = pull_side_by_side(
         accounts(1), {"quick": Pull(lambda *_: []), "slow": Pull(wait_for_meta)}, max_accounts=1
     )
     assert next(ends)[0] == "quick"
