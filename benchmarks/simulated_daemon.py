@@ -8,6 +8,7 @@ started again, and of the ticks that an outage missed the last few are evaluated
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -18,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.tags import RUN_KEY_TAG
 
-from benchmarks.environment import environment
 from benchmarks.simulated_time import (
     go_to,
     real_time_again,
@@ -30,9 +31,9 @@ from benchmarks.simulated_time import (
 )
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
+from meta_graph_simulator.config import DEFAULT_TOKEN
 from meta_graph_simulator.http.server import SimulatorServer
 
-RUN_KEY_TAG = "dagster/run_key"
 CAUGHT_UP = 5
 """Missed ticks of a schedule that Dagster evaluates, the latest ones."""
 
@@ -201,16 +202,24 @@ def simulated_daemon(
 
     Its history begins with ``first``; ``settings`` are further environment variables.
     """
-    with environment(home, simulator.url, first, **settings):
-        from meta_ads_pipeline.cli.runtime import running
+    # They stay until the process ends: what has read them keeps them.
+    os.environ |= {
+        "META_ADS_HOME": str(home),
+        "META_ADS_DATABASE_URL": "",
+        "META_GRAPH_URL": simulator.url,
+        "META_ACCESS_TOKEN": DEFAULT_TOKEN,
+        "META_ADS_HISTORY_START": first.isoformat(),
+        **settings,
+    }
+    from meta_ads_pipeline.cli.runtime import running
 
-        server = EmbeddedPostgres(home)
-        simulate_database(server.start())
-        simulate_dagster()
-        try:
-            with running() as runtime, dg.DagsterInstance.get() as instance:
-                go_to(start, runtime.database, simulator.control)
-                yield SimulatedDaemon(instance, runtime.database, simulator, home / "sync.log")
-                real_time_again(runtime.database)
-        finally:
-            server.release()
+    server = EmbeddedPostgres(home)
+    simulate_database(server.start())
+    simulate_dagster()
+    try:
+        with running() as runtime, dg.DagsterInstance.get() as instance:
+            go_to(start, runtime.database, simulator.control)
+            yield SimulatedDaemon(instance, runtime.database, simulator, home / "sync.log")
+            real_time_again(runtime.database)
+    finally:
+        server.release()

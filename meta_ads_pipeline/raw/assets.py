@@ -134,12 +134,6 @@ def _named_account_ids(context: dg.AssetExecutionContext) -> list[str]:
     return [part for part in context.run.tags.get(ACCOUNTS_TAG, "").split(",") if part]
 
 
-def _accounts(
-    context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
-) -> list[Account]:
-    return accounts_of_run(database.database, _named_account_ids(context), meta.account_ids)
-
-
 @dataclass(frozen=True)
 class _Landed:
     """An asset that is pulled account by account.
@@ -157,17 +151,22 @@ class _Landed:
     def name(self) -> str:
         return self.spec.key.path[-1]
 
+    @property
+    def upstream(self) -> list[str]:
+        return [dep.asset_key.path[-1] for dep in self.spec.deps]
+
 
 def _pull_of(
     context: dg.AssetExecutionContext,
     meta: MetaAdsResource,
     database: Database,
     asset: _Landed,
+    pull_context: PullContext,
 ) -> Callable[[Account, Callable[[], None]], list[SliceReport]]:
     """The pull of the run's dates for one account."""
     now = datetime.now(UTC)
     dates = window_of_keys(context.partition_keys).dates
-    pull_context, name = _pull_context(context), asset.name
+    name = asset.name
 
     # A run over dates that an account is missing on is about that account: the others are whole.
     is_plain = not {SYNC_TAG, REFRESH_TAG} & context.run.tags.keys() and (
@@ -314,17 +313,14 @@ def _not_done(undone: Sequence[UndoneSlice]) -> dg.Failure:
     )
 
 
-_ACCOUNTS = _spec("ad_accounts", "The ad accounts the token reads: name, currency, timezone.", ())
-
-
 @dg.asset(
-    key=_ACCOUNTS.key,
-    description=_ACCOUNTS.description,
+    key=["raw", "ad_accounts"],
     partitions_def=daily_partitions,
     backfill_policy=single_run,
-    group_name=_ACCOUNTS.group_name,
-    kinds=_ACCOUNTS.kinds,
-    metadata=_ACCOUNTS.metadata,
+    group_name="raw",
+    kinds={"python", "postgres"},
+    description="The ad accounts the token reads: name, currency, timezone.",
+    metadata={"dagster/table_name": "raw.ad_accounts"},
 )
 def ad_accounts(
     context: dg.AssetExecutionContext, meta: MetaAdsResource, database: DatabaseResource
@@ -445,11 +441,11 @@ def pulls(
     """
     chosen = {each.name: each for each in _LANDED if each.spec.key in context.selected_asset_keys}
     accounts = accounts_of_run(database.database, _named_account_ids(context), meta.account_ids)
-    rules = budget_rules(get_settings())
+    rules, pull_context = budget_rules(get_settings()), _pull_context(context)
     work = {
         name: Pull(
-            _pull_of(context, meta, database.database, each),
-            [key.path[-1] for key in _upstream(each.spec) if key.path[-1] in chosen],
+            _pull_of(context, meta, database.database, each, pull_context),
+            [other for other in each.upstream if other in chosen],
         )
         for name, each in chosen.items()
     }
@@ -470,13 +466,9 @@ def pulls(
             raise _not_done(undone)
 
 
-def _upstream(spec: dg.AssetSpec) -> list[dg.AssetKey]:
-    return [dep.asset_key for dep in spec.deps]
-
-
 @dg.asset(
     key=SYNC_RESULTS,
-    deps=[_ACCOUNTS.key, *(each.spec.key for each in _LANDED)],
+    deps=[ad_accounts.key, *(each.spec.key for each in _LANDED)],
     partitions_def=daily_partitions,
     backfill_policy=single_run,
     group_name="raw",

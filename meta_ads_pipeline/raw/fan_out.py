@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
@@ -42,7 +41,8 @@ class Pulled:
     failures: dict[str, Exception] = field(default_factory=dict)
 
 
-_End: TypeAlias = "tuple[str, Account, list[SliceReport] | BaseException]"
+_End: TypeAlias = "tuple[str, Account, list[SliceReport] | Exception] | BaseException"
+"""How one pull of an account ended; alone, what ends all of it."""
 
 
 def pull_side_by_side(
@@ -70,16 +70,17 @@ def pull_side_by_side(
         target=_start, args=(accounts, pulls, places, interruption, ends), daemon=True
     )
     starter.start()
-    over: dict[str, int] = defaultdict(int)
+    over: Counter[str] = Counter()
     try:
-        while len(over) < len(pulls) or min(over.values()) < len(accounts):
-            name, account, end = ends.get()
-            if isinstance(end, list):
-                results[name].reports.extend(end)
-            elif isinstance(end, Exception):
-                results[name].failures[account.account_id] = end
-            else:
+        for _ in range(len(pulls) * len(accounts)):
+            end = ends.get()
+            if isinstance(end, BaseException):
                 raise end  # noqa: TRY301 - ends everything, as an interrupt of this thread does
+            name, account, found = end
+            if isinstance(found, list):
+                results[name].reports.extend(found)
+            else:
+                results[name].failures[account.account_id] = found
             over[name] += 1
             if over[name] == len(accounts):
                 results[name].reports.sort(key=lambda each: (each.account_id, each.partition_date))
@@ -99,11 +100,13 @@ def _start(
 ) -> None:
     """Begin with an account whenever there is a place; ends at once when it is all interrupted."""
     pool = ThreadPoolExecutor(max_workers=len(accounts), thread_name_prefix="account")
-    with suppress(KeyboardInterrupt):
+    try:
         for account in accounts:
             while not places.acquire(timeout=0.2):
                 interruption.wait(0)
             pool.submit(_pull_account, account, pulls, Place(places, interruption), ends)
+    except BaseException as error:  # noqa: BLE001 - told in the thread that iterates
+        ends.put(error)
     pool.shutdown(wait=False)
 
 
@@ -118,15 +121,18 @@ def _pull_account(
                 wait([futures[other] for other in pulls[name].upstream])
             place.interruption.wait(0)
 
-        end: list[SliceReport] | BaseException
         try:
-            end = pulls[name].work(account, upstream_over)
+            ends.put((name, account, pulls[name].work(account, upstream_over)))
+        except Exception as error:  # noqa: BLE001 - an account's failure is its own
+            ends.put((name, account, error))
         except BaseException as error:  # noqa: BLE001 - told in the thread that iterates
-            end = error
-        ends.put((name, account, end))
+            ends.put(error)
 
-    with place.working(), ThreadPoolExecutor(len(pulls), thread_name_prefix="pull") as pool:
-        for name in pulls:
-            futures[name] = pool.submit(carried(partial(work, name)))
-        with waiting_for_threads():
-            wait(futures.values())
+    try:
+        with place.working(), ThreadPoolExecutor(len(pulls), thread_name_prefix="pull") as pool:
+            for name in pulls:
+                futures[name] = pool.submit(carried(partial(work, name)))
+            with waiting_for_threads():
+                wait(futures.values())
+    except BaseException as error:  # noqa: BLE001 - as of a pull: else nobody would hear of it
+        ends.put(error)

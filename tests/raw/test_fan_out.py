@@ -182,3 +182,14 @@ def test_whoever_stops_listening_ends_the_pulls() -> None:
     assert next(ends)[0] == "quick"
     ends.close()
     assert ended.wait(10)
+
+
+def test_an_account_that_cannot_begin_ends_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the system gives no more threads: nobody waits for results that never come."""
+
+    def no_more(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("meta_ads_pipeline.raw.fan_out.Place", no_more)
+    with pytest.raises(RuntimeError, match="new thread"):
+        for_each_account(accounts(2), lambda _: [], max_accounts=2)
