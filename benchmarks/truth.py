@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.insights_tables import ALL_INSIGHTS_TABLES
 from meta_ads_pipeline.windows import DateWindow
 from meta_graph_simulator.http.control_client import ControlClient
 
@@ -109,11 +110,26 @@ def doubled_rows(database: Database) -> int:
 
 
 def fetched_more_than_once(database: Database) -> int:
-    """How many slices were loaded from a pull again under the sync that had done them."""
+    """How many slices were loaded from a pull again under the sync that had done them.
+
+    Entities are read once more where facts that came later name some that nobody had read: a load
+    that brought some is not counted.
+    """
     with database.connect() as connection:
         row = connection.execute(
-            "select count(*) as n from (select from control.slice_loads where sync_id is not null"
-            " group by account_id, partition_date, asset, sync_id having count(*) > 1) as again"
+            "with pulls as ("
+            " select account_id, asset, sync_id, loaded_at, count(*) as slices,"
+            "   sum(rows_inserted) as new_rows, asset = any(%(insights)s) as is_insights,"
+            "   row_number() over (partition by account_id, asset, sync_id order by loaded_at) nth"
+            " from control.slice_loads where sync_id is not null group by 1, 2, 3, 4"
+            "), again as ("
+            " select 1 as slices from control.slice_loads"
+            " where sync_id is not null and asset = any(%(insights)s)"
+            " group by account_id, partition_date, asset, sync_id having count(*) > 1"
+            " union all"
+            " select slices from pulls where not is_insights and nth > 1 and new_rows = 0"
+            ") select coalesce(sum(slices), 0) as n from again",
+            {"insights": list(ALL_INSIGHTS_TABLES)},
         ).fetchone()
     assert row is not None
     return int(row["n"])

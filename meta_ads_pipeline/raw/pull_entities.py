@@ -59,7 +59,7 @@ def pull_entities(
 
     Entities have no history in the API, so all dates get the same state: the counts are on the
     newest one. What the facts of ``dates`` or children refer to and the list omits is read by id.
-    Dates done under the sync are skipped, unless facts that came since name something unknown.
+    Dates done under the sync are skipped; what facts that came since name is then read by id alone.
     Raises the first error after writing the reason on the slices.
 
     In the refresh of today's numbers nothing is listed, which happens every few minutes and would
@@ -70,18 +70,20 @@ def pull_entities(
     if not dates:
         return []
 
-    def claim(connection: Connection) -> dict[date, int]:
+    def claim(connection: Connection) -> tuple[dict[date, int], bool]:
+        """Rows of the dates that are done; whether the list was read, if any is not."""
+        done = slices.claim_undone(connection, key, dates, ctx.attempt)
         if unknown_references(connection, table, kind, account.account_id, dates):
             # Done before the facts came that now refer to something new: not done after all.
             slices.claim(connection, key, dates, ctx.attempt)
-            return {}
-        return slices.claim_undone(connection, key, dates, ctx.attempt)
+            return {}, done.keys() >= set(dates)
+        return done, False
 
     with slices.exclusive(database, key, dates):
-        done = database.run(claim)
+        done, is_listed = database.run(claim)
         if done:  # unless the facts that are coming name something unknown
             ctx.upstream_over()
-            done = database.run(claim)
+            done, is_listed = database.run(claim)
         todo = sorted(set(dates) - done.keys())
         reports = [
             ctx.tell(
@@ -91,7 +93,7 @@ def pull_entities(
         ]
         if todo:
             try:
-                reports += _pull(database, client, account, kind, todo, ctx)
+                reports += _pull(database, client, account, kind, todo, ctx, is_listed=is_listed)
             except Exception as error:
                 mark_failed(database, key, todo, ctx.attempt, error)
                 raise
@@ -105,12 +107,15 @@ def _pull(
     kind: Kind,
     todo: Sequence[date],
     ctx: PullContext,
+    *,
+    is_listed: bool,
 ) -> list[SliceReport]:
     table = ENTITY_TABLES[kind]
     account_id = account.account_id
     pulled_at, counter = ctx.now(), CallCounter()
-    is_complete = ctx.refresh != REFRESH_TODAY or not database.run(
-        lambda connection: is_landed(connection, table, account_id)
+    is_complete = not is_listed and (
+        ctx.refresh != REFRESH_TODAY
+        or not database.run(lambda connection: is_landed(connection, table, account_id))
     )
     known = None
     if is_complete and kind == "creative" and ctx.refresh != REFRESH_ALL_ENTITIES:

@@ -290,6 +290,23 @@ def test_dates_done_under_the_sync_cost_nothing(database, reader, account):
     assert all(report.skipped for report in reports)
 
 
+def test_what_facts_name_that_came_after_the_list_is_read_by_id_alone(
+    database, reader, account, ads
+):
+    context = PullContext("sync-1", "run-1")
+    reader.lists["ad"] = [ad(1)]
+    pull_entities(database, reader, account, "ad", [DAY], context)
+    reader.insights = {DAY: [ad_row(1), ad_row(2)]}
+    pull_insights(database, reader, account, "insights_daily", [DAY], context)
+    reader.nodes["1202"] = ad(2, status="DELETED")
+    (report,) = pull_entities(database, reader, account, "ad", [DAY], context)
+    assert (reader.list_calls, reader.asked_ids) == (1, [["1202"]])
+    assert counts(report) == (1, 0, 0, 0)
+    assert ads()["1201"]["missing_since"] is None
+    (again,) = pull_entities(database, reader, account, "ad", [DAY], context)
+    assert again.skipped
+
+
 def test_a_list_that_fails_is_on_the_slices(database, reader, account, query):
     reader.list_error = api_error(NO_PERMISSION)
     with pytest.raises(MetaApiError):
