@@ -1,14 +1,24 @@
 {#- An hourly rollup's rows with the date and hour that their start has in the display timezone.
 
+    Where that is the hour's own timezone, its date is `event_date`. Elsewhere
     `display_date` comes from a calendar and finds its rows by `event_date`, at most two dates away
-    (offsets go from -12 to +14 hours): a filter on it then reads those dates only. -#}
+    (offsets go from -12 to +14 hours). A filter on it so reads the dates that it needs, and where
+    nobody chose a timezone the second part is not begun. -#}
 {% macro hours_displayed(relation, columns) -%}
     select
+        hourly.event_date as display_date,
+        hourly.timezone as display_timezone,
+        extract(hour from hourly.event_at at time zone hourly.timezone)::smallint as display_hour,
+        hourly.{{ columns | join(',\n        hourly.') }}
+    from {{ relation }} as hourly
+    left join {{ ref('int_meta__display_timezones') }} as zones
+        on hourly.workspace_id = zones.workspace_id
+    where coalesce(zones.timezone, hourly.timezone) = hourly.timezone
+    union all
+    select
         calendar.display_date,
-        coalesce(zones.timezone, hourly.timezone) as display_timezone,
-        extract(
-            hour from hourly.event_at at time zone coalesce(zones.timezone, hourly.timezone)
-        )::smallint as display_hour,
+        zones.timezone as display_timezone,
+        extract(hour from hourly.event_at at time zone zones.timezone)::smallint as display_hour,
         hourly.{{ columns | join(',\n        hourly.') }}
     from (
         select bounds.first_date + days.number as display_date
@@ -24,11 +34,15 @@
     cross join generate_series(-2, 2) as neighbours (days)
     inner join {{ relation }} as hourly
         on calendar.display_date + neighbours.days = hourly.event_date
-    left join {{ ref('int_meta__display_timezones') }} as zones
+    inner join {{ ref('int_meta__display_timezones') }} as zones
         on hourly.workspace_id = zones.workspace_id
     where
-        (hourly.event_at at time zone coalesce(zones.timezone, hourly.timezone))::date
-        = calendar.display_date
+        zones.timezone <> hourly.timezone
+        and (hourly.event_at at time zone zones.timezone)::date = calendar.display_date
+        and exists (
+            select from {{ ref('int_meta__display_timezones') }} as chosen
+            where chosen.timezone is not null
+        )
 {%- endmacro %}
 
 {#- A display day of accounts, or of what `keys` name: hours regrouped by the display timezone, and
