@@ -1,4 +1,7 @@
-"""The schedule that looks after connections: validate, renew tokens ahead of their end, alert."""
+"""The schedule that looks after connections: validate, renew tokens ahead of their end, alert.
+
+It has the webhooks of new ad accounts subscribed to, too.
+"""
 
 from datetime import UTC, datetime
 
@@ -6,6 +9,7 @@ import dagster as dg
 
 from meta_ads_pipeline.credentials.checks import connections_in_use
 from meta_ads_pipeline.credentials.renewal import RenewalOutcome, refresh_due_connections
+from meta_ads_pipeline.credentials.webhook_accounts import subscribe_new_accounts
 from meta_ads_pipeline.resources import DatabaseResource
 from meta_ads_pipeline.settings import get_settings
 
@@ -16,9 +20,12 @@ CREDENTIALS_CRON = "43 * * * *"
 @dg.op
 def look_after_connections(context: dg.OpExecutionContext, database: DatabaseResource) -> None:
     """Give every connection its turn; what a person must do becomes an alert, not a failed run."""
-    for report in refresh_due_connections(database.database, get_settings(), datetime.now(UTC)):
+    now, settings = datetime.now(UTC), get_settings()
+    for report in refresh_due_connections(database.database, settings, now):
         log = context.log.error if report.outcome is RenewalOutcome.FAILED else context.log.info
         log(f"{report.connection.subject}: {report.outcome}: {report.message}")
+    for account_id in subscribe_new_accounts(database.database, settings, now):
+        context.log.info(f"act_{account_id}: subscribed to webhooks")
 
 
 @dg.job(description="Validate connections, renew their tokens ahead of time, raise alerts.")

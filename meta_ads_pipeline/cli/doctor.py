@@ -22,6 +22,7 @@ from meta_ads_pipeline.cli.doctor_platform import (
     examine_partitions,
     examine_settings,
 )
+from meta_ads_pipeline.cli.doctor_webhooks import examine_webhooks
 from meta_ads_pipeline.redaction import redact
 from meta_ads_pipeline.settings import Settings, get_settings
 
@@ -41,6 +42,7 @@ def diagnose(settings: Settings) -> list[Finding]:
     findings += guarded("settings", examine_settings)
     findings += guarded("encryption keys", lambda: examine_keys(settings, usable))
     findings += examine_meta(settings, usable)
+    findings += guarded("webhooks", lambda: examine_webhooks(settings, usable))
     findings += guarded("dagster storage", lambda: examine_dagster(database))
     findings += guarded("partitions", lambda: examine_partitions(settings, usable))
     findings += guarded("dbt", lambda: examine_dbt(database))

@@ -7,6 +7,7 @@ import hmac
 import json
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import requests
@@ -16,14 +17,14 @@ from rich.table import Table
 from meta_ads_pipeline.cli import options
 from meta_ads_pipeline.cli.console import plain_console
 from meta_ads_pipeline.cli.runtime import running
-from meta_ads_pipeline.control import webhook_events
+from meta_ads_pipeline.control import webhook_events, webhook_subscriptions
 from meta_ads_pipeline.control.accounts import active_accounts
 from meta_ads_pipeline.control.webhook_events import StoredEvent
+from meta_ads_pipeline.control.webhook_subscriptions import WebhookSubscription
 from meta_ads_pipeline.credentials.clients import clients_for
+from meta_ads_pipeline.credentials.webhook_accounts import subscribe_accounts, tell_of_refusals
 from meta_ads_pipeline.errors import ConfigurationError
-from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.subscriptions import AD_ACCOUNT_FIELDS
-from meta_ads_pipeline.redaction import redact
 from meta_ads_pipeline.settings import Settings, get_settings
 
 app = options.command_app("What Meta's webhooks announced, and whether the receiver works.")
@@ -81,8 +82,8 @@ def subscribe(
 ) -> int:
     """Have Meta send the changes of the ad accounts to the service; safe to repeat.
 
-    The service must run: Meta tries the handshake at once. The token needs ads_management for
-    this, for nothing else.
+    Without --account of all of them, also of those that appear later. The service must run: Meta
+    tries the handshake at once. The token needs ads_management for this, for nothing else.
     """
     settings = get_settings()
     if settings.app_verify_token is None:
@@ -94,21 +95,25 @@ def subscribe(
     chosen = options.account_ids(account)
     with running() as runtime, clients_for(runtime.settings, runtime.database) as clients:
         known = [each.account_id for each in active_accounts(runtime.database)]
-        callback = url.rstrip("/") + _PATH
+        callback, now = url.rstrip("/") + _PATH, datetime.now(UTC)
+        fields = tuple(field or AD_ACCOUNT_FIELDS)
         clients.first.client.subscribe_app(
-            callback, settings.app_verify_token.get_secret_value(), field or AD_ACCOUNT_FIELDS
+            callback, settings.app_verify_token.get_secret_value(), fields
         )
-        typer.echo(f"The app sends {', '.join(field or AD_ACCOUNT_FIELDS)} to {callback}")
+        typer.echo(f"The app sends {', '.join(fields)} to {callback}")
+        webhook_subscriptions.remember(
+            runtime.database,
+            WebhookSubscription(settings.app_id, callback, fields, not chosen, now),
+        )
         failed = 0
-        for account_id in chosen or known:
-            try:
-                clients.client_for(account_id).subscribe_account(account_id)
-                typer.echo(f"act_{account_id}: subscribed")
-            except MetaApiError as error:
-                failed += 1
-                typer.echo(f"act_{account_id}: {redact(error)}", err=True)
-        if not chosen and not known:
-            typer.echo("No ad account is known yet: run `meta-ads sync`, then this again.")
+        for account_id, reason in subscribe_accounts(
+            runtime.database, clients, settings.app_id, chosen or known, now
+        ):
+            failed += reason is not None
+            typer.echo(f"act_{account_id}: {reason or 'subscribed'}", err=reason is not None)
+        tell_of_refusals(runtime.database, settings.app_id, now)
+        if not chosen:
+            typer.echo("Ad accounts that appear later are subscribed within the hour.")
     return 1 if failed else 0
 
 

@@ -123,6 +123,16 @@ def _count(connection: Connection, outcome: str, changes: int, new: int, size: i
     )
 
 
+def last_accepted(database: Database) -> datetime | None:
+    """When a delivery was last accepted, to the minute (UTC); None where none ever was."""
+    row = database.run(
+        lambda connection: connection.execute(
+            "select max(minute) as last from control.webhook_requests where outcome = 'accepted'"
+        ).fetchone()
+    )
+    return None if row is None else row["last"]
+
+
 def due_objects(
     database: Database, accounts: Collection[str], now: datetime, *, limit: int
 ) -> list[AnnouncedObject]:

@@ -10,6 +10,7 @@ import pytest
 
 from meta_ads_pipeline.automation.credentials import credential_schedules, credentials
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.webhook_subscriptions import WebhookSubscription, remember
 from meta_ads_pipeline.credentials.connections import list_connections
 from meta_ads_pipeline.resources import DatabaseResource
 from meta_ads_pipeline.settings import get_settings
@@ -21,6 +22,8 @@ def test_the_job_renews_what_is_due_and_logs_no_token(meta: MetaApp, database: D
     now = datetime.now(UTC)
     token = meta.token(type="USER", issued_at=now - 50 * DAY, expires_at=now + 10 * DAY)
     stored(database, meta.settings(), token)
+    fields = ("effective_status",)
+    remember(database, WebhookSubscription(APP_ID, "https://here/", fields, True, now))
     with dg.DagsterInstance.ephemeral() as instance:
         result = credentials.execute_in_process(
             resources={"database": DatabaseResource()}, instance=instance
@@ -28,6 +31,7 @@ def test_the_job_renews_what_is_due_and_logs_no_token(meta: MetaApp, database: D
         assert result.success
         events = "\n".join(str(entry) for entry in instance.all_logs(result.run_id))
     assert "connection default/main: renewed" in events
+    assert f"act_{meta.account_ids[0]}: subscribed to webhooks" in events
     for secret in (PERSON, APP_SECRET, "EAASIM"):
         assert secret not in events
     (connection,) = list_connections(database)

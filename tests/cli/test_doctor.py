@@ -70,6 +70,7 @@ def test_all_is_well(meta: MetaApp, meta_ads: MetaAds, database: Database) -> No
         "default/main data access": "pass",
         "default/main accounts": "pass",
         "default/main rate limit": "pass",
+        "webhooks": "pass",
         "dagster storage": "warn",
         "dbt project": "pass",
         "dbt connection": "pass",

@@ -8,6 +8,7 @@ import pytest
 
 from meta_ads_pipeline.cli.app import run
 from meta_ads_pipeline.control import webhook_events
+from meta_ads_pipeline.control.webhook_subscriptions import attempts
 from meta_ads_pipeline.settings import get_settings
 from tests.meta_app import APP_ID, APP_SECRET, SYSTEM, MetaApp, stored
 from tests.serving.conftest import VERIFY_TOKEN
@@ -38,6 +39,7 @@ def test_a_change_at_meta_is_delivered_and_stored(subscribed, meta, database, ca
     assert run(["webhooks", "subscribe", "--url", subscribed.url]) == 0
     said = capfd.readouterr().out
     assert all(f"act_{account_id}: subscribed" in said for account_id in meta.account_ids)
+    assert attempts(database, APP_ID) == dict.fromkeys(meta.account_ids)
     account_id = meta.account_ids[0]
     (first, second, third, *_) = _ads(meta, account_id)
     meta.control.delete_object(first["id"])
