@@ -11,6 +11,7 @@ BENCHMARKS = (
     "call_cost",
     "celery_workers",
     "fortnight",
+    "history",
     "ingest",
     "kill",
     "mart_queries",

@@ -29,8 +29,8 @@ _SEEN = "now(), now(), now()"
 _ENTITY = "document, document_hash, first_seen_at, changed_at, pulled_at"
 
 
-def filling(days: int) -> str:
-    """SQL that makes the objects, and 25,000 facts for each of the latest ``days``."""
+def objects(days: int) -> str:
+    """SQL that makes forty accounts and what is in them, first seen ``days`` ago."""
     return f"""
 insert into control.ad_accounts (account_id, workspace_id, name, currency, timezone, account_status)
 select a::text, '00000000-0000-0000-0000-000000000001', 'Account ' || a, 'EUR', 'UTC', 1
@@ -66,7 +66,12 @@ select account_id, 'campaign', id, {_TODAY} - {days} + v * 30, document, v::text
 from raw.campaigns cross join generate_series(0, 4) as v
 union all
 select account_id, 'ad', id, {_TODAY} - {days}, '{{"name": "Ad"}}', '' from raw.ads;
+"""
 
+
+def facts(days: int) -> str:
+    """SQL that makes 25,000 facts for each of the latest ``days``."""
+    return f"""
 select control.ensure_month_partitions('marts.metric_facts', {_TODAY} - {days}, {_TODAY});
 
 insert into marts.metric_facts
@@ -143,7 +148,7 @@ def fill(database: Database, target: Path, days: int = DAYS) -> None:
     runner = dbtRunner()
     assert runner.invoke(["build", "--exclude-resource-type", "test", *options]).success
     with database.connect() as connection:
-        connection.execute(filling(days).encode())
+        connection.execute((objects(days) + facts(days)).encode())
     built = "account_daily campaign_daily adset_daily ad_daily account_hourly campaign_hourly"
     dimensions = (
         "dim_ad_accounts dim_campaigns dim_adsets dim_ads dim_creatives entities entity_history"
