@@ -14,6 +14,7 @@ BENCHMARKS = (
     "history",
     "ingest",
     "kill",
+    "latency",
     "mart_queries",
     "power_cut",
     "restatement",
@@ -23,7 +24,6 @@ BENCHMARKS = (
     "six_weeks",
     "soak",
     "storm",
-    "webhook_latency",
     "webhook_storm",
 )
 """Modules of this package; each has ``main() -> bool``: whether its targets were met."""

@@ -13,6 +13,7 @@ from meta_ads_pipeline.automation.credentials import credential_schedules
 from meta_ads_pipeline.automation.history import outdated_history
 from meta_ads_pipeline.automation.ingested import ingest_sensors
 from meta_ads_pipeline.automation.jobs import jobs
+from meta_ads_pipeline.automation.near_real_time import near_real_time_sensors
 from meta_ads_pipeline.automation.retention import retention_schedules
 from meta_ads_pipeline.automation.schedules import schedules
 from meta_ads_pipeline.automation.sensors import sensors
@@ -36,7 +37,14 @@ def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
         asset_checks=quality_checks,
         jobs=jobs,
         schedules=[*schedules, *credential_schedules, *retention_schedules],
-        sensors=[*sensors, *webhook_sensors, *ingest_sensors, *alert_sensors, outdated_history],
+        sensors=[
+            *near_real_time_sensors(get_settings()),
+            *sensors,
+            *webhook_sensors,
+            *ingest_sensors,
+            *alert_sensors,
+            outdated_history,
+        ],
         resources={
             "database": DatabaseResource(),
             "meta": MetaAdsResource(),

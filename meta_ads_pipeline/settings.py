@@ -168,7 +168,10 @@ class Settings(BaseSettings):
 
     sync_interval_minutes: int = Field(default=60, alias="META_SYNC_INTERVAL_MINUTES", ge=5)
     performance_sync_interval_minutes: int = Field(
-        default=15, alias="PERFORMANCE_SYNC_INTERVAL_MINUTES", ge=5
+        default=15,
+        alias="PERFORMANCE_SYNC_INTERVAL_MINUTES",
+        ge=0,
+        description="Minutes between two refreshes of today; 0: without pause, near real time.",
     )
     recent_refreshes_per_day: int = Field(
         default=2,
@@ -356,6 +359,11 @@ class Settings(BaseSettings):
         One refresh of today may have just missed it, and its pull and build take their time.
         """
         return self.performance_sync_interval_minutes + 75
+
+    @property
+    def is_near_real_time(self) -> bool:
+        """Whether today is refreshed without pause."""
+        return self.performance_sync_interval_minutes == 0
 
     @property
     def uses_simulator(self) -> bool:

@@ -116,17 +116,6 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     status = schedule_status(settings)
     schedules = [
         refresh_schedule(
-            "refresh_today",
-            REFRESH_TODAY,
-            job_name=refresh_job.name,
-            cron=cron_for(settings.performance_sync_interval_minutes),
-            plan=_every(settings.performance_sync_interval_minutes, plan_today),
-            every=timedelta(minutes=settings.performance_sync_interval_minutes),
-            status=status,
-            description="Today's numbers, yesterday's until they are closed, what an outage has "
-            "left open (every PERFORMANCE_SYNC_INTERVAL_MINUTES).",
-        ),
-        refresh_schedule(
             "refresh_recent_28_days",
             REFRESH_RECENT,
             job_name=refresh_job.name,
@@ -159,6 +148,20 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
             "deleted ones too, are read by id.",
         ),
     ]
+    if not settings.is_near_real_time:
+        schedules.append(
+            refresh_schedule(
+                "refresh_today",
+                REFRESH_TODAY,
+                job_name=refresh_job.name,
+                cron=cron_for(settings.performance_sync_interval_minutes),
+                plan=_every(settings.performance_sync_interval_minutes, plan_today),
+                every=timedelta(minutes=settings.performance_sync_interval_minutes),
+                status=status,
+                description="Today's numbers, yesterday's until they are closed, what an outage "
+                "has left open (every PERFORMANCE_SYNC_INTERVAL_MINUTES).",
+            )
+        )
     if settings.reach:
         schedules.append(
             refresh_schedule(

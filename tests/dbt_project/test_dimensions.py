@@ -96,7 +96,7 @@ def test_entities_form_a_tree_and_deleted_ones_stay(warehouse: Warehouse) -> Non
 
 
 def test_dimensions_are_not_built_beside_a_run_or_on_older_views(warehouse: Warehouse) -> None:
-    """What a webhook's sensor leaves to a run. That it builds: ``benchmarks.webhook_latency``."""
+    """What a webhook's sensor leaves to a run. That it builds: ``benchmarks.latency``."""
     dbt, window = dbt_cli(dbt_project()), DateWindow(PULLED.date(), PULLED.date())
     warehouse.execute("comment on schema staging is null")
     assert not build_dimensions_now(dbt, warehouse.database, window), "views of an older project"
