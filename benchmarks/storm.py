@@ -8,6 +8,7 @@ clock. The calls of the same backfill in fair weather tell what the storm cost.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -316,9 +317,15 @@ def _judge(storm: Backfill, report: StormReport, *, whole_command: bool) -> None
         report.problems.append(f"{doubled} rows of the marts are there twice")
 
 
-def main() -> bool:
+def main(arguments: list[str] | None = None) -> bool:
     """The full proof: whether there was no problem."""
-    report = prove()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--accounts", type=int, default=5)
+    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--ads", type=int, default=16, help="of each account")
+    parser.add_argument("--speed", type=float, default=30.0, help="of the clock")
+    parser.add_argument("--block-minutes", type=float, default=20.0, help="that a limit lasts")
+    report = prove(**vars(parser.parse_args(arguments or [])))
     print(report.line())
     for problem in report.problems[:20]:
         print(f"  {problem}")

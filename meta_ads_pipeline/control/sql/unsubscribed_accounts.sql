@@ -6,6 +6,9 @@ where
     s.app_id = %(app_id)s
     and s.every_account
     and a.is_active
-    and not exists (select from control.unreadable_accounts as u where u.account_id = a.account_id)
+    and not exists (
+        select from control.unreadable_accounts as u
+        where u.account_id = a.account_id
+    )
     and (w.account_id is null or (w.reason is not null and w.attempted_at <= %(retry_before)s))
 order by a.account_id
