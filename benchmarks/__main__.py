@@ -1,6 +1,6 @@
 """Run the benchmarks that are named, or all: ``python -m benchmarks [name ...]``.
 
-Options after the name of one are its own: ``python -m benchmarks fortnight --days 3``.
+Options after the name of one are its own: ``python -m benchmarks fortnight --first 8``.
 """
 
 from __future__ import annotations

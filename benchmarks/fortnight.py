@@ -58,7 +58,9 @@ MARKETS = (
 MORNING = timedelta(hours=5, minutes=40)
 """UTC. The refresh of the last 28 days is due at 5:20; until 6:00 Meta restates nothing."""
 STEP = timedelta(hours=2)
-OUTAGE_DAY, OUTAGE_HOURS = 3, (8, 14)
+ARRIVAL_DAY, OUTAGE_DAY, DEPARTURE_DAY = 2, 3, 6
+"""From 0, as an index of the story."""
+OUTAGE_HOURS = (8, 14)
 APP_ID, APP_SECRET, TOKEN = "424242424242", "a fortnight's secret", "EAAfortnightfortnightfortnight"
 
 
@@ -163,6 +165,16 @@ class Fortnight:
         self.last_words[self.leaving] = self.facts_of(self.leaving)
         self.on("gone", "account_lost", account=self.leaving)
         self.present.remove(self.leaving)
+
+    def begin_with(self, number: int) -> None:
+        """Be as the days of the story before this one (from 0) leave the ad accounts."""
+        if number > ARRIVAL_DAY:
+            self.present.add(self.new)
+        else:
+            self.on("not there yet", "account_lost", account=self.new)
+        if number > DEPARTURE_DAY:
+            self.present.remove(self.leaving)
+            self.on("gone", "account_lost", account=self.leaving)
 
     def change(self) -> None:
         """Somebody pauses an ad and makes another one; Meta announces both."""
@@ -364,7 +376,7 @@ def story(of: Fortnight) -> list[tuple[str, Happenings]]:
             "every tenth call fails, until the night",
             [on(1, 7, "luck", "transient", code=2, probability=0.1), off(1, 25, "luck")],
         ),
-        ("a new ad account appears", [once(2, 8, of.arrive)]),
+        ("a new ad account appears", [once(ARRIVAL_DAY, 8, of.arrive)]),
         ("the daemon is down from 8 to 14 h", []),
         (
             "the ads of yesterday do not add up to their account, until tomorrow noon",
@@ -378,7 +390,7 @@ def story(of: Fortnight) -> list[tuple[str, Happenings]]:
                 off(5, 14, "gateway"),
             ],
         ),
-        ("an ad account is taken from the token", [once(6, 10, of.leave)]),
+        ("an ad account is taken from the token", [once(DEPARTURE_DAY, 10, of.leave)]),
         (
             "the first token ends; its successor reads since days",
             [once(7, 7, partial(of.control.expire_token, TOKEN))],
@@ -425,8 +437,8 @@ def connect(daemon: SimulatedDaemon, service_url: str) -> None:
     assert not subscribe(url=service_url)
 
 
-def follow(of: Fortnight, days: int, tell: Callable[[str], None]) -> list[str]:
-    """All days, a line each; the problems."""
+def follow(of: Fortnight, days: range, tell: Callable[[str], None]) -> list[str]:
+    """These days of the story (from 0), a line each; the problems."""
     problems: list[str] = []
     happens = story(of)
     tell(
@@ -434,10 +446,10 @@ def follow(of: Fortnight, days: int, tell: Callable[[str], None]) -> list[str]:
         " | alerts raised, over, messages | people |"
     )
     tell("|---|---|---|---|---|---|---|")
-    for number in range(days):
+    for number in days:
         what, happenings = happens[number]
         # Every day somebody works in Ads Manager; also while the daemon is down.
-        if number:
+        if number > days.start:
             happenings.append((hour_of(number, 10), of.change))
         started = time.monotonic()
         day = of.live(number, happenings)
@@ -460,13 +472,15 @@ def follow(of: Fortnight, days: int, tell: Callable[[str], None]) -> list[str]:
 def main(arguments: list[str] | None = None) -> bool:
     """On a database and simulator of its own; whether nobody was needed and nothing was wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--days", type=int, default=DAYS, help="end after so many")
+    parser.add_argument("--first", type=int, default=1, help="connect on this day of the story")
+    parser.add_argument("--last", type=int, default=DAYS, help="end with this one")
     parser.add_argument("--every", type=int, default=720, help="minutes between reads of today")
     parser.add_argument("--reach", action="store_true", help="pull reach, too")
     parser.add_argument("--ads", type=int, default=6, help="ads of each account at a time")
     chosen = parser.parse_args(arguments or [])
     started = time.monotonic()
-    start = hour_of(0, 0) + MORNING
+    days = range(chosen.first - 1, chosen.last)
+    start = hour_of(days.start, 0) + MORNING
     config = SimulatorConfig(
         accounts=len(MARKETS),
         ads=chosen.ads,
@@ -504,11 +518,11 @@ def main(arguments: list[str] | None = None) -> bool:
         http_service(Path(place) / "home") as service,
     ):
         of = Fortnight(daemon, inbox)
-        of.on("not there yet", "account_lost", account=of.new)
+        of.begin_with(days.start)
         connect(daemon, service.url)
-        problems = follow(of, chosen.days, partial(print, flush=True))
+        problems = follow(of, days, partial(print, flush=True))
         print(
-            f"{chosen.days} days, {daemon.runs} runs, {of.calls():,} calls,"
+            f"{len(days)} days, {daemon.runs} runs, {of.calls():,} calls,"
             f" {len(inbox.messages)} messages in {time.monotonic() - started:.0f} s;"
             f" {len(problems)} problems"
         )
