@@ -490,7 +490,7 @@ def main(arguments: list[str] | None = None) -> bool:
         start_time=start,
         app_id=APP_ID,
         app_secret=APP_SECRET,
-        tokens=(TokenSpec(token=TOKEN, expires_at=int((start + timedelta(days=16)).timestamp())),),
+        tokens=(TokenSpec(token=TOKEN, expires_at=int(hour_of(16, 6).timestamp())),),
         any_token=False,
     )
     inbox = Inbox()

@@ -53,6 +53,12 @@ def execute(
     )
 
 
+def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether Ctrl-C ended the run: Dagster makes a failed step of it."""
+    errors = [e.step_failure_data.error for e in result.all_events if e.is_step_failure]
+    return any("Interrupted" in str(error and error.cls_name) for error in errors)
+
+
 def _why(result: dg.ExecuteInProcessResult) -> str:
     from meta_ads_pipeline.automation.sensors import cause_of
 
@@ -169,6 +175,8 @@ class SimulatedDaemon:
                 continue
             started += 1
             if not result.success:
+                if _was_interrupted(result):
+                    raise KeyboardInterrupt
                 self.failed.append(f"{job.name} {dict(request.tags)}: {_why(result)}")
         self.runs += started
         return started
