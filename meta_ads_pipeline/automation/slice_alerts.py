@@ -18,7 +18,7 @@ ALERT_FROM_ATTEMPTS = 3
 def slice_alerts(slices: Iterable[OpenSlice]) -> list[Alert]:
     """An alert for each account with slices that were tried often enough for a person to look.
 
-    Its stage is the worst slice's number of attempts, by powers of two: news less and less often.
+    It is news again when the worst slice's attempts have doubled: less and less often.
     """
     persistent: dict[str, list[OpenSlice]] = defaultdict(list)
     for slice_ in slices:
@@ -50,5 +50,10 @@ def _alert(account_id: str, slices: list[OpenSlice]) -> Alert:
             f"`meta-ads sync --start {min(dates)} --end {max(dates)} --account {account_id}` "
             "tries them at once."
         ),
-        stage=f"{1 << (worst.attempts.bit_length() - 1)} attempts",
+        stage=f"{_doubled(worst.attempts)} attempts",
     )
+
+
+def _doubled(attempts: int) -> int:
+    """The last of 3, 6, 12, ... attempts that was reached."""
+    return ALERT_FROM_ATTEMPTS << ((attempts // ALERT_FROM_ATTEMPTS).bit_length() - 1)

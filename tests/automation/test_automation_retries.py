@@ -22,6 +22,7 @@ from meta_ads_pipeline.automation.sensors import (
     open_slices,
     retry_failed_slices,
 )
+from meta_ads_pipeline.automation.slice_alerts import slice_alerts
 from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.alerts import list_open_alerts
 from meta_ads_pipeline.control.database import Database
@@ -213,6 +214,16 @@ def test_a_failure_that_persists_is_told_once_without_its_token_until_it_is_over
         connection.execute("update control.slices set status = 'done'")
     tick(instance, resources)
     assert list_open_alerts(database) == []
+
+
+def test_a_failure_is_news_again_only_when_its_attempts_have_doubled():
+    def stage(attempts: int) -> str:
+        (alert,) = slice_alerts([replace(FAILED, attempts=attempts)])
+        return alert.stage
+
+    assert [stage(n) for n in (3, 4, 5)] == [stage(3)] * 3
+    assert [stage(n) for n in (6, 11)] == [stage(6)] * 2
+    assert len({stage(3), stage(6), stage(12), stage(24)}) == 4
 
 
 def test_a_slice_is_known_to_be_held_by_the_lock_of_its_run(database, two_accounts):
