@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, TypeAlias
 
 import psycopg
@@ -31,6 +31,8 @@ DISK_WARNING_BYTES, DISK_CRITICAL_BYTES = 5 * GIGABYTE, 1 * GIGABYTE
 CAPACITY_WARNING, CAPACITY_CRITICAL = 0.8, 0.95
 RESTATED_PERCENT = 5.0
 """Of a day's spend, from two days after it: what Meta usually restates by then is far less."""
+EMPTIED_IS_NEWS_FOR = timedelta(days=3)
+_MOST_DATES = 5
 VERSION_DAYS = ((7, Severity.CRITICAL), (30, Severity.WARNING), (90, Severity.INFO))
 
 
@@ -107,6 +109,37 @@ def held_days(connection: Connection, _settings: Settings, _now: datetime) -> li
         )
         for row in rows
     ]
+
+
+def days_without_rows(connection: Connection, _settings: Settings, now: datetime) -> list[Alert]:
+    """Past days that Meta answers without rows: kept for now, or emptied in the last days."""
+    rows = connection.execute(
+        sql("days_without_rows"), {"since": now - EMPTIED_IS_NEWS_FOR}
+    ).fetchall()
+    return [
+        Alert(
+            kind="day_without_rows",
+            subject=_account(row),
+            severity=Severity.WARNING,
+            message=f"act_{row['account_id']}: Meta answers without rows, where there were some: "
+            + "; ".join(
+                f"{_dates(dates)} ({what})"
+                for dates, what in (
+                    (row["kept"], "what was landed is kept and asked for again"),
+                    (row["removed"], "several pulls in a row said so: the rows are removed"),
+                )
+                if dates
+            ),
+            what_to_do="Compare with Ads Manager; marts.restatements has what was removed",
+            stage=f"{len(row['kept'] or ())} kept, {len(row['removed'] or ())} removed",
+        )
+        for row in rows
+    ]
+
+
+def _dates(dates: list[date]) -> str:
+    more = f" and {len(dates) - _MOST_DATES} more" if len(dates) > _MOST_DATES else ""
+    return ", ".join(f"{each}" for each in dates[-_MOST_DATES:]) + more
 
 
 def anomalies(connection: Connection, settings: Settings, now: datetime) -> list[Alert]:
@@ -266,6 +299,7 @@ def _account(row: Mapping[str, Any]) -> str:
 CAUSES: dict[str, Cause] = {
     "stale_data": stale_data,
     "held_account_days": held_days,
+    "day_without_rows": days_without_rows,
     "anomaly": anomalies,
     "restatement": restatements,
     "database_capacity": full_database,

@@ -3,7 +3,7 @@
 Meta takes back single rows, hardly ever a whole day; an answer without any is more often a moment's
 failure that looks like success, and all pulls may get it. So the day is asked at the other level;
 where that has rows the answer was wrong. Where that has none either, the day is still kept until
-several attempts, minutes to hours apart, have said the same. An alert stands meanwhile, and after.
+several attempts, minutes to hours apart, have said the same. ``alerting/watch.py`` tells of both.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from datetime import date, datetime
 
 from meta_ads_pipeline.control import slices
 from meta_ads_pipeline.control.accounts import Account
-from meta_ads_pipeline.control.alerts import Alert, Severity, open_alert
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.slices import SliceKey
 from meta_ads_pipeline.insights_tables import InsightsTable, Level
@@ -24,8 +23,6 @@ from meta_ads_pipeline.windows import local_today
 
 ATTEMPTS_UNTIL_EMPTY = 3
 """Pulls in a row that must find a day empty before its rows go."""
-
-KIND = "day_without_rows"
 
 
 def emptied_days(
@@ -62,7 +59,7 @@ def confirm_empty(
 ) -> None:
     """Return where the day is to be emptied. Raises ``EmptyAnswerError`` where its rows are kept.
 
-    Raises ``MetaApiError`` when the other way cannot be read. An alert tells of both.
+    Raises ``MetaApiError`` when the other way cannot be read.
     """
     other: Level = "account" if table.level == "ad" else "ad"
     with ctx.prioritized():
@@ -73,24 +70,11 @@ def confirm_empty(
     attempts = tried.get(day, 1)
     where = f"{table.asset} of act_{account.account_id} on {day}"
     if rows:
-        said = f"{where}: no rows, though Meta has some by {other}. The landed rows are kept"
-    elif attempts < ATTEMPTS_UNTIL_EMPTY:
-        said = (
+        raise EmptyAnswerError(
+            f"{where}: no rows, though Meta has some by {other}. The landed rows are kept"
+        )
+    if attempts < ATTEMPTS_UNTIL_EMPTY:
+        raise EmptyAnswerError(
             f"{where}: no rows, where there were some. They are kept until "
             f"{ATTEMPTS_UNTIL_EMPTY} pulls in a row say so (this was number {attempts})"
         )
-    else:
-        said = f"{where}: {attempts} pulls in a row found no rows. The landed rows are removed"
-    open_alert(
-        database,
-        Alert(
-            kind=KIND,
-            subject=f"account act_{account.account_id}",
-            severity=Severity.WARNING,
-            message=said,
-            what_to_do="compare the day with Ads Manager; marts.restatements has what was removed",
-            stage=f"{day} {'removed' if not rows and attempts >= ATTEMPTS_UNTIL_EMPTY else 'kept'}",
-        ),
-    )
-    if rows or attempts < ATTEMPTS_UNTIL_EMPTY:
-        raise EmptyAnswerError(said)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.alerting.watch import update_watched
+from meta_ads_pipeline.control.accounts import Account, save_accounts
 from meta_ads_pipeline.control.alerts import list_open_alerts
 from meta_ads_pipeline.raw.context import PullContext
 from meta_ads_pipeline.raw.failures import EmptyAnswerError
 from meta_ads_pipeline.raw.kept_dates import askable, first_kept
 from meta_ads_pipeline.raw.pull_insights import pull_insights
+from meta_ads_pipeline.settings import Settings
 from meta_ads_pipeline.windows import months_before
 from tests.raw.fake_reader import FakeReader
 from tests.raw.insights_rows import DAY, ad_row, days
@@ -39,6 +41,8 @@ class Reader(FakeReader):
 
 @pytest.fixture
 def reader(database, account):
+    with database.connect() as connection:
+        save_accounts(connection, [ACCOUNT])
     reader = Reader()
     reader.insights = {day: [ad_row(1, day), ad_row(2, day)] for day in WEEK}
     pull(database, reader, 0)
@@ -58,6 +62,13 @@ def rows_by_day(database):
     return {row["event_date"]: row["n"] for row in rows}
 
 
+def alerts(database, *, days_later=0):
+    """What stands once everything that goes wrong was looked for."""
+    update_watched(database, Settings(), datetime.now(UTC) + timedelta(days=days_later))
+    found = [each.alert for each in list_open_alerts(database)]
+    return [alert.message for alert in found if alert.kind == "day_without_rows"]
+
+
 def test_a_day_whose_account_has_rows_is_kept_and_the_others_land(database, reader):
     reader.totals = {DAY: [ad_row(1)]}
     reader.insights = {WEEK[1]: [ad_row(1, WEEK[1])], WEEK[2]: [ad_row(1, WEEK[2])]}
@@ -74,8 +85,11 @@ def test_a_day_whose_account_has_rows_is_kept_and_the_others_land(database, read
         ("done", None),
         ("done", None),
     ]
-    (alert,) = list_open_alerts(database)
-    assert alert.alert.kind == "day_without_rows"
+    (told,) = alerts(database)
+    assert f"{DAY} (what was landed is kept" in told
+    reader.insights = {DAY: [ad_row(1)]}
+    pull(database, reader, 6, [DAY])
+    assert alerts(database) == []
 
 
 def test_a_day_goes_when_several_pulls_in_a_row_find_nothing_by_either_way(database, reader):
@@ -86,7 +100,14 @@ def test_a_day_goes_when_several_pulls_in_a_row_find_nothing_by_either_way(datab
         assert rows_by_day(database)[DAY] == 2
     pull(database, reader, 3, [DAY])
     assert DAY not in rows_by_day(database)
-    assert len(list_open_alerts(database)) == 1
+    pull(database, reader, 4, [DAY])
+    (told,) = alerts(database)
+    assert f"{DAY} (several pulls in a row said so: the rows are removed" in told
+    assert alerts(database, days_later=4) == []
+    assert len(alerts(database)) == 1
+    reader.insights = {DAY: [ad_row(1)]}
+    pull(database, reader, 5, [DAY])
+    assert alerts(database) == []
 
 
 def test_an_answer_with_rows_in_between_begins_the_count_anew(database, reader):
