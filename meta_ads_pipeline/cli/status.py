@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -32,20 +33,34 @@ Rows = list[dict[str, Any]]
 
 
 @app.command()
-def status(as_json: options.AsJson = False) -> int:
+def status(
+    as_json: options.AsJson = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it anew until Ctrl-C.")] = False,
+    every: Annotated[float, typer.Option(min=1, help="Seconds between, with --watch.")] = 5,
+) -> int:
     """Show what needs a person, what is at work, what is not done and why.
 
-    Exit code 1 when something needs a person.
+    Exit code 1 when something needs a person. With --watch and --json: one document a line.
     """
+    console = plain_console()
     with running(needs_api=False) as runtime:
-        found = read_status(runtime.database)
-    causes = causes_of(found)
-    if as_json:
-        document = {"needs_a_person": [asdict(cause) for cause in causes], **found}
-        typer.echo(json.dumps(document, indent=2, default=str))
-    else:
-        print_status(plain_console(), found, causes)
-    return 1 if causes else 0
+        while True:
+            found = read_status(runtime.database)
+            causes = causes_of(found)
+            if as_json:
+                document = {"needs_a_person": [asdict(cause) for cause in causes], **found}
+                typer.echo(json.dumps(document, indent=None if watch else 2, default=str))
+            else:
+                if watch:
+                    console.clear()
+                    console.print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, every {every:g} s")
+                print_status(console, found, causes)
+            if not watch:
+                return 1 if causes else 0
+            try:
+                time.sleep(every)
+            except KeyboardInterrupt:
+                return 1 if causes else 0
 
 
 _PARTS = (

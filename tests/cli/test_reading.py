@@ -1,9 +1,12 @@
-"""`meta-ads query --timezone` and `meta-ads workspace timezone`."""
+"""`meta-ads query --timezone`, `meta-ads workspace timezone` and `meta-ads status --watch`."""
 
 from __future__ import annotations
 
 import json
 
+import pytest
+
+from meta_ads_pipeline.cli import status
 from tests.cli.conftest import MetaAds
 
 SHOWN = "select control.chosen_timezone() as timezone"
@@ -50,3 +53,23 @@ def test_an_unknown_workspace_names_the_known_ones(meta_ads: MetaAds) -> None:
         assert code == 2
         assert "there is no workspace 'elsewhere'" in said
         assert "default" in said
+
+
+def test_status_is_shown_anew_until_it_is_interrupted(
+    meta_ads: MetaAds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(status.time, "sleep", wait)
+    code, said = meta_ads("status", "--watch", "--every", "7", "--json")
+    assert (code, waited) == (0, [7, 7])
+    first, second = said.splitlines()
+    assert json.loads(first)["needs_a_person"] == json.loads(second)["needs_a_person"] == []
+    waited.clear()
+    code, said = meta_ads("status", "--watch")
+    assert (code, said.count("Nothing needs a person.")) == (0, 2)
