@@ -303,9 +303,8 @@ class Fortnight:
 
     def live(self, number: int, happenings: Happenings) -> Day:
         """One day, until the next morning's refresh of the last 28 days."""
-        day, told = Day(), len(self.inbox.messages)
-        begin = hour_of(number, 0) + MORNING
-        end = begin + timedelta(days=1)
+        day, told, since = Day(), len(self.inbox.messages), simulated_now()
+        end = hour_of(number + 1, 0) + MORNING
         down = [hour_of(number, hour) for hour in OUTAGE_HOURS]
         calls, runs, failed = self.calls(), self.daemon.runs, len(self.daemon.failed)
         due = sorted(happenings, key=lambda happening: happening[0])
@@ -321,7 +320,7 @@ class Fortnight:
         day.calls, day.runs = self.calls() - calls, self.daemon.runs - runs
         day.failed = len(self.daemon.failed) - failed
         day.messages = len(self.inbox.messages) - told
-        day.raised, day.over = self.alerts(begin)
+        day.raised, day.over = self.alerts(since)
         day.people, day.differences = self.needs_a_person(), self.differences()
         return day
 

@@ -28,12 +28,13 @@ from meta_ads_pipeline.settings import get_settings
 from meta_ads_pipeline.transform.assets import build_dbt_assets
 from meta_ads_pipeline.transform.dbt_cli import dbt_cli
 from meta_ads_pipeline.transform.project import dbt_project
+from meta_ads_pipeline.transform.source_columns import with_source_columns
 
 
 def build_defs(resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     """The whole code location; ``resources`` replaces single resources, in tests above all."""
     return dg.Definitions(
-        assets=with_entries([*raw_assets, check_results, *build_dbt_assets()]),
+        assets=with_entries(with_source_columns([*raw_assets, check_results, *build_dbt_assets()])),
         asset_checks=quality_checks,
         jobs=jobs,
         schedules=[*schedules, *credential_schedules, *retention_schedules],

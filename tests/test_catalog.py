@@ -16,6 +16,7 @@ from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.definitions import build_defs
 from meta_ads_pipeline.settings import Settings
 from meta_ads_pipeline.transform.check_names import leading_comment
+from meta_ads_pipeline.transform.relations import dbt_manifest
 from meta_ads_pipeline.transform.row_counts import row_count, rows_by_date
 from meta_ads_pipeline.windows import DateWindow
 
@@ -34,6 +35,29 @@ def test_every_asset_has_an_owner_a_layer_and_a_description_without_sql(graph) -
         assert node.description, key
         assert "Raw SQL" not in node.description, key
         assert node.group_name != "default", key
+
+
+def test_every_asset_has_a_column_schema_and_a_kind(graph) -> None:
+    without = {
+        key.to_user_string()
+        for key in graph.get_all_asset_keys()
+        if "dagster/column_schema" not in graph.get(key).metadata
+    }
+    assert without == {"control/sync_results"}  # no table
+    assert all(graph.get(key).kinds for key in graph.get_all_asset_keys())
+
+
+def test_the_columns_of_landed_tables_are_those_of_the_database(database: Database) -> None:
+    for source in dbt_manifest()["sources"].values():
+        with database.connect() as connection:
+            rows = connection.execute(
+                "select attname as name, format_type(atttypid, atttypmod) as type"
+                " from pg_attribute where attrelid = %s::regclass and attnum > 0"
+                " and not attisdropped order by attnum",
+                [f"{source['schema']}.{source['name']}"],
+            ).fetchall()
+        written = {each["name"]: each["data_type"] for each in source["columns"].values()}
+        assert written == {row["name"]: row["type"] for row in rows}, source["name"]
 
 
 def test_every_mart_shows_its_page(graph) -> None:
