@@ -33,6 +33,12 @@ _EVERY_REFRESH = frozenset(
 )
 """What each refresh of today lands or builds."""
 
+_EVERY_ENTITY_SYNC = frozenset({"raw/campaigns", "raw/adsets", "raw/ads", "raw/creatives"})
+"""What each read of entities lands. Dimensions are built by other runs, too: they tell nothing."""
+
+_ENTITY_SLACK = timedelta(minutes=75)
+"""For the run itself, and for one that failed and is tried again."""
+
 _FAILS_AFTER = 4
 """So many times the expected lag: until then an asset is late, from then on it is stale."""
 
@@ -65,8 +71,15 @@ def entry(spec: dg.AssetSpec) -> dg.AssetSpec:
 
 
 def _freshness_policy(key: dg.AssetKey, settings: Settings) -> dg.FreshnessPolicy | None:
-    """When Dagster calls an asset late: as ``marts.freshness`` does, where the schedules are on."""
-    if not settings.schedules_on or key.to_user_string() not in _EVERY_REFRESH:
+    """When Dagster calls an asset late, where the schedules are on: as ``marts.freshness`` does,
+    and entities when a read of them did not come.
+    """
+    if not settings.schedules_on:
         return None
-    lag = timedelta(minutes=settings.expected_lag_minutes)
+    if key.to_user_string() in _EVERY_REFRESH:
+        lag = timedelta(minutes=settings.expected_lag_minutes)
+    elif key.to_user_string() in _EVERY_ENTITY_SYNC:
+        lag = timedelta(minutes=settings.sync_interval_minutes) + _ENTITY_SLACK
+    else:
+        return None
     return dg.FreshnessPolicy.time_window(fail_window=_FAILS_AFTER * lag, warn_window=lag)

@@ -81,12 +81,19 @@ def test_every_check_says_what_it_asks_and_none_is_named_by_how_it_is_made(graph
 def test_where_the_schedules_are_on_dagster_calls_late_what_the_mart_calls_late() -> None:
     spec = dg.AssetSpec(["marts", "metric_facts"])
     assert entry(spec).freshness_policy is None, "nothing is late that nobody refreshes"
-    settings = Settings(META_ADS_SCHEDULES_ON=True, PERFORMANCE_SYNC_INTERVAL_MINUTES=240)
+    settings = Settings(
+        META_ADS_SCHEDULES_ON=True,
+        PERFORMANCE_SYNC_INTERVAL_MINUTES=240,
+        META_SYNC_INTERVAL_MINUTES=1440,
+    )
     with patch.object(catalog, "get_settings", lambda: settings):
         policy = entry(spec).freshness_policy
         assert entry(dg.AssetSpec(["marts", "dim_ads"])).freshness_policy is None
+        entities = entry(dg.AssetSpec(["raw", "campaigns"])).freshness_policy
     assert isinstance(policy, TimeWindowFreshnessPolicy)
     assert policy.warn_window.to_timedelta() == timedelta(minutes=315)
+    assert isinstance(entities, TimeWindowFreshnessPolicy)
+    assert entities.warn_window.to_timedelta() == timedelta(hours=25, minutes=15)
 
 
 def test_a_tests_own_comment_is_its_description() -> None:
