@@ -15,9 +15,16 @@ from typing import Any, TypeAlias
 
 import psycopg
 
-from meta_ads_pipeline.control.alerts import Alert, Severity, update_alerts_of_kind
+from meta_ads_pipeline.control.alerts import (
+    Alert,
+    Severity,
+    close_alerts_of_left_accounts,
+    update_alerts_of_kind,
+)
 from meta_ads_pipeline.control.database import Connection, Database
+from meta_ads_pipeline.control.timezones import CHANGED
 from meta_ads_pipeline.meta_api.versions import LATEST, known_version
+from meta_ads_pipeline.rate_limit.alerts import ALERT_KIND as CALL_BUDGET
 from meta_ads_pipeline.settings import Settings
 from meta_ads_pipeline.sql_files import SqlFolder
 
@@ -33,13 +40,16 @@ RESTATED_PERCENT = 5.0
 """Of a day's spend, from two days after it: what Meta usually restates by then is far less."""
 EMPTIED_IS_NEWS_FOR = timedelta(days=3)
 _MOST_DATES = 5
+CLOSED_BY_A_PULL = (CALL_BUDGET, CHANGED)
+"""Kinds that end with a call for their ad account: none comes where that is synced no more."""
 VERSION_DAYS = ((7, Severity.CRITICAL), (30, Severity.WARNING), (90, Severity.INFO))
 
 
 def update_watched(database: Database, settings: Settings, now: datetime) -> dict[str, int]:
     """Open and close the alerts of every cause; how many stand, by kind. ``now`` is UTC.
 
-    A cause that cannot be looked at leaves its alerts as they are and costs no other.
+    A cause that cannot be looked at leaves its alerts as they are and costs no other. What is about
+    an ad account that was stopped or lost is over.
     """
     standing: dict[str, int] = {}
     for kind, find in CAUSES.items():
@@ -53,6 +63,7 @@ def update_watched(database: Database, settings: Settings, now: datetime) -> dic
             continue
         update_alerts_of_kind(database, kind, alerts, now=now)
         standing[kind] = len(alerts)
+    close_alerts_of_left_accounts(database, CLOSED_BY_A_PULL, now=now)
     return standing
 
 

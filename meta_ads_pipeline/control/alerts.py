@@ -132,6 +132,23 @@ def update_alerts_of_kind(
             close_alerts(database, each.alert.subject, [kind], now=now)
 
 
+def close_alerts_of_left_accounts(
+    database: Database, kinds: Collection[str], *, now: datetime | None = None
+) -> int:
+    """Close alerts of these kinds about ad accounts that are synced no more; how many were open.
+
+    For kinds that only a pull of the account would close.
+    """
+    with database.connect() as connection:
+        cursor = connection.execute(
+            "update control.alerts as l set resolved_at = %s from control.ad_accounts as a"
+            " where l.resolved_at is null and l.kind = any(%s) and not a.is_active"
+            " and l.subject ~ ('^ad account (act_)?' || a.account_id || '\\M')",
+            [now or datetime.now(UTC), list(kinds)],
+        )
+    return cursor.rowcount
+
+
 def list_open_alerts(database: Database, subject: str | None = None) -> list[OpenAlert]:
     """The open alerts, the weightiest first; of one subject where one is given."""
     with database.connect() as connection:

@@ -21,7 +21,8 @@ from meta_ads_pipeline.alerting.watch import CAUSES, update_watched
 from meta_ads_pipeline.automation.sensors import open_slices
 from meta_ads_pipeline.automation.slice_alerts import update_slice_alerts
 from meta_ads_pipeline.control import slices, webhook_events
-from meta_ads_pipeline.control.alerts import list_open_alerts
+from meta_ads_pipeline.control.accounts import Account, save_accounts
+from meta_ads_pipeline.control.alerts import Alert, Severity, list_open_alerts, open_alert
 from meta_ads_pipeline.control.check_results import DayResult, record_results
 from meta_ads_pipeline.control.slices import Attempt, SliceCounts, SliceKey
 from meta_ads_pipeline.credentials.checks import connections_in_use, validate_connection
@@ -306,6 +307,29 @@ def test_before_anything_is_built_there_is_nothing_to_tell(database):
     assert standing["api_version"] == 0
     assert "stale_data" not in standing
     assert set(standing) < set(CAUSES)
+
+
+def test_what_only_a_pull_would_close_is_over_when_the_account_is_synced_no_more(database):
+    accounts = [Account("12", "UTC", "EUR"), Account("123", "UTC", "EUR")]
+    with database.connect() as connection:
+        save_accounts(connection, accounts)
+    subjects = ("ad account act_12 (ads_insights)", "ad account act_123 (ads_insights)", "app 12")
+    for subject in subjects:
+        open_alert(database, Alert("call_budget", subject, Severity.WARNING, "Full.", "Wait."))
+    for kind in ("timezone_changed", "account_unreadable"):
+        open_alert(database, Alert(kind, "ad account 12", Severity.WARNING, "Changed.", "Pull."))
+    settings = Settings(META_ADS_SCHEDULES_ON=True)
+    update_watched(database, settings, NOW)
+    assert len(list_open_alerts(database)) == 5
+    with database.connect() as connection:
+        connection.execute("update control.ad_accounts set is_active = account_id <> '12'")
+    update_watched(database, settings, NOW)
+    left = {(each.alert.kind, each.alert.subject) for each in list_open_alerts(database)}
+    assert left == {
+        ("call_budget", subjects[1]),
+        ("call_budget", subjects[2]),
+        ("account_unreadable", "ad account 12"),
+    }
 
 
 def test_kinds_of_anomalies_are_checked():
