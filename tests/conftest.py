@@ -133,6 +133,8 @@ def postgres_url() -> Iterator[str]:
             # The data is thrown away: nothing has to survive a power cut.
             connection.execute("alter system set fsync = off")
             connection.execute("alter system set synchronous_commit = off")
+            # The kernel copies the files of a template: a quarter less than reading and writing.
+            connection.execute("alter system set file_copy_method = clone")
             connection.execute("select pg_reload_conf()")
     yield url
     server.release()

@@ -2,6 +2,9 @@
 
 Schemathesis makes the requests. What writes is asked as well: the database is the test's own, and
 Dagster only queues.
+
+An operation's requests are made up in its test: schemathesis's own decorator makes up all of them
+while tests are collected, in each process of ``-n``.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis import checks
+from schemathesis.pytest.lazy import get_all_tests
 
 from meta_ads_pipeline.control import api_keys
 from meta_ads_pipeline.serving.app import create_app
@@ -64,8 +68,7 @@ def service(postgres_url: str, template_database: str) -> Iterator[Any]:
                 yield running.url, key
 
 
-@SCHEMA.parametrize()
-@settings(
+SETTINGS = settings(
     max_examples=5,
     deadline=None,
     derandomize=True,
@@ -73,7 +76,18 @@ def service(postgres_url: str, template_database: str) -> Iterator[Any]:
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-def test_every_answer_is_as_documented(case: schemathesis.Case, service: Any) -> None:
+
+
+@pytest.mark.parametrize("label", [each.ok().label for each in SCHEMA.get_all_operations()])
+def test_every_answer_is_as_documented(label: str, service: Any) -> None:
+    (made,) = get_all_tests(
+        schema=SCHEMA.include(name=label), test_func=ask, settings=SETTINGS, given_kwargs=None
+    )
+    _, ask_all = made.ok()
+    ask_all(service=service)
+
+
+def ask(case: schemathesis.Case, service: Any) -> None:
     url, key = service
     if "workspace_id" in (case.path_parameters or {}):
         case.path_parameters["workspace_id"] = "default"
