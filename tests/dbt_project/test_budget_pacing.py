@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from .test_anomalies import version
-from .warehouse import AdDay, Warehouse
+from .warehouse import AdDay, Warehouse, tables_behind
 
 DAY = date(2026, 11, 19)
 
@@ -22,7 +22,7 @@ def test_budgets_as_of_each_date_with_spend_to_date(warehouse: Warehouse) -> Non
     warehouse.pull(before - timedelta(days=20), AdDay("1", {9: ("5.00", 10, 1)}))
     warehouse.pull(before, AdDay("1", {9: ("30.00", 10, 1)}))
     warehouse.pull(DAY, AdDay("1", {9: ("20.20", 10, 1)}))
-    warehouse.build(tests=False)
+    warehouse.build(tests=False, models=tables_behind("budget_pacing"))
     rows = warehouse.rows(
         "select level, event_date, daily_budget::text, lifetime_budget::text, spend, spend_to_date,"
         " spend_of_month, share_of_daily_budget::text, share_of_lifetime_budget::text,"

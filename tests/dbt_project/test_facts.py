@@ -154,7 +154,7 @@ def test_settled_is_by_the_accounts_calendar(
                 pulled_at=datetime.fromisoformat(now),
             )
         monkeypatch.setenv("PGOPTIONS", f"-c meta_ads.now={now}")
-        warehouse.build(built, tests=False)
+        warehouse.build(built, tests=False, models=FACTS)
         found = warehouse.rows(settled)
         assert len(found) == 2 * len(tables)
         assert {row["account_id"]: row["is_settled"] for row in found} == expected

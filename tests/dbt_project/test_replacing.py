@@ -9,11 +9,15 @@ from typing import Any
 from meta_ads_pipeline.automation.ingested import changed_dates
 from meta_ads_pipeline.raw.ingest import land_facts
 
-from .warehouse import PULLED, WORKSPACE, AdDay, Warehouse
+from .warehouse import PULLED, WORKSPACE, AdDay, Warehouse, tables_behind
 
 DAY = date(2026, 11, 18)
 NEXT = DAY + timedelta(days=1)
 LATER = PULLED + timedelta(hours=1)
+FACTS = tables_behind(
+    *("ad_daily", "account_daily", "account_hourly", "campaign_daily", "campaign_hourly"),
+    "conversions_daily",
+)
 
 
 def three_ads(spend: str = "1.00") -> tuple[AdDay, ...]:
@@ -61,7 +65,7 @@ def test_vanished_ads_emptied_days_and_restated_hours(warehouse: Warehouse) -> N
     dates = [DAY + timedelta(days=offset) for offset in range(-1, 3)]
     for day in dates:
         warehouse.pull(day, *three_ads())
-    warehouse.build(dates[0], dates[-1], tests=False)
+    warehouse.build(dates[0], dates[-1], tests=False, models=FACTS)
     first, second, third = three_ads()
     untouched = warehouse.rows(
         "select xmin::text from marts.metric_facts where event_date = %s", dates[0]
@@ -70,7 +74,7 @@ def test_vanished_ads_emptied_days_and_restated_hours(warehouse: Warehouse) -> N
     warehouse.pull(dates[1], first, third)
     warehouse.pull(dates[2])
     warehouse.pull(dates[3], *three_ads("1.01"), pulled_at=LATER)
-    warehouse.build(dates[1], dates[3])
+    warehouse.build(dates[1], dates[3], models=FACTS)
 
     assert untouched == warehouse.rows(
         "select xmin::text from marts.metric_facts where event_date = %s", dates[0]
@@ -115,7 +119,7 @@ def test_an_account_day_in_doubt_keeps_its_last_good_state(warehouse: Warehouse)
     for account_id in ("1", "2"):
         for day in (DAY, NEXT):
             warehouse.pull(day, *three_ads(), account_id=account_id)
-    warehouse.build(DAY, NEXT, tests=False)
+    warehouse.build(DAY, NEXT, tests=False, models=FACTS)
 
     warehouse.pull(DAY, *three_ads("9.00"), account_id="1", account_spend="40.00")
     warehouse.pull(NEXT, *three_ads("9.00"), account_id="1")
@@ -127,7 +131,7 @@ def test_an_account_day_in_doubt_keeps_its_last_good_state(warehouse: Warehouse)
     warehouse.pull(
         NEXT, *three_ads("9.00"), account_id="2", assets=("insights_hourly", "insights_daily")
     )
-    warehouse.build(DAY, NEXT)
+    warehouse.build(DAY, NEXT, models=FACTS)
     for table in ("metric_facts", "account_daily", "ad_daily", "account_hourly"):
         assert spend_by_day(warehouse, table, "1") == {DAY: Decimal("4.50"), NEXT: Decimal("28.50")}
         assert spend_by_day(warehouse, table, "2") == {DAY: Decimal("28.50"), NEXT: Decimal("4.50")}
@@ -146,14 +150,14 @@ def test_an_account_day_in_doubt_keeps_its_last_good_state(warehouse: Warehouse)
     assert statuses[1]["reason"] == "not pulled: account_totals"
 
     warehouse.pull(DAY, *three_ads("9.00"), account_id="1")
-    warehouse.build(DAY, tests=False)
+    warehouse.build(DAY, tests=False, models=FACTS)
     assert spend_by_day(warehouse, "metric_facts", "1")[DAY] == Decimal("28.50")
 
 
 def test_other_providers_rows_stay(warehouse: Warehouse) -> None:
     warehouse.account()
     warehouse.pull(DAY, *three_ads())
-    warehouse.build(DAY, tests=False)
+    warehouse.build(DAY, tests=False, models=FACTS)
     warehouse.execute(
         "insert into marts.metric_facts select 'other:x-2026-11-18', workspace_id, 'other',"
         " account_id, 'campaign', 'x', gen_random_uuid(), 'x', null, null, 'day', event_at,"
@@ -161,7 +165,7 @@ def test_other_providers_rows_stay(warehouse: Warehouse) -> None:
         " is_settled, 'ingest', pulled_at from marts.metric_facts where grain = 'day'"
     )
     warehouse.pull(DAY)
-    warehouse.build(DAY)
+    warehouse.build(DAY, models=FACTS)
     assert [row["source"] for row in warehouse.rows("select source from marts.metric_facts")] == [
         "ingest"
     ]
@@ -196,7 +200,7 @@ def test_posted_facts_take_the_same_way_and_a_date_is_built_until_it_has_them(
     money = warehouse.value("select currency from control.ad_accounts where account_id = '1'")
     post("100", **meta_ad, timezone=zone, currency=money)
     assert set(changed_dates(warehouse.database)) == {DAY}
-    warehouse.build(DAY)
+    warehouse.build(DAY, models=FACTS)
     assert changed_dates(warehouse.database) == {}
     for mart in ("metric_facts", "account_daily", "campaign_hourly"):
         assert spend_of(mart, "google") == [Decimal("7.10")]
@@ -205,7 +209,7 @@ def test_posted_facts_take_the_same_way_and_a_date_is_built_until_it_has_them(
     post("8.20")
     assert set(changed_dates(warehouse.database)) == {DAY}
     warehouse.pull(DAY, *three_ads("9.00"), account_id="1")
-    warehouse.build(DAY, tests=False)
+    warehouse.build(DAY, tests=False, models=FACTS)
     assert spend_of("campaign_daily", "google") == [Decimal("8.20")]
     # Meta's own pull of the account-day has come: what was posted of it would count twice.
     assert spend_of("account_daily", "meta") == [Decimal("28.50")]

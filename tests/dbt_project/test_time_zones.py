@@ -33,7 +33,7 @@ from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig
 from meta_graph_simulator.http.server import SimulatorServer
 from tests.wall_clock import minutes_by_hour
 
-from .warehouse import INSIGHTS, Warehouse
+from .warehouse import INSIGHTS, Warehouse, tables_behind
 
 MARKETS = {
     "America/New_York": "USD",
@@ -104,7 +104,8 @@ def zones(built_warehouse: Warehouse) -> Iterator[Zones]:
                 pull_entities(built_warehouse.database, client, account, kind, dates, context)
             for row in server.control.truth(account.account_id, dates[0], dates[-1]):
                 truth[zone, date.fromisoformat(row["date"])] = row
-    built_warehouse.build(tests=False)
+    tables = ("account_daily", "account_hourly", "campaign_daily", "campaign_hourly")
+    built_warehouse.build(tests=False, models=tables_behind(*tables))
     yield Zones(built_warehouse, accounts, truth)
     built_warehouse.empty()
 

@@ -98,7 +98,7 @@ def test_restatements_and_freshness(warehouse: Warehouse, monkeypatch: pytest.Mo
         " ('1', '2026-11-18', 'insights_daily', '1', null, 'attribution_setting', 'a', 'b',"
         "  '2026-11-21T05:30Z')"
     )
-    warehouse.build()
+    warehouse.build(models=ACCOUNT_DAYS)
     first, second = warehouse.rows("select * from marts.restatements order by restatement_id")
     assert (first["old_value"], first["new_value"], first["change"]) == (
         *(Decimal("1.00"), Decimal("1.25")),

@@ -315,7 +315,7 @@ class Warehouse:
         """
         directories = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
         paths = ["--target-path", str(self._target), "--log-path", str(self._target / "logs")]
-        # Nobody reads what dbt says: rendering each of its events, to be left out, is a tenth of it.
+        # Nobody reads what dbt says: rendering its events, to be left out, is a tenth of a build.
         silent = ["--log-level", "none", "--log-level-file", "none"]
         command = [*arguments, *directories, *paths, *silent, "--no-write-json"]
         # dbt is not ours to measure: under coverage it would take half as long again.
