@@ -13,6 +13,7 @@ from dagster_dbt import DbtCliInvocation
 from meta_ads_pipeline.transform import project as projects
 from meta_ads_pipeline.transform.assets import build_dbt_assets
 from meta_ads_pipeline.transform.dbt_cli import DbtCli, dbt_cli
+from meta_ads_pipeline.transform.dbt_server import start_server
 from meta_ads_pipeline.transform.history import (
     definition_of,
     outdated_windows,
@@ -89,6 +90,7 @@ def edited(built: Warehouse, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     (copy / "models" / "custom" / "spend_by_weekday.sql").write_text(TABLE)
     with (copy / "seeds" / "goal_conversions.csv").open("a") as seed:
         seed.write("sales,add_to_cart\n")
+    start_server()  # as a run does: dbt is imported once for all of these tests' commands
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(projects, "DBT_PROJECT_DIR", copy)
         projects.dbt_project.cache_clear()
