@@ -45,6 +45,23 @@ def test_every_column_is_described_in_postgres(warehouse: Warehouse) -> None:
     )
 
 
+def test_descriptions_are_written_only_where_they_differ(warehouse: Warehouse) -> None:
+    described = (
+        "select objsubid, description, xmin::text from pg_description"
+        " where objoid = 'marts.reach'::regclass and classoid = 'pg_class'::regclass order by 1"
+    )
+    before = warehouse.rows(described)
+    assert len(before) > 20
+    warehouse.build(DAY, tests=False, models="reach")
+    assert warehouse.rows(described) == before
+    warehouse.execute(
+        "comment on table marts.reach is null", "comment on column marts.reach.reach is 'another'"
+    )
+    warehouse.build(DAY, tests=False, models="reach")
+    texts = [(row["objsubid"], row["description"]) for row in warehouse.rows(described)]
+    assert texts == [(row["objsubid"], row["description"]) for row in before]
+
+
 def test_parses_without_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HOST", "PORT", "USER", "PASSWORD", "DATABASE", "SSLMODE"):
         monkeypatch.delenv(f"META_ADS_DBT_{name}", raising=False)
