@@ -71,6 +71,37 @@ def test_dagster_knows_of_each_date_that_it_was_planned_and_materialized(
         assert row["last_run_id"] == row["run_id"]
 
 
+def test_the_same_sync_again_changes_nothing(generated: tuple[Pipeline, dict[str, Any]]) -> None:
+    pipeline, first = generated
+    fingerprint = (
+        "select count(*) as n, md5(string_agg(f::text || f.ctid::text, ',' order by natural_key))"
+        " as checksum from marts.metric_facts as f"
+    )
+    before = pipeline.rows(fingerprint)
+    report = pipeline.sync(*WINDOW)
+    assert report["exit_code"] == 0, report
+    assert report["rows_changed"] == 0
+    assert report["rows_unchanged"] > 0
+    assert report["api_calls"] < first["api_calls"], "no hours of days that agree with them"
+    assert pipeline.rows(fingerprint) == before
+    # dbt was not asked: its assets and checks are as they were, and Dagster has them of this run.
+    runs = pipeline.rows("select run_id from dagster.runs order by id")
+    (said,) = pipeline.rows(
+        "select count(*) as n from dagster.event_logs where run_id = %s"
+        " and event like '%%nothing has changed since these dates were built%%'",
+        runs[-1]["run_id"],
+    )
+    assert said["n"] == 1
+    for counted in (
+        "asset_check_executions where execution_status = 'SUCCEEDED'",
+        "event_logs where dagster_event_type = 'ASSET_MATERIALIZATION'"
+        " and asset_key like '%marts%' and partition is not null",
+    ):
+        found = pipeline.rows(f"select run_id, count(*) as n from dagster.{counted} group by 1")
+        count = {row["run_id"]: row["n"] for row in found}
+        assert count[runs[-1]["run_id"]] == count[runs[0]["run_id"]] > 0, counted
+
+
 def test_the_marts_hold_exactly_what_the_api_has(
     generated: tuple[Pipeline, dict[str, Any]],
 ) -> None:
@@ -129,21 +160,6 @@ def test_autumns_repeated_hour_is_one_row_that_starts_at_its_first_occurrence(
         (2, datetime(2026, 10, 25, 0, tzinfo=UTC)),
         (3, datetime(2026, 10, 25, 2, tzinfo=UTC)),
     ]
-
-
-def test_the_same_sync_again_changes_nothing(generated: tuple[Pipeline, dict[str, Any]]) -> None:
-    pipeline, first = generated
-    fingerprint = (
-        "select count(*) as n, md5(string_agg(f::text || f.ctid::text, ',' order by natural_key))"
-        " as checksum from marts.metric_facts as f"
-    )
-    before = pipeline.rows(fingerprint)
-    report = pipeline.sync(*WINDOW)
-    assert report["exit_code"] == 0, report
-    assert report["rows_changed"] == 0
-    assert report["rows_unchanged"] > 0
-    assert report["api_calls"] < first["api_calls"], "no hours of days that agree with them"
-    assert pipeline.rows(fingerprint) == before
 
 
 def test_a_restated_day_is_replaced_and_remembered(

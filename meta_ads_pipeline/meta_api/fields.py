@@ -47,7 +47,6 @@ ACCOUNT_FIELDS = (
     "spend_cap",
     "business",
     "created_time",
-    "age",
 )
 
 ENTITY_FIELDS: Mapping[Kind, tuple[str, ...]] = MappingProxyType(

@@ -23,9 +23,10 @@ from meta_ads_pipeline.partitions import (
 from meta_ads_pipeline.raw.assets import fail_for_what_was_not_pulled, pulls_anything
 from meta_ads_pipeline.resources import DatabaseResource
 from meta_ads_pipeline.transform.changed_dates import (
-    Digests,
+    Inputs,
     changed_dates,
-    input_digests,
+    is_as_built,
+    read_inputs,
     remember_built,
 )
 from meta_ads_pipeline.transform.check_names import readable_manifest
@@ -42,6 +43,7 @@ from meta_ads_pipeline.transform.relations import (
 )
 from meta_ads_pipeline.transform.row_counts import row_count, rows_per_partition
 from meta_ads_pipeline.transform.translator import MartsTranslator
+from meta_ads_pipeline.transform.unchanged import as_they_are, every_check_passed
 from meta_ads_pipeline.windows import DateWindow, window_of_keys
 
 logger = logging.getLogger(__name__)
@@ -57,7 +59,7 @@ def _in_the_same_build(lacking: Sequence[str]) -> list[str]:
 
 
 def _changed_window(
-    context: dg.AssetExecutionContext, database: Database, window: DateWindow, inputs: Digests
+    context: dg.AssetExecutionContext, database: Database, window: DateWindow, inputs: Inputs
 ) -> DateWindow:
     """From the first to the last changed date; where none is, the last: entities have no date."""
     changed = changed_dates(database, window, inputs)
@@ -189,24 +191,33 @@ def build_dbt_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
             if waited:
                 context.log.info("waited for another run that was writing the marts")
             lacking = relations_to_build(database.database)
-            to_build, inputs = window, None
-            if not context.is_subset:
-                inputs = input_digests(database.database, window)
-                if not lacking and pulls_anything(context):
-                    to_build = _changed_window(context, database.database, window, inputs)
-            command = ["build", *window_arguments(to_build), *_NO_UNIT_TESTS]
-            if lacking:
-                command += _in_the_same_build(lacking)
-            is_good = True
-            with dbt.running(command, context=context) as build:
-                for event in _as_reported(build.stream(), context, database.database, window):
-                    is_good &= not isinstance(event, dg.AssetCheckResult) or bool(event.passed)
-                    yield event
-            if is_good and inputs is not None:
-                remember_built(database.database, to_build, inputs)
-            finish_relations(database.database, lacking)
-            if lacking:
-                report_views(context, database.database, [*views, *sources])
+            inputs = None if context.is_subset else read_inputs(database.database, window)
+            pulled = inputs if not lacking and pulls_anything(context) else None
+            if (
+                pulled is not None
+                and is_as_built(database.database, window, pulled)
+                and every_check_passed(context)
+            ):
+                context.log.info("nothing has changed since these dates were built")
+                yield from _as_reported(as_they_are(context), context, database.database, window)
+            else:
+                to_build = window
+                if pulled is not None:
+                    to_build = _changed_window(context, database.database, window, pulled)
+                command = ["build", *window_arguments(to_build), *_NO_UNIT_TESTS]
+                if lacking:
+                    command += _in_the_same_build(lacking)
+                is_good = True
+                with dbt.running(command, context=context) as build:
+                    for event in _as_reported(build.stream(), context, database.database, window):
+                        is_good &= not isinstance(event, dg.AssetCheckResult) or bool(event.passed)
+                        yield event
+                if is_good and inputs is not None:
+                    # Dates outside of what was built are as they were.
+                    remember_built(database.database, window, inputs)
+                finish_relations(database.database, lacking)
+                if lacking:
+                    report_views(context, database.database, [*views, *sources])
         logger.info(
             "marts of %s to %s: built",
             window.start,

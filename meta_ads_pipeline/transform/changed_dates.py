@@ -8,16 +8,22 @@ kept as two digests in ``control.built_dates``: a date is built unless both are 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 
+import yaml
 from psycopg import sql as composed
 
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.sql_files import SqlFolder
 from meta_ads_pipeline.transform.history import outdated_windows
 from meta_ads_pipeline.transform.project import DBT_PROJECT_DIR, project_digest
-from meta_ads_pipeline.transform.relations import tables_with_dates
+from meta_ads_pipeline.transform.relations import (
+    landed_tables_without_dates,
+    tables_with_dates,
+    tables_without_dates,
+)
 from meta_ads_pipeline.windows import DateWindow
 
 sql = SqlFolder(__file__)
@@ -25,8 +31,16 @@ sql = SqlFolder(__file__)
 Digests = Mapping[date, str]
 
 
-def input_digests(database: Database, window: DateWindow) -> Digests:
-    """By account-local date a digest of what its marts are made of.
+@dataclass(frozen=True)
+class Inputs:
+    """Digests of what the marts are made of: by account-local date, and of what has no date."""
+
+    dates: Digests
+    undated: str
+
+
+def read_inputs(database: Database, window: DateWindow) -> Inputs:
+    """The inputs of the window's marts as they are now.
 
     Raises ``DatabaseError`` when the server cannot be reached.
     """
@@ -38,9 +52,11 @@ def input_digests(database: Database, window: DateWindow) -> Digests:
                 "end": window.end,
                 "project": project_digest(),
                 "tolerance_ages": _tolerance_ages(),
+                "grace_minutes": _grace_minutes(),
             },
         ).fetchall()
-    return {row["event_date"]: row["digest"] for row in rows}
+        undated = _state_of(connection, landed_tables_without_dates(connection))
+    return Inputs({row["event_date"]: row["digest"] for row in rows}, undated)
 
 
 def _tolerance_ages() -> list[int]:
@@ -51,12 +67,17 @@ def _tolerance_ages() -> list[int]:
     return sorted(begins | {int(band["to_age_days"]) + 1 for band in bands})
 
 
-def changed_dates(database: Database, window: DateWindow, inputs: Digests) -> list[date]:
+def _grace_minutes() -> int:
+    """So long after its end an hour is judged, as the project says."""
+    project = yaml.safe_load((DBT_PROJECT_DIR / "dbt_project.yml").read_text())
+    return int(project["vars"]["anomaly_hour_grace_minutes"])
+
+
+def changed_dates(database: Database, window: DateWindow, inputs: Inputs) -> list[date]:
     """The dates of the window that a build would, or may, change; oldest first.
 
-    ``inputs`` are the window's ``input_digests``. A date is left out when it was built from the
-    same, the tables still hold what that build left, and its facts stand under the definition in
-    force.
+    A date is left out when it was built from the same, the tables still hold what that build left,
+    and its facts stand under the definition in force.
     """
     with database.connect() as connection:
         rows = connection.execute(
@@ -70,21 +91,58 @@ def changed_dates(database: Database, window: DateWindow, inputs: Digests) -> li
     return [
         day
         for day in window.dates
-        if day in outdated or built.get(day) != (inputs.get(day), outputs.get(day))
+        if day in outdated or built.get(day) != (inputs.dates.get(day), outputs.get(day))
     ]
 
 
-def remember_built(database: Database, window: DateWindow, inputs: Digests) -> None:
+def is_as_built(database: Database, window: DateWindow, inputs: Inputs) -> bool:
+    """Whether a build would find everything as the last one left it, what has no date included."""
+    if changed_dates(database, window, inputs):
+        return False
+    with database.connect() as connection:
+        rows = connection.execute(
+            "select distinct undated from control.built_dates where event_date between %s and %s",
+            [window.start, window.end],
+        ).fetchall()
+        return [row["undated"] for row in rows] == [_undated(connection, inputs)]
+
+
+def remember_built(database: Database, window: DateWindow, inputs: Inputs) -> None:
     """Note that the window's marts are built from ``inputs``, as read before the build."""
     with database.connect() as connection:
-        outputs = _output_digests(connection, window)
+        outputs, undated = _output_digests(connection, window), _undated(connection, inputs)
         with connection.cursor() as cursor:
             cursor.executemany(
-                "insert into control.built_dates (event_date, inputs, outputs) values (%s, %s, %s)"
+                "insert into control.built_dates (event_date, inputs, outputs, undated)"
+                " values (%s, %s, %s, %s)"
                 " on conflict (event_date) do update set inputs = excluded.inputs,"
-                " outputs = excluded.outputs, built_at = clock_timestamp()",
-                [(day, inputs[day], outputs[day]) for day in window.dates],
+                " outputs = excluded.outputs, undated = excluded.undated,"
+                " built_at = clock_timestamp()",
+                [(day, inputs.dates[day], outputs[day], undated) for day in window.dates],
             )
+
+
+def _undated(connection: Connection, inputs: Inputs) -> str:
+    return f"{inputs.undated} {_state_of(connection, tables_without_dates(connection))}"
+
+
+def _state_of(connection: Connection, tables: Sequence[tuple[str, str]]) -> str:
+    """A digest of all rows of the tables; equal ones are equal rows, whatever wrote them."""
+    states = composed.SQL(" union all ").join(
+        composed.SQL(
+            "select {name} || ':' || count(*) || ':' || sum(xmin::text::bigint) as state"
+            " from {table}"
+        ).format(
+            name=composed.Literal(f"{schema}.{table}"), table=composed.Identifier(schema, table)
+        )
+        for schema, table in tables
+    )
+    row = connection.execute(
+        composed.SQL(
+            "select md5(string_agg(state, ',' order by state)) as digest from ({}) as states"
+        ).format(states)
+    ).fetchone()
+    return "" if row is None else str(row["digest"])
 
 
 def _output_digests(connection: Connection, window: DateWindow) -> Digests:

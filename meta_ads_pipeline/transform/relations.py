@@ -159,15 +159,34 @@ def missing_relations(database: Database, manifest: Mapping[str, Any]) -> list[s
 
 def tables_with_dates(connection: Connection) -> list[tuple[str, str]]:
     """Schema and name of the project's tables that are there and have a column ``event_date``."""
-    nodes = [(node["schema"], node["alias"]) for node in _tables(dbt_manifest())]
+    return sorted(_project_tables() & _tables_there(connection, has_dates=True))
+
+
+def tables_without_dates(connection: Connection) -> list[tuple[str, str]]:
+    """Those of the project that are there and have none."""
+    return sorted(_project_tables() & _tables_there(connection, has_dates=False))
+
+
+def landed_tables_without_dates(connection: Connection) -> list[tuple[str, str]]:
+    """Schema and name of the raw tables without dates: entities and their versions."""
+    there = _tables_there(connection, has_dates=False)
+    return sorted(each for each in there if each[0] == "raw")
+
+
+def _project_tables() -> set[tuple[str, str]]:
+    return {(node["schema"], node["alias"]) for node in _tables(dbt_manifest())}
+
+
+def _tables_there(connection: Connection, *, has_dates: bool) -> set[tuple[str, str]]:
     rows = connection.execute(
-        "select n.nspname || '.' || c.relname as name"
-        " from pg_attribute as a inner join pg_class as c on a.attrelid = c.oid"
-        " inner join pg_namespace as n on c.relnamespace = n.oid"
-        " where a.attname = 'event_date' and not a.attisdropped and c.relkind in ('r', 'p')"
+        "select n.nspname as schema, c.relname as name"
+        " from pg_class as c inner join pg_namespace as n on c.relnamespace = n.oid"
+        " where c.relkind in ('r', 'p') and not c.relispartition and exists ("
+        "   select from pg_attribute as a where a.attrelid = c.oid and a.attname = 'event_date'"
+        "   and not a.attisdropped) = %s",
+        [has_dates],
     ).fetchall()
-    dated = {row["name"] for row in rows}
-    return sorted(node for node in nodes if ".".join(node) in dated)
+    return {(row["schema"], row["name"]) for row in rows}
 
 
 def _relation_kinds(connection: Connection) -> dict[str, str]:

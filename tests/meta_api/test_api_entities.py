@@ -81,10 +81,10 @@ def test_a_vanished_field_goes_alone_and_is_asked_once(
 
 
 def test_a_vanished_account_field(graph: ScriptedGraph, client: MetaAdsClient) -> None:
-    graph.reply(gone("age"), Reply({"id": "act_1"}), gone("business"), page([{"id": "act_1"}]))
+    graph.reply(gone("balance"), Reply({"id": "act_1"}), gone("business"), page([{"id": "act_1"}]))
     assert client.get_account("1") == {"id": "act_1"}
     assert client.get_accounts() == [{"id": "act_1"}]
-    assert set(client.dropped_fields["account"]) == {"age", "business"}
+    assert set(client.dropped_fields["account"]) == {"balance", "business"}
 
 
 def test_a_field_that_was_not_asked_for_cannot_be_dropped(

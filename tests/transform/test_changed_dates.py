@@ -9,7 +9,8 @@ import pytest
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.transform.changed_dates import (
     changed_dates,
-    input_digests,
+    is_as_built,
+    read_inputs,
     remember_built,
 )
 from meta_ads_pipeline.windows import DateWindow
@@ -22,7 +23,7 @@ WORKSPACE = "00000000-0000-0000-0000-000000000001"
 
 def changed(database: Database) -> list[date]:
     """What a build of the window would have to look at."""
-    return changed_dates(database, WINDOW, input_digests(database, WINDOW))
+    return changed_dates(database, WINDOW, read_inputs(database, WINDOW))
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def built(built_database: Database) -> Database:
                 " from generate_series(%s::timestamp, %s::timestamp, interval '1 day') as d",
                 [asset, WINDOW.start, WINDOW.end],
             )
-    remember_built(built_database, WINDOW, input_digests(built_database, WINDOW))
+    remember_built(built_database, WINDOW, read_inputs(built_database, WINDOW))
     return built_database
 
 
@@ -90,3 +91,45 @@ def test_another_pull_of_the_same_is_no_change(built: Database) -> None:
 def test_an_account_that_changes_is_on_every_date(built: Database) -> None:
     run(built, "update control.ad_accounts set currency = 'USD'")
     assert changed(built) == WINDOW.dates
+
+
+def test_an_hour_more_that_may_be_judged_is_a_change(built: Database) -> None:
+    pulled_at = "update control.slices set pulled_at = partition_date + interval '%s minutes'"
+    run(built, pulled_at % (14 * 60 + 5))
+    remember_built(built, WINDOW, read_inputs(built, WINDOW))
+    run(built, pulled_at % (14 * 60 + 20))
+    assert changed(built) == []
+    run(built, pulled_at % (15 * 60 + 5))
+    assert changed(built) == WINDOW.dates
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "insert into raw.ads (id, account_id, name, status, effective_status, adset_id,"
+        " campaign_id, document, document_hash, first_seen_at, changed_at, pulled_at)"
+        " values ('3', '1', 'Ad',"
+        " 'ACTIVE', 'ACTIVE', '2', '1', '{}', '', now(), now(), now())",
+        "insert into marts.entities (workspace_id, provider, account_id, level, external_entity_id,"
+        " entity_id, is_deleted, first_seen_at, changed_at)"
+        f" values ('{WORKSPACE}', 'meta', '1', 'ad', '3', gen_random_uuid(), false, now(), now())",
+        "update control.built_dates set undated = null where event_date = '2026-11-18'",
+    ],
+)
+def test_what_has_no_date_is_looked_at_as_well(built: Database, statement: str) -> None:
+    assert is_as_built(built, WINDOW, read_inputs(built, WINDOW))
+    run(built, statement)
+    assert changed(built) == []
+    assert not is_as_built(built, WINDOW, read_inputs(built, WINDOW))
+
+
+def test_what_lands_while_the_marts_are_built_is_not_taken_for_built(built: Database) -> None:
+    before = read_inputs(built, WINDOW)
+    run(
+        built,
+        "insert into raw.campaigns (id, account_id, name, status, effective_status, objective,"
+        " document, document_hash, first_seen_at, changed_at, pulled_at) values ('1', '1', 'C',"
+        " 'ACTIVE', 'ACTIVE', 'OUTCOME_SALES', '{}', '', now(), now(), now())",
+    )
+    remember_built(built, WINDOW, before)
+    assert not is_as_built(built, WINDOW, read_inputs(built, WINDOW))

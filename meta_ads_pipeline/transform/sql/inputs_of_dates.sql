@@ -51,7 +51,8 @@ landed as (
     group by name, event_date
 ),
 
--- When a day was last pulled matters by its age then: that decides which deviation is tolerated.
+-- When a day was last pulled matters by its age then: that decides which deviation is tolerated. And
+-- by the hours that may be judged since: an hour without a row is one without delivery.
 account_days as (
     select
         days.event_date,
@@ -65,14 +66,19 @@ account_days as (
                     select count(*)
                     from unnest(%(tolerance_ages)s::int[]) as ages (age)
                     where ages.age <= days.age
-                )
+                ),
+                floor(extract(epoch from days.judged_until at time zone days.timezone) / 1800),
+                floor(extract(epoch from days.hours_until at time zone days.timezone) / 1800)
             ),
             ';' order by days.account_id
         ) as state
     from (
         select
             account_days.*,
-            (last_pulled_at at time zone timezone)::date - event_date as age
+            (last_pulled_at at time zone timezone)::date - event_date as age,
+            least(
+                last_pulled_at - interval '1 minute' * %(grace_minutes)s, ends_at
+            ) as judged_until
         from control.account_days
         where event_date between %(start)s and %(end)s
     ) as days
