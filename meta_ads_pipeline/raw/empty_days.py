@@ -21,8 +21,9 @@ from meta_ads_pipeline.raw.failures import EmptyAnswerError
 from meta_ads_pipeline.raw.load import PulledRows
 from meta_ads_pipeline.windows import local_today
 
-ATTEMPTS_UNTIL_EMPTY = 3
-"""Pulls in a row that must find a day empty before its rows go."""
+ATTEMPTS_UNTIL_EMPTY = 7
+"""Pulls in a row that must find a day empty before its rows go: by the sensor's growing delays five
+hours (``control/retry_delays.py``), longer than Meta's usual troubles."""
 
 
 def emptied_days(

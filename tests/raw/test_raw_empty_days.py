@@ -9,7 +9,9 @@ import pytest
 from meta_ads_pipeline.alerting.watch import update_watched
 from meta_ads_pipeline.control.accounts import Account, save_accounts
 from meta_ads_pipeline.control.alerts import list_open_alerts
+from meta_ads_pipeline.control.retry_delays import FIRST_DELAY
 from meta_ads_pipeline.raw.context import PullContext
+from meta_ads_pipeline.raw.empty_days import ATTEMPTS_UNTIL_EMPTY
 from meta_ads_pipeline.raw.failures import EmptyAnswerError
 from meta_ads_pipeline.raw.kept_dates import askable, first_kept
 from meta_ads_pipeline.raw.pull_insights import pull_insights
@@ -94,32 +96,37 @@ def test_a_day_whose_account_has_rows_is_kept_and_the_others_land(database, read
 
 def test_a_day_goes_when_several_pulls_in_a_row_find_nothing_by_either_way(database, reader):
     reader.insights = {}
-    for sync in (1, 2):
+    for sync in range(1, ATTEMPTS_UNTIL_EMPTY):
         with pytest.raises(EmptyAnswerError):
             pull(database, reader, sync, [DAY])
         assert rows_by_day(database)[DAY] == 2
-    pull(database, reader, 3, [DAY])
+    pull(database, reader, ATTEMPTS_UNTIL_EMPTY, [DAY])
     assert DAY not in rows_by_day(database)
-    pull(database, reader, 4, [DAY])
+    pull(database, reader, ATTEMPTS_UNTIL_EMPTY + 1, [DAY])
     (told,) = alerts(database)
     assert f"{DAY} (several pulls in a row said so: the rows are removed" in told
     assert alerts(database, days_later=4) == []
     assert len(alerts(database)) == 1
     reader.insights = {DAY: [ad_row(1)]}
-    pull(database, reader, 5, [DAY])
+    pull(database, reader, ATTEMPTS_UNTIL_EMPTY + 2, [DAY])
     assert alerts(database) == []
+
+
+def test_several_pulls_in_a_row_are_hours_apart():
+    delays = (FIRST_DELAY * 2**doubled for doubled in range(ATTEMPTS_UNTIL_EMPTY - 1))
+    assert sum(delays, timedelta(0)) > timedelta(hours=5)
 
 
 def test_an_answer_with_rows_in_between_begins_the_count_anew(database, reader):
     full, reader.insights = reader.insights, {}
-    for sync in (1, 2):
+    for sync in range(1, ATTEMPTS_UNTIL_EMPTY):
         with pytest.raises(EmptyAnswerError):
             pull(database, reader, sync, [DAY])
     reader.insights = full
-    pull(database, reader, 3, [DAY])
+    pull(database, reader, ATTEMPTS_UNTIL_EMPTY, [DAY])
     reader.insights = {}
     with pytest.raises(EmptyAnswerError):
-        pull(database, reader, 4, [DAY])
+        pull(database, reader, ATTEMPTS_UNTIL_EMPTY + 1, [DAY])
 
 
 def test_today_and_days_that_had_nothing_may_be_empty(database, reader):
