@@ -32,8 +32,8 @@ from meta_ads_pipeline.meta_api.fields import (
     DroppedFields,
     Kind,
 )
-from meta_ads_pipeline.meta_api.left_out import LeftOut
 from meta_ads_pipeline.meta_api.paging import (
+    LeftOut,
     Listing,
     ListReader,
     PageRead,

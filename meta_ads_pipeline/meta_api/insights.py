@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -36,10 +36,10 @@ from meta_ads_pipeline.meta_api.fields import (
     refused_windows,
 )
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery, check_rows
-from meta_ads_pipeline.meta_api.left_out import LeftOut
-from meta_ads_pipeline.meta_api.packed_listing import PackedListing
 from meta_ads_pipeline.meta_api.paging import (
     SMALLEST_PAGE,
+    LeftOut,
+    Listing,
     ListReader,
     PageSizes,
     Repair,
@@ -299,7 +299,7 @@ class InsightsReader:
 
     def read_report(
         self, query: InsightsQuery, run_id: str, counter: CallCounter | None
-    ) -> Sequence[Row]:
+    ) -> list[Row]:
         """The rows of a finished report. An explicit limit, else Meta sends 25 rows a page."""
         call = Call(
             "GET",
@@ -309,13 +309,13 @@ class InsightsReader:
             query.account_id,
             UseCase.INSIGHTS,
         )
-        rows = self._whole(self._report_reader(query).read_packed(call, counter))
+        rows = self._whole(self._report_reader(query).read(call, counter))
         check_rows(query, rows)
         self.learn(query, len(rows))
         return rows
 
     def part(
-        self, query: InsightsQuery, rows: Sequence[Row], asked_at: datetime, mode: Mode
+        self, query: InsightsQuery, rows: list[Row], asked_at: datetime, mode: Mode
     ) -> InsightsPart:
         """The finished piece of these rows, without what was refused."""
         read = self.without_refused(query)
@@ -407,7 +407,7 @@ class InsightsReader:
         if query.only_level is None:
             self.planner.observe(query.account_id, query.level, query.grain, query.days, rows)
 
-    def _read_whole(self, query: InsightsQuery, counter: CallCounter | None) -> PackedListing:
+    def _read_whole(self, query: InsightsQuery, counter: CallCounter | None) -> Listing:
         call = Call(
             "GET",
             f"act_{query.account_id}/insights",
@@ -417,10 +417,10 @@ class InsightsReader:
             UseCase.INSIGHTS,
         )
         reader = self._list_reader(query, counter, whole=len(query.spans) > 1)
-        return self._whole(reader.read_packed(call, counter))
+        return self._whole(reader.read(call, counter))
 
     @staticmethod
-    def _whole(listing: PackedListing) -> PackedListing:
+    def _whole(listing: Listing) -> Listing:
         """The rows of a list that came to its end; raises where it did not."""
         if listing.ended_early is not None:
             raise listing.ended_early

@@ -15,8 +15,7 @@ from meta_ads_pipeline.meta_api.fields import (
     LEVEL_IDS,
     TIME_INCREMENTS,
 )
-from meta_ads_pipeline.meta_api.left_out import LeftOut
-from meta_ads_pipeline.meta_api.paging import Row
+from meta_ads_pipeline.meta_api.paging import LeftOut, Row
 from meta_ads_pipeline.meta_api.request_planner import Mode
 
 
@@ -94,7 +93,7 @@ class InsightsPart:
     """
 
     query: InsightsQuery
-    rows: Sequence[Row] = field(repr=False)
+    rows: list[Row] = field(repr=False)
     pulled_at: datetime
     mode: Mode
     left_out: tuple[LeftOut, ...] = ()

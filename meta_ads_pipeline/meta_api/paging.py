@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from meta_ads_pipeline.meta_api.calls import Call, CallCounter, Caller
@@ -21,18 +21,23 @@ from meta_ads_pipeline.meta_api.config import ListLimits
 from meta_ads_pipeline.meta_api.error_kinds import ErrorKind
 from meta_ads_pipeline.meta_api.error_rules import BAD_RESPONSE, ENDLESS_LIST, Action, rule_for
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.meta_api.left_out import LeftOut
-from meta_ads_pipeline.meta_api.packed_listing import PackedListing
 
 logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
-_List = TypeVar("_List", "Listing", PackedListing)
-
 RESTARTS = 2
 SMALLEST_PAGE = 25
 MOST_PAGES_BEFORE_GROWTH = 64
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An object that Meta refuses, or fields of one; ``fields`` empty: the whole object."""
+
+    reason: str
+    object_id: str
+    fields: tuple[str, ...] = ()
 
 
 class Listing(list[Row]):
@@ -149,23 +154,17 @@ class ListReader:
 
     def read(self, call: Call, counter: CallCounter | None = None) -> Listing:
         """All rows of all pages; raises ``MetaApiError``. An invalid cursor restarts the list."""
-        return self._read(call, counter, Listing)
-
-    def read_packed(self, call: Call, counter: CallCounter | None = None) -> PackedListing:
-        """The same, for a list that may be very long."""
-        return self._read(call, counter, PackedListing)
-
-    def _read(self, call: Call, counter: CallCounter | None, into: type[_List]) -> _List:
         restarts = 0
         while True:
             try:
-                return self._read_through(call, counter, into())
+                return self._read_through(call, counter)
             except MetaApiError as error:
                 if error.action is not Action.RESTART_PAGING or restarts == RESTARTS:
                     raise
                 restarts += 1
 
-    def _read_through(self, call: Call, counter: CallCounter | None, found: _List) -> _List:
+    def _read_through(self, call: Call, counter: CallCounter | None) -> Listing:
+        found = Listing()
         used: set[str] = set()
         after: str | None = None
         bound = self.page_size

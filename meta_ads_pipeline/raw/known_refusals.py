@@ -13,8 +13,7 @@ from typing import Any
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.meta_api.entities import KnownRefusals
 from meta_ads_pipeline.meta_api.fields import FIELDS
-from meta_ads_pipeline.meta_api.left_out import LeftOut
-from meta_ads_pipeline.meta_api.paging import Listing, Row, objects_of
+from meta_ads_pipeline.meta_api.paging import LeftOut, Listing, Row, objects_of
 from meta_ads_pipeline.raw.entities import ENTITY_TABLES, EntityTable, document_hash
 
 _CREATIVES = ENTITY_TABLES["creative"]

@@ -20,7 +20,7 @@ from meta_ads_pipeline.control.dead_letters import DeadLetter
 from meta_ads_pipeline.control.slices import Attempt, SliceCounts, SliceKey
 from meta_ads_pipeline.insights_tables import InsightsTable
 from meta_ads_pipeline.meta_api.fields import HOURLY_BREAKDOWN
-from meta_ads_pipeline.meta_api.left_out import LeftOut
+from meta_ads_pipeline.meta_api.paging import LeftOut
 from meta_ads_pipeline.raw import load_sql
 from meta_ads_pipeline.raw.copy_text import copy_blocks
 from meta_ads_pipeline.raw.dead_letters import dead_letter

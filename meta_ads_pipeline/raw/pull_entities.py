@@ -17,8 +17,7 @@ from meta_ads_pipeline.meta_api.entities import KnownRefusals
 from meta_ads_pipeline.meta_api.error_rules import Action, ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import Kind
-from meta_ads_pipeline.meta_api.left_out import LeftOut
-from meta_ads_pipeline.meta_api.paging import Listing
+from meta_ads_pipeline.meta_api.paging import LeftOut, Listing
 from meta_ads_pipeline.raw.context import (
     Document,
     PullContext,

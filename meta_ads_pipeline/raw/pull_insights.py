@@ -162,10 +162,8 @@ class _Pull:
 
     def _pulled(self, days: Sequence[date], parts: Sequence[InsightsPart]) -> PulledRows:
         asked = [part.query.attribution_windows for part in parts]
-        # As the part holds them, which is little: they may wait for those before them.
-        rows = parts[0].rows if len(parts) == 1 else [row for part in parts for row in part.rows]
         return PulledRows(
-            rows,
+            [row for part in parts for row in part.rows],
             days,
             self.client.api_version,
             min(part.pulled_at for part in parts),

@@ -23,7 +23,7 @@ from meta_ads_pipeline.meta_api.calls import CallCounter
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.field_groups import account_key
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart
-from meta_ads_pipeline.meta_api.left_out import LeftOut
+from meta_ads_pipeline.meta_api.paging import LeftOut
 from meta_ads_pipeline.meta_api.priority import calls_of_priority
 from meta_ads_pipeline.meta_api.waiting import carried, waiting_for_threads
 from meta_ads_pipeline.raw.context import Document, PullContext, SliceReport, account_ref

@@ -10,7 +10,7 @@ from meta_ads_pipeline.meta_api.calls import CallCounter
 from meta_ads_pipeline.meta_api.client import AccountRef
 from meta_ads_pipeline.meta_api.errors import MetaApiError, error_from_envelope
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery
-from meta_ads_pipeline.meta_api.left_out import LeftOut
+from meta_ads_pipeline.meta_api.paging import LeftOut
 
 NOT_FOUND = {
     "message": "Unsupported get request. Object with ID '5' does not exist",

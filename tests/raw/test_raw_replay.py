@@ -16,7 +16,7 @@ from meta_ads_pipeline.control.dead_letters import (
 )
 from meta_ads_pipeline.control.slices import Attempt
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
-from meta_ads_pipeline.meta_api.left_out import LeftOut
+from meta_ads_pipeline.meta_api.paging import LeftOut
 from meta_ads_pipeline.raw import normalize
 from meta_ads_pipeline.raw.context import PullContext
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
