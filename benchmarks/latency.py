@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -135,15 +135,8 @@ def _change(
             issue = {"error_code": 2460003, "error_summary": "Rejected"}
             control.change_object(ad["ad_id"], effective_status="WITH_ISSUES", issues_info=[issue])
             kind, shown = "with issues", (ad["ad_id"], "WITH_ISSUES")
-    while time.monotonic() < started + GIVE_UP_SECONDS:
-        with database.connect() as connection:
-            found = connection.execute(
-                "select from marts.dim_ads where ad_id = %s and effective_status = %s", shown
-            ).fetchone()
-        if found is not None:
-            return kind, time.monotonic() - started
-        time.sleep(0.2)
-    return kind, GIVE_UP_SECONDS
+    query = "select from marts.dim_ads where ad_id = %s and effective_status = %s"
+    return kind, _seconds_until(database, started, query, shown)
 
 
 def _numbers(control: ControlClient, database: Database, chance: random.Random) -> float:
@@ -163,13 +156,21 @@ def _numbers(control: ControlClient, database: Database, chance: random.Random) 
         {"impressions": 100_000},
         hour=row["event_hour"],
     )
+    return _seconds_until(
+        database,
+        started,
+        f"{fact} and ad_id = %s and event_hour = %s and event_date = %s and impressions >= %s",
+        [row["ad_id"], row["event_hour"], row["event_date"], row["impressions"] + 100_000],
+    )
+
+
+def _seconds_until(
+    database: Database, started: float, query: str, parameters: Sequence[object]
+) -> float:
+    """From ``started`` until the query finds a row; at most ``GIVE_UP_SECONDS``."""
     while time.monotonic() < started + GIVE_UP_SECONDS:
         with database.connect() as connection:
-            found = connection.execute(
-                f"{fact} and ad_id = %s and event_hour = %s and event_date = %s"
-                " and impressions >= %s",
-                [row["ad_id"], row["event_hour"], row["event_date"], row["impressions"] + 100_000],
-            ).fetchone()
+            found = connection.execute(query.encode(), parameters).fetchone()
         if found is not None:
             return time.monotonic() - started
         time.sleep(0.2)

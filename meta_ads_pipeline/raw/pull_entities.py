@@ -72,12 +72,12 @@ def pull_entities(
 
     def claim(connection: Connection) -> tuple[dict[date, int], bool]:
         """Rows of the dates that are done; whether the list was read, if any is not."""
-        done = slices.claim_undone(connection, key, dates, ctx.attempt)
-        if unknown_references(connection, table, kind, account.account_id, dates):
-            # Done before the facts came that now refer to something new: not done after all.
-            slices.claim(connection, key, dates, ctx.attempt)
-            return {}, done.keys() >= set(dates)
-        return done, False
+        if not unknown_references(connection, table, kind, account.account_id, dates):
+            return slices.claim_undone(connection, key, dates, ctx.attempt), False
+        # Done before the facts came that now refer to something new: not done after all.
+        done = slices.done_under(connection, key, ctx.attempt.sync_id)
+        slices.claim(connection, key, dates, ctx.attempt)
+        return {}, done.keys() >= set(dates)
 
     with slices.exclusive(database, key, dates):
         done, is_listed = database.run(claim)

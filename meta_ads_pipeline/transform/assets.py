@@ -23,9 +23,8 @@ from meta_ads_pipeline.partitions import (
 from meta_ads_pipeline.raw.assets import fail_for_what_was_not_pulled, pulls_anything
 from meta_ads_pipeline.resources import DatabaseResource
 from meta_ads_pipeline.transform.changed_dates import (
-    Inputs,
     changed_dates,
-    is_as_built,
+    is_undated_as_built,
     read_inputs,
     remember_built,
 )
@@ -42,6 +41,7 @@ from meta_ads_pipeline.transform.relations import (
     tests_without_tables,
 )
 from meta_ads_pipeline.transform.row_counts import row_count, rows_per_partition
+from meta_ads_pipeline.transform.source_columns import source_key
 from meta_ads_pipeline.transform.translator import MartsTranslator
 from meta_ads_pipeline.transform.unchanged import as_they_are, every_check_passed
 from meta_ads_pipeline.windows import DateWindow, window_of_keys
@@ -59,10 +59,9 @@ def _in_the_same_build(lacking: Sequence[str]) -> list[str]:
 
 
 def _changed_window(
-    context: dg.AssetExecutionContext, database: Database, window: DateWindow, inputs: Inputs
+    context: dg.AssetExecutionContext, window: DateWindow, changed: Sequence[date]
 ) -> DateWindow:
     """From the first to the last changed date; where none is, the last: entities have no date."""
-    changed = changed_dates(database, window, inputs)
     narrowed = (
         DateWindow(changed[0], changed[-1]) if changed else DateWindow(window.end, window.end)
     )
@@ -128,7 +127,7 @@ def source_specs(manifest: Mapping[str, Any]) -> list[dg.AssetSpec]:
     """The sources that are no assets of their own: what pulls write beside the landed tables."""
     return [
         dg.AssetSpec(
-            [source["source_name"], source["name"]],
+            source_key(source),
             description=source["description"],
             group_name="control",
             kinds={"python", "postgres"},
@@ -192,18 +191,21 @@ def build_dbt_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
                 context.log.info("waited for another run that was writing the marts")
             lacking = relations_to_build(database.database)
             inputs = None if context.is_subset else read_inputs(database.database, window)
-            pulled = inputs if not lacking and pulls_anything(context) else None
+            changed: Sequence[date] | None = None  # not looked for: all dates are built
+            if inputs is not None and not lacking and pulls_anything(context):
+                changed = changed_dates(database.database, window, inputs)
             if (
-                pulled is not None
-                and is_as_built(database.database, window, pulled)
+                inputs is not None
+                and changed == []
+                and is_undated_as_built(database.database, window, inputs)
                 and every_check_passed(context)
             ):
                 context.log.info("nothing has changed since these dates were built")
                 yield from _as_reported(as_they_are(context), context, database.database, window)
             else:
                 to_build = window
-                if pulled is not None:
-                    to_build = _changed_window(context, database.database, window, pulled)
+                if changed is not None:
+                    to_build = _changed_window(context, window, changed)
                 command = ["build", *window_arguments(to_build), *_NO_UNIT_TESTS]
                 if lacking:
                     command += _in_the_same_build(lacking)

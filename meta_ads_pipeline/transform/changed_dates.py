@@ -30,6 +30,9 @@ sql = SqlFolder(__file__)
 
 Digests = Mapping[date, str]
 
+_STATE = composed.SQL("{name} || ':' || count(*) || ':' || sum(xmin::text::bigint) as state")
+"""Of a table's rows: equal ones are equal rows, whatever wrote them (``inputs_of_dates.sql``)."""
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -95,10 +98,8 @@ def changed_dates(database: Database, window: DateWindow, inputs: Inputs) -> lis
     ]
 
 
-def is_as_built(database: Database, window: DateWindow, inputs: Inputs) -> bool:
-    """Whether a build would find everything as the last one left it, what has no date included."""
-    if changed_dates(database, window, inputs):
-        return False
+def is_undated_as_built(database: Database, window: DateWindow, inputs: Inputs) -> bool:
+    """Whether what has no date is as the last build of each of the window's dates left it."""
     with database.connect() as connection:
         rows = connection.execute(
             "select distinct undated from control.built_dates where event_date between %s and %s",
@@ -127,13 +128,11 @@ def _undated(connection: Connection, inputs: Inputs) -> str:
 
 
 def _state_of(connection: Connection, tables: Sequence[tuple[str, str]]) -> str:
-    """A digest of all rows of the tables; equal ones are equal rows, whatever wrote them."""
+    """A digest of all rows of the tables."""
     states = composed.SQL(" union all ").join(
-        composed.SQL(
-            "select {name} || ':' || count(*) || ':' || sum(xmin::text::bigint) as state"
-            " from {table}"
-        ).format(
-            name=composed.Literal(f"{schema}.{table}"), table=composed.Identifier(schema, table)
+        composed.SQL("select {state} from {table}").format(
+            state=_STATE.format(name=composed.Literal(f"{schema}.{table}")),
+            table=composed.Identifier(schema, table),
         )
         for schema, table in tables
     )
@@ -149,11 +148,11 @@ def _output_digests(connection: Connection, window: DateWindow) -> Digests:
     """By date a digest of the rows of every table that has dates."""
     selects = composed.SQL(" union all ").join(
         composed.SQL(
-            "select event_date, {name} || ':' || count(*) || ':' || sum(xmin::text::bigint)"
-            " as state from {table} where event_date between %(start)s and %(end)s"
-            " group by event_date"
+            "select event_date, {state} from {table}"
+            " where event_date between %(start)s and %(end)s group by event_date"
         ).format(
-            name=composed.Literal(f"{schema}.{table}"), table=composed.Identifier(schema, table)
+            state=_STATE.format(name=composed.Literal(f"{schema}.{table}")),
+            table=composed.Identifier(schema, table),
         )
         for schema, table in tables_with_dates(connection)
     )

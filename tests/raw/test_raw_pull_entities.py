@@ -307,6 +307,14 @@ def test_what_facts_name_that_came_after_the_list_is_read_by_id_alone(
     assert again.skipped
 
 
+@pytest.mark.usefixtures("facts")
+def test_a_pull_is_one_attempt(database, reader, account, query):
+    reader.list_error = api_error(TRANSIENT)
+    with pytest.raises(MetaApiError):
+        pull_entities(database, reader, account, "ad", [DAY], PullContext("s", "r"))
+    assert query("select attempts from control.slices where asset = 'ads'") == [{"attempts": 1}]
+
+
 def test_a_list_that_fails_is_on_the_slices(database, reader, account, query):
     reader.list_error = api_error(NO_PERMISSION)
     with pytest.raises(MetaApiError):

@@ -9,7 +9,7 @@ import pytest
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.transform.changed_dates import (
     changed_dates,
-    is_as_built,
+    is_undated_as_built,
     read_inputs,
     remember_built,
 )
@@ -117,10 +117,10 @@ def test_an_hour_more_that_may_be_judged_is_a_change(built: Database) -> None:
     ],
 )
 def test_what_has_no_date_is_looked_at_as_well(built: Database, statement: str) -> None:
-    assert is_as_built(built, WINDOW, read_inputs(built, WINDOW))
+    assert is_undated_as_built(built, WINDOW, read_inputs(built, WINDOW))
     run(built, statement)
     assert changed(built) == []
-    assert not is_as_built(built, WINDOW, read_inputs(built, WINDOW))
+    assert not is_undated_as_built(built, WINDOW, read_inputs(built, WINDOW))
 
 
 def test_what_lands_while_the_marts_are_built_is_not_taken_for_built(built: Database) -> None:
@@ -132,4 +132,4 @@ def test_what_lands_while_the_marts_are_built_is_not_taken_for_built(built: Data
         " 'ACTIVE', 'ACTIVE', 'OUTCOME_SALES', '{}', '', now(), now(), now())",
     )
     remember_built(built, WINDOW, before)
-    assert not is_as_built(built, WINDOW, read_inputs(built, WINDOW))
+    assert not is_undated_as_built(built, WINDOW, read_inputs(built, WINDOW))
