@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -238,10 +239,35 @@ def test_the_sensor_remembers_since_when(instance, database, add_run) -> None:
     assert close_abandoned_runs.default_status is dg.DefaultSensorStatus.RUNNING
 
 
-def test_a_run_holds_its_lock_while_it_lives_also_after_its_session_was_cut(database) -> None:
+def until(what: str, holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def test_a_run_holds_its_lock_while_it_lives_also_after_its_session_was_cut(
+    database, monkeypatch
+) -> None:
+    monkeypatch.setattr(run_locks, "_LOOKS_EVERY_SECONDS", 0.1)
+
+    def holders() -> list[int]:
+        with database.connect() as connection:
+            rows = connection.execute(
+                "select pid from pg_locks where locktype = 'advisory' and granted"
+                " and database = (select oid from pg_database where datname = current_database())"
+            )
+            return [row["pid"] for row in rows]
+
     with run_locks.hold(database, "some-run"):
+        (cut,) = holders()
         assert run_locks.held(database, ["some-run", "another"]) == {"some-run"}
-    assert run_locks.held(database, ["some-run"]) == set()
+        with database.connect() as connection:
+            connection.execute("select pg_terminate_backend(%s)", [cut])
+        until("another session takes the lock", lambda: holders() not in ([], [cut]))
+        assert run_locks.held(database, ["some-run", "another"]) == {"some-run"}
+    # Postgres ends a closed session when it gets to it.
+    until("it is held by nobody", lambda: not run_locks.held(database, ["some-run"]))
 
 
 @pytest.mark.parametrize(
