@@ -41,6 +41,7 @@ from meta_ads_pipeline.partitions import (
 from meta_ads_pipeline.raw.context import PullContext, SliceReport
 from meta_ads_pipeline.raw.failures import describe, mark_undone
 from meta_ads_pipeline.raw.fan_out import Pull, Pulled, pull_side_by_side
+from meta_ads_pipeline.raw.first_change import row_changed
 from meta_ads_pipeline.raw.kept_dates import askable
 from meta_ads_pipeline.raw.pull_connected import pull_connected_accounts
 from meta_ads_pipeline.raw.pull_custom_conversions import pull_custom_conversions
@@ -113,6 +114,8 @@ def _pull_context(context: dg.AssetExecutionContext) -> PullContext:
             f"{report.inserted} inserted, {report.updated} updated, {report.deleted} deleted, "
             f"{report.unchanged} unchanged"
         )
+        if report.inserted or report.updated or report.deleted:
+            row_changed()
 
     return PullContext(
         sync_id=sync_id_of(context),

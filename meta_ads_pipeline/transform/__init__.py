@@ -4,6 +4,8 @@ Names of dagster-dbt and dbt that are overridden although they are not documente
 ``tests/transform/test_overrides.py`` fails when one of them is gone or no longer asked for.
 
 ======================================  ==========================================================
+``dagster_dbt.compat``                  imported without dbt-core: its import takes 2 s
+``asset_utils.select_unique_ids``       evaluates our selections without dbt
 ``DbtCliResource._cli_version``         ``dbt --version`` takes 2 s and looks for newer releases
 ``._initialize_dbt_core_adapter``       only dagster-dbt's own row counts would need one
 ``get_where_subquery``                  data tests look at the run's dates: ``in_window(column)``
@@ -13,3 +15,5 @@ Names of dagster-dbt and dbt that are overridden although they are not documente
 ``materialization_table_default``       the same of tables
 ======================================  ==========================================================
 """
+
+from meta_ads_pipeline.transform import without_dbt as without_dbt  # before any dagster_dbt

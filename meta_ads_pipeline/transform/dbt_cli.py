@@ -17,6 +17,7 @@ from typing import Any
 from dagster_dbt import DbtCliInvocation, DbtCliResource, DbtProject
 from packaging.version import Version
 
+from meta_ads_pipeline.raw.first_change import at_first_change
 from meta_ads_pipeline.settings import get_settings
 from meta_ads_pipeline.transform.dbt_process import PARENT_VARIABLE, main
 from meta_ads_pipeline.transform.dbt_server import start_server
@@ -44,8 +45,8 @@ class DbtCli(DbtCliResource):
         """None: only dagster-dbt's own row counts and column metadata would need one."""
 
     def setup_for_execution(self, _context: Any) -> None:
-        """Have dbt imported beside the run's pulls, before it is asked for."""
-        start_server()
+        """Have dbt imported beside the run's pulls, once one of them has changed something."""
+        at_first_change(start_server)
 
     def cli(
         self,

@@ -1,8 +1,9 @@
 """A process that has dbt imported, and forks itself where dbt is to run.
 
-dbt's import costs more than two seconds. The server starts when a run begins, so that the import
-happens while the run waits for Meta, and once for all of a run's dbt commands. It ends with the
-process that started it: its standard input is the other end of a pipe.
+dbt's import costs more than two seconds. The server starts when a run's pulls change their first
+row, so that the import happens while the run waits for Meta, once for all of its dbt commands, and
+not at all where nothing is to be built. It ends with the process that started it: its standard
+input is the other end of a pipe.
 
 Linux alone: elsewhere, and where the server cannot be reached, dbt is a process of its own.
 """
