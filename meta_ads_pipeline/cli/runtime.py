@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from pydantic import SecretStr
 
@@ -115,6 +116,10 @@ def _refuse_to_simulate(settings: Settings, database: Database, may_simulate: bo
 
 def _create_dagster_schema(database: Database) -> None:
     with database.connect() as connection:
+        # Containers of one deployment start at once: "if not exists" alone fails for one of them.
+        connection.execute(
+            "select pg_advisory_xact_lock(hashtext('meta-ads'), hashtext('dagster'))"
+        )
         connection.execute("create schema if not exists dagster")
 
 
@@ -125,8 +130,9 @@ def _dagster_home(settings: Settings) -> Path:
     link = home / "dagster.yaml"
     target = PROJECT_ROOT / "dagster.yaml"
     if not link.is_symlink() or link.readlink() != target:
-        link.unlink(missing_ok=True)
-        link.symlink_to(target)
+        own = home / f"dagster.yaml.{uuid4().hex}"  # others may be at the same
+        own.symlink_to(target)
+        own.replace(link)
     return home
 
 

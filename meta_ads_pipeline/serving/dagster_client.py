@@ -12,7 +12,7 @@ from meta_ads_pipeline.errors import MetaAdsError
 
 logger = logging.getLogger(__name__)
 
-_LOCATION, _REPOSITORY = "meta_ads_pipeline", "__repository__"
+CODE_LOCATION, _REPOSITORY = "meta_ads_pipeline", "__repository__"
 """As ``workspace.yaml`` names the code location, and Dagster its only repository."""
 
 _LAUNCH_SECONDS = 60.0
@@ -67,7 +67,7 @@ class DagsterClient:
             _LAUNCH,
             params={
                 "selector": {
-                    "repositoryLocationName": _LOCATION,
+                    "repositoryLocationName": CODE_LOCATION,
                     "repositoryName": _REPOSITORY,
                     "jobName": job,
                 },

@@ -17,6 +17,7 @@ from dagster._serdes import ConfigurableClassData
 from meta_ads_pipeline.automation.run_queue import LaneRunCoordinator
 from meta_ads_pipeline.cli.app import COMMANDS, load_command
 from meta_ads_pipeline.control.dagster_storage import URL_VARIABLE
+from meta_ads_pipeline.serving.dagster_client import CODE_LOCATION
 from meta_ads_pipeline.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,13 +26,20 @@ COMPOSE = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())
 HELM = yaml.safe_load((DEPLOY / "helm" / "values.yaml").read_text())
 CONTAINERFILE = (DEPLOY / "container" / "Containerfile").read_text()
 LOCK = dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "requirements.lock").read_text(), re.M))
-CODE_LOCATION = "meta_ads_pipeline.definitions"
+INSTANCE = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+DEFINITIONS = "meta_ads_pipeline.definitions"
 
 
 def commands() -> list[list[str]]:
     units = (file.read_text() for file in sorted((DEPLOY / "systemd").glob("*.service")))
     started = [re.search(r"^ExecStart=\S*/(.*)$", unit, re.M)[1].split() for unit in units]  # type: ignore[index]
-    return [*started, *(s["command"] for s in COMPOSE["services"].values() if "command" in s)]
+    composed = [s["command"] for s in COMPOSE["services"].values() if "command" in s]
+    return [*started, *composed, *(container["command"] for container in chart_s_containers())]
+
+
+def chart_s_containers() -> list[dict[str, Any]]:
+    pods = (m["spec"]["template"]["spec"] for m in HELM["extraManifests"] if m["kind"] != "Service")
+    return [container for pod in pods for container in pod["containers"]]
 
 
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
@@ -59,9 +67,12 @@ def test_the_workspace_finds_the_code_location() -> None:
     assert isinstance(origin, GrpcServerCodeLocationOrigin)
     code = COMPOSE["services"][origin.host]["command"]
     assert code[code.index("-p") + 1] == str(origin.port)
-    assert code[code.index("-m") + 1] == CODE_LOCATION
+    assert code[code.index("-m") + 1] == DEFINITIONS
     (deployment,) = HELM["dagster-user-deployments"]["deployments"]
-    assert deployment["codeServerArgs"] == ["-m", CODE_LOCATION]
+    assert deployment["codeServerArgs"] == ["-m", DEFINITIONS]
+    (server,) = HELM["dagsterWebserver"]["workspace"]["servers"]
+    assert (server["host"], server["port"]) == (deployment["name"], deployment["port"])
+    assert {origin.location_name, server["name"]} == {CODE_LOCATION}
     for name in ("webserver", "daemon"):
         assert COMPOSE["services"][name]["command"][-1] == "deploy/compose/workspace.yaml"
 
@@ -72,8 +83,44 @@ def test_the_chart_s_queue_is_the_project_s() -> None:
         chosen["module"], chosen["class"], yaml.safe_dump(chosen["config"])
     )
     assert isinstance(data.rehydrate(LaneRunCoordinator), LaneRunCoordinator)
-    own = yaml.safe_load((ROOT / "dagster.yaml").read_text())["concurrency"]["runs"]
-    assert chosen["config"] == own
+    assert chosen["config"] == INSTANCE["concurrency"]["runs"]
+
+
+def test_the_chart_s_instance_is_the_project_s() -> None:
+    daemon = HELM["dagsterDaemon"]
+    for part in ("runMonitoring", "runRetries", "sensors"):
+        own = INSTANCE[re.sub("([A-Z])", r"_\1", part).lower()]
+        theirs = {re.sub("([A-Z])", r"_\1", k).lower(): v for k, v in daemon[part].items()}
+        assert {"enabled": True, **own} == {"enabled": True, **theirs}
+    retention = HELM["retention"]
+    for part, own in INSTANCE["retention"].items():
+        assert retention[part]["purgeAfterDays"] == own["purge_after_days"]
+    assert retention["enabled"]
+    assert HELM["telemetry"] == INSTANCE["telemetry"]
+    for part, value in HELM["additionalInstanceConfig"].items():
+        assert value == INSTANCE[part]
+
+
+def test_the_chart_s_ports_are_open_to_a_user_who_is_not_root() -> None:
+    webserver = HELM["dagsterWebserver"]
+    port = webserver["service"]["port"]
+    assert port > 1024
+    assert webserver["readinessProbe"]["httpGet"]["port"] == port
+    (url,) = (
+        variable["value"]
+        for container in chart_s_containers()
+        for variable in container.get("env", ())
+        if variable["name"] == "META_ADS_DAGSTER_URL"
+    )
+    assert url.endswith(f":{port}")
+
+
+def test_the_chart_has_one_image() -> None:
+    image = HELM["pipelineRun"]["image"]
+    assert HELM["dagsterWebserver"]["image"] == HELM["dagsterDaemon"]["image"] == image
+    assert {container["image"] for container in chart_s_containers()} == {
+        f"{image['repository']}:{image['tag']}"
+    }
 
 
 def test_celery_s_launcher_and_workers_have_one_broker() -> None:
@@ -81,7 +128,7 @@ def test_celery_s_launcher_and_workers_have_one_broker() -> None:
     launcher = yaml.safe_load((folder / "run_launcher.yaml").read_text())["run_launcher"]
     worker = yaml.safe_load((folder / "worker.yaml").read_text())["execution"]
     assert launcher["config"] == worker["config"]
-    assert "run_launcher" not in yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    assert "run_launcher" not in INSTANCE
 
 
 def test_the_image_has_what_it_copies_and_the_locked_versions() -> None:
