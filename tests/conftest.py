@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 _HOME = Path(tempfile.mkdtemp(prefix="meta-ads-tests-"))
 # The processes of ``-n`` inherit it: they share one server, and what one of them has built there.
-_SHARED = Path(os.environ.setdefault("META_TESTS_SHARED_FOLDER", str(_HOME / "shared")))
+SHARED_FOLDER = Path(os.environ.setdefault("META_TESTS_SHARED_FOLDER", str(_HOME / "shared")))
 # Before anything reads the settings: no test touches the checkout's .meta_ads/ or real credentials.
 for _name in [name for name in os.environ if name.startswith(("META_", "PERFORMANCE_SYNC"))]:
     if not _name.startswith(("META_ADS_TEST_", "META_TESTS_")):
@@ -54,7 +54,7 @@ Settings.model_config["env_file"] = None
 hypothesis_settings.register_profile("tests", deadline=None)
 hypothesis_settings.load_profile("tests")
 
-_TEMPLATE, _BUILT = (f"{kind}_{_SHARED.parent.name[-8:]}" for kind in ("template", "built"))
+_TEMPLATE, _BUILT = (f"{kind}_{SHARED_FOLDER.parent.name[-8:]}" for kind in ("template", "built"))
 """Databases of this run alone, on a server that may have others'."""
 
 SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
@@ -62,12 +62,17 @@ SHARED_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 _LONGEST_FIRST = (
     "test_up.py",
-    "test_real_account.py",
     "test_sync.py",
-    "dbt_project",
     "test_survival.py",
     "test_secrets.py",
+    "test_real_account.py",
+    "test_restatement.py",
+    "dbt_project",
     "cli",
+    "transform",
+    "quality",
+    "alerting",
+    "automation",
     "control",
     "raw",
 )
@@ -111,10 +116,10 @@ def once(name: str) -> Iterator[bool]:
 
     What fails in the block is left to the next process.
     """
-    _SHARED.mkdir(parents=True, exist_ok=True)
-    with (_SHARED / f"{name}.lock").open("a") as lock:
+    SHARED_FOLDER.mkdir(parents=True, exist_ok=True)
+    with (SHARED_FOLDER / f"{name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = _SHARED / name
+        done = SHARED_FOLDER / name
         yield not done.exists()
         done.touch()
 
@@ -126,13 +131,14 @@ def postgres_url() -> Iterator[str]:
     if other:
         yield other
         return
-    server = EmbeddedPostgres(_SHARED / "server")
+    server = EmbeddedPostgres(SHARED_FOLDER / "server")
     url = server.start()
     with once("settings") as first, psycopg.connect(url, autocommit=True) as connection:
         if first:
             # The data is thrown away: nothing has to survive a power cut.
             connection.execute("alter system set fsync = off")
             connection.execute("alter system set synchronous_commit = off")
+            connection.execute("alter system set full_page_writes = off")
             # The kernel copies the files of a template: a quarter less than reading and writing.
             connection.execute("alter system set file_copy_method = clone")
             connection.execute("select pg_reload_conf()")
@@ -166,7 +172,7 @@ def built_template(postgres_url: str, template_database: str) -> str:
             _drop(postgres_url, _BUILT)
             _create(postgres_url, _BUILT, template_database)
             database = Database(_with_database(postgres_url, _BUILT))
-            warehouse = Warehouse.parsed(database, _SHARED / "dbt")
+            warehouse = Warehouse.parsed(database, SHARED_FOLDER / "dbt")
             result = warehouse.dbt("build", "--exclude-resource-type", "test")
             assert result.success, failures(result)
             claim_relations(database)
@@ -184,7 +190,7 @@ def built_warehouse(
 
     with copy_of_template(postgres_url, built_template) as database:
         target = tmp_path_factory.mktemp("dbt")
-        shutil.copytree(_SHARED / "dbt", target, dirs_exist_ok=True)  # parsed once for all
+        shutil.copytree(SHARED_FOLDER / "dbt", target, dirs_exist_ok=True)  # parsed once for all
         warehouse = Warehouse.parsed(database, target)
         warehouse.built = warehouse.relations()
         yield warehouse

@@ -17,6 +17,7 @@ from meta_ads_pipeline.control.accounts import Account, save_accounts
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.settings import get_settings
+from tests.dagster_instance import persistent_instance
 
 NEW_YORK = Account("1", "America/New_York", "USD")
 TOKYO = Account("2", "Asia/Tokyo", "JPY")
@@ -53,7 +54,7 @@ class ChosenAccounts(MetaAdsResource):
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
     """One that persists: the context of a schedule opens it anew."""
-    with dg.instance_for_test() as instance:
+    with persistent_instance() as instance:
         yield instance
 
 

@@ -38,6 +38,7 @@ from meta_ads_pipeline.control.process_identity import ProcessIdentity, this_pro
 from meta_ads_pipeline.run_tags import LANE_TAG, PRIORITY_TAG, REFRESH_TAG, WORKER_TAG
 from meta_ads_pipeline.settings import PROJECT_ROOT
 from tests.automation.conftest import AddRun, GivenDatabase
+from tests.dagster_instance import persistent_instance
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 WORKER = """
@@ -61,7 +62,7 @@ def config() -> dict[str, object]:
 
 @pytest.fixture
 def instance(config: dict[str, object]) -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test(overrides=config) as instance:
+    with persistent_instance(config) as instance:
         yield instance
 
 

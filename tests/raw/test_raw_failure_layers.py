@@ -21,6 +21,7 @@ from meta_ads_pipeline.raw import assets
 from meta_ads_pipeline.resources import DatabaseResource, MetaAdsResource
 from meta_ads_pipeline.settings import PROJECT_ROOT
 from meta_graph_simulator.config import DEFAULT_TOKEN
+from tests.dagster_instance import persistent_instance
 
 DAY = datetime.now(UTC).date() - timedelta(days=40)
 ASSET = "account_totals"  # one call for all of a day
@@ -95,7 +96,7 @@ def materialize(database, simulator, account_ids):
             raise_on_error=False,
         )
 
-    with dg.instance_for_test(overrides={"run_retries": project["run_retries"]}) as instance:
+    with persistent_instance({"run_retries": project["run_retries"]}) as instance:
         assert instance.run_retries_enabled
         yield lambda *more: _Outcome(materialize(instance, *more), instance)
 

@@ -16,6 +16,7 @@ from meta_ads_pipeline.retention.keep import keep_retentions
 from meta_ads_pipeline.retention.tables import RULES, delete_old_rows
 from meta_ads_pipeline.settings import Settings
 from tests.conftest import copy_of_template
+from tests.dagster_instance import persistent_instance
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 PAGE = (Path(__file__).parents[2] / "docs" / "retention.md").read_text()
@@ -308,7 +309,7 @@ def test_a_part_that_fails_costs_no_other(database, monkeypatch, tmp_path):
         connection.execute("alter table control.webhook_events rename to elsewhere")
         connection.execute("insert into control.alert_mutes values ('k', '', %s)", [ago(100)])
     monkeypatch.setenv("META_ADS_HOME", str(tmp_path))
-    with dg.instance_for_test() as elsewhere:
+    with persistent_instance() as elsewhere:
         kept = {each.what: each for each in keep_retentions(database, elsewhere, Settings(), NOW)}
     assert "webhook_events" in (kept["control.webhook_events"].error or "")
     assert kept["control.alert_mutes"].deleted == 1
