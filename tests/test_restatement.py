@@ -17,7 +17,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from dbt.cli.main import dbtRunner
 
 from benchmarks.replay import Replay, dbt_at
 from meta_ads_pipeline.insights_tables import ACTION_LISTS
@@ -29,7 +28,7 @@ from meta_graph_simulator.accounts.source import METRICS
 from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig
 from meta_graph_simulator.http.server import SimulatorServer
 from tests.conftest import copy_of_template
-from tests.dbt_project.warehouse import Warehouse, failures
+from tests.dbt_project.warehouse import Warehouse, failures, tables_behind
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +38,7 @@ DAYS = 34
 TWICE = (4, 19)
 """Simulated days on which the refresh is run twice."""
 
-MODELS = ("+restatement_curve", "+restatements", "+account_daily")
+TABLES = tables_behind("restatement_curve", "restatements", "account_daily")
 PRIORITIES = {
     "purchases": ("actions", ("omni_purchase", "purchase", "offsite_conversion.fb_pixel_purchase")),
     "revenue": (
@@ -87,7 +86,8 @@ class Scenario:
         """Run the models at the simulated instant and note what counts as settled."""
         with dbt_at(self.replay.now, os.environ):
             result = self.warehouse.dbt(
-                *("build", "--select", *MODELS, "--exclude-resource-type", "unit_test", "test"),
+                *("build", "--select", *TABLES.split()),
+                *("--exclude-resource-type", "unit_test", "test"),
                 *window,
             )
         assert result.success, failures(result)
@@ -170,7 +170,7 @@ def scenario(
     ):
         begin = datetime(FIRST.year, FIRST.month, FIRST.day, 23, 40, tzinfo=UTC)
         replay = Replay.begin(database, simulator, client, begin)
-        warehouse = Warehouse(database, dbtRunner(), tmp_path_factory.mktemp("dbt"))
+        warehouse = Warehouse.parsed(database, tmp_path_factory.mktemp("dbt"))
         scenario = Scenario(replay, warehouse, replay.accounts[0].account_id)
         _run(scenario)
         yield scenario

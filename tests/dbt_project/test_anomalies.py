@@ -42,7 +42,7 @@ def test_what_is_far_from_the_same_weekday_is_told_once(warehouse: Warehouse) ->
     warehouse.pull(normal, spent("1", 103))
     warehouse.pull(tripled, AdDay("1", {9: ("300", 5000, 100)}))
     warehouse.pull(stopped)
-    warehouse.build(DAY - timedelta(days=60), DAY)
+    warehouse.build(DAY - timedelta(days=60), DAY, models=ANOMALIES)
     assert found(warehouse) == [
         ("account", "1", tripled, "spend", "spike", "cpm, cpc"),
         ("account", "1", stopped, "impressions", "stopped", "spend, clicks"),
@@ -222,7 +222,7 @@ def test_hours_that_are_far_from_the_same_hours(warehouse: Warehouse) -> None:
         eight_weeks(warehouse, account_id, day)
         changed = AdDay("1", usual_hours(0, **{label: factor}))
         warehouse.pull(day, changed, account_id=account_id)
-    warehouse.build(spring - 9 * WEEK, DAY)
+    warehouse.build(spring - 9 * WEEK, DAY, models=ANOMALIES)
     spike, stop = ("spend", "spike"), ("impressions", "stopped")
     assert hourly(warehouse) == [
         ("1", "account", DAY, 9, 10, *spike, "warn"),
@@ -326,7 +326,7 @@ def test_what_had_ended_before_its_first_pull_did_not_stop(warehouse: Warehouse)
                 f"update raw.{table} set campaign_id = '{other}'"
                 f" where ad_id = '{prefix}2' and account_id = '{account_id}'"
             )
-    warehouse.build(DAY - 8 * WEEK, DAY, tests=False)
+    warehouse.build(DAY - 8 * WEEK, DAY, tests=False, models=ANOMALIES)
     rows = warehouse.rows(
         "select external_entity_id, kind, severity, explanation from marts.anomalies order by 1"
     )
@@ -338,11 +338,11 @@ def test_what_had_ended_before_its_first_pull_did_not_stop(warehouse: Warehouse)
 def test_a_day_is_judged_again_when_older_history_comes(warehouse: Warehouse) -> None:
     warehouse.account()
     warehouse.pull(DAY, spent("1", 300))
-    warehouse.build(DAY, DAY, tests=False)
+    warehouse.build(DAY, DAY, tests=False, models=ANOMALIES)
     assert found(warehouse) == [], "nothing to compare with"
     for weeks_ago in range(1, 8):
         warehouse.pull(DAY - weeks_ago * WEEK, spent("1", 100 + RIPPLE[weeks_ago]))
-    warehouse.build(DAY - 8 * WEEK, DAY - WEEK, tests=False)
+    warehouse.build(DAY - 8 * WEEK, DAY - WEEK, tests=False, models=ANOMALIES)
     assert found(warehouse) == [("account", "1", DAY, "spend", "spike", "impressions, clicks")]
 
 
@@ -351,7 +351,7 @@ def test_a_day_that_ends_at_midnight_ends_at_24(warehouse: Warehouse) -> None:
     eight_weeks(warehouse, "1")
     late = {f"h{hour}": 0 for hour in range(19, 24)}
     warehouse.pull(DAY, AdDay("1", usual_hours(0, **late)))
-    warehouse.build(DAY - 9 * WEEK, DAY, tests=False)
+    warehouse.build(DAY - 9 * WEEK, DAY, tests=False, models=ANOMALIES)
     (sentence,) = (
         row["sentence"] for row in warehouse.rows("select sentence from marts.anomalies")
     )
