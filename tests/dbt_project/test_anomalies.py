@@ -42,7 +42,7 @@ def test_what_is_far_from_the_same_weekday_is_told_once(warehouse: Warehouse) ->
     warehouse.pull(normal, spent("1", 103))
     warehouse.pull(tripled, AdDay("1", {9: ("300", 5000, 100)}))
     warehouse.pull(stopped)
-    warehouse.build(DAY - timedelta(days=60), DAY, models=ANOMALIES)
+    warehouse.build(DAY - timedelta(days=60), DAY)
     assert found(warehouse) == [
         ("account", "1", tripled, "spend", "spike", "cpm, cpc"),
         ("account", "1", stopped, "impressions", "stopped", "spend, clicks"),
@@ -222,7 +222,7 @@ def test_hours_that_are_far_from_the_same_hours(warehouse: Warehouse) -> None:
         eight_weeks(warehouse, account_id, day)
         changed = AdDay("1", usual_hours(0, **{label: factor}))
         warehouse.pull(day, changed, account_id=account_id)
-    warehouse.build(spring - 9 * WEEK, DAY, models=ANOMALIES)
+    warehouse.build(spring - 9 * WEEK, DAY)
     spike, stop = ("spend", "spike"), ("impressions", "stopped")
     assert hourly(warehouse) == [
         ("1", "account", DAY, 9, 10, *spike, "warn"),
