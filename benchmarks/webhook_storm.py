@@ -144,13 +144,14 @@ class Receiver:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             try:
                 requests.get(self.url, timeout=5)
                 return process
-            except requests.ConnectionError:
+            except requests.RequestException:  # a busy machine answers late
                 time.sleep(0.1)
+        process.kill()
         raise RuntimeError("meta-ads serve did not start")
 
     def kill_and_restart(self) -> None:
