@@ -7,6 +7,7 @@ embedded one.
 from __future__ import annotations
 
 import fcntl
+import gc
 import logging
 import os
 import shutil
@@ -97,6 +98,9 @@ def pytest_sessionfinish() -> None:
         for name in (_TEMPLATE, _BUILT):
             _drop(server, name)
     shutil.rmtree(_HOME, ignore_errors=True)
+    # What is garbage now is told of here; pytest would look five times, and the interpreter again.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
