@@ -6,12 +6,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from meta_ads_pipeline.alerting.watch import update_watched
+from meta_ads_pipeline.control.alerts import list_open_alerts
 from meta_ads_pipeline.control.slices import SliceKey, rows_per_day
 from meta_ads_pipeline.meta_api.priority import Priority, calls_about, current_priority
 from meta_ads_pipeline.raw.context import PullContext
 from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
 from meta_ads_pipeline.raw.pull_insights import pull_insights
 from meta_ads_pipeline.run_tags import REFRESH_RECENT, REFRESH_TODAY
+from meta_ads_pipeline.settings import Settings
 from tests.raw.fake_reader import FakeReader
 
 LOAD = PullContext("load", "run-1")
@@ -96,6 +99,19 @@ def test_only_changed_days_are_read_by_the_hour(database, client, simulator, lan
     assert read == [dates[2], dates[9]]
     assert control.stats()["calls"] == 1 + 2
     assert_lands_the_truth(query, simulator, account, [dates[2], dates[9], dates[12]])
+
+
+def test_hours_that_agree_are_no_day_without_rows_though_some_of_it_were_removed(
+    database, client, simulator, landed, query
+):
+    account, dates = landed
+    (ad, *_) = query("select ad_id from raw.insights_hourly where event_date = %s", dates[9])
+    simulator.control.vanish(account.account_id, [dates[9]], ad_id=ad["ad_id"])
+    pull_days_and_hours(database, client, account, dates, refresh(1))
+    assert query("select from raw.insights_changes where new_value is null")
+    pull_days_and_hours(database, client, account, dates, refresh(2))  # reads none of them again
+    update_watched(database, Settings(), simulator.control.now())
+    assert "day_without_rows" not in [each.alert.kind for each in list_open_alerts(database)]
 
 
 def test_two_wrong_ads_do_not_cancel_out(database, client, simulator, landed, query):

@@ -9,6 +9,7 @@ where
     (s.status <> 'done' and s.error_kind = 'empty_answer')
     or (
         s.status = 'done' and s.rows_fetched = 0
+        and s.rows_unchanged = 0 -- hours that agree with their day are kept without being read
         and exists (
             select from raw.insights_changes as c
             where
