@@ -119,17 +119,16 @@ def check(
             if query.compare and None not in values and values[1]:
                 change = number(row[f"change_{measure}"])
                 assert change is not None
-                assert abs(change - 100 * (values[0] - values[1]) / values[1]) < tolerance(
-                    values[1]
-                )
+                by_hand_change = 100 * (values[0] - values[1]) / values[1]
+                assert abs(change - by_hand_change) < tolerance(values[0], values[1])
         for measure in unavailable & set(query.measures):
             if measure not in LAYER.ratios:
                 assert row[measure] is None
 
 
-def tolerance(before: Decimal) -> Decimal:
-    """Of a change that is made of ratios with six digits behind the point."""
-    return Decimal("1e-5") + Decimal("2e-4") / min(abs(before), 1)
+def tolerance(now: Decimal, before: Decimal) -> Decimal:
+    """Of a change, in percent, that is made of two values with six digits behind the point."""
+    return Decimal("1e-5") + Decimal("1e-4") / abs(before) * (1 + abs(now / before))
 
 
 def same(found: Decimal | None, by_hand: Decimal | None) -> None:
