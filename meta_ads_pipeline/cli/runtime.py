@@ -115,11 +115,8 @@ def _refuse_to_simulate(settings: Settings, database: Database, may_simulate: bo
 
 
 def _create_dagster_schema(database: Database) -> None:
-    with database.connect() as connection:
-        # Containers of one deployment start at once: "if not exists" alone fails for one of them.
-        connection.execute(
-            "select pg_advisory_xact_lock(hashtext('meta-ads'), hashtext('dagster'))"
-        )
+    # Containers of one deployment start at once: "if not exists" alone fails for one of them.
+    with database.exclusive("dagster"), database.connect() as connection:
         connection.execute("create schema if not exists dagster")
 
 
