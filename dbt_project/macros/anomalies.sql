@@ -24,12 +24,24 @@
 {%- endmacro %}
 
 {#- For `meta.kept_rows`: rows of account-days whose pulls do not agree at the moment stay, as they
-    do in the facts. -#}
-{% macro waits_for_agreement() -%}
+    do in the facts; with a measure, also those whose measure is held. -#}
+{% macro waits_for_agreement(measure=none) -%}
     not exists (
         select 1 from intermediate.int_meta__agreed_account_days as agreed
-        where agreed.account_id = old.account_id and agreed.event_date = old.event_date
+        where
+            agreed.account_id = old.account_id
+            and agreed.event_date = old.event_date
+            {% if measure -%} and not {{ is_held_in_part(measure) }} {%- endif %}
     )
+{%- endmacro %}
+
+{#- Whether an agreed account-day is without what a measure is judged by. Its facts keep the values
+    from before, which new hours do not have: a sum of them is no value of the day. -#}
+{% macro is_held_in_part(measure, day='agreed') -%}
+    ({{ day }}.held_measures && case
+        when {{ measure }} in ('purchases', 'leads', 'revenue') then array[{{ measure }}]
+        else array['spend', 'impressions', 'clicks']
+    end)
 {%- endmacro %}
 
 {#- The cause of what else is off comes first: what is not delivered is not clicked on either. -#}

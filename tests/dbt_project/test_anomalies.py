@@ -269,6 +269,35 @@ def test_hours_that_are_far_from_the_same_hours(warehouse: Warehouse) -> None:
     assert warehouse.contents("ctid, xmin::text")["anomalies"] == before
 
 
+def test_a_day_that_is_held_in_part_is_not_judged(warehouse: Warehouse) -> None:
+    """Its new hours have no impressions yet, which is no stop; what was told before stays."""
+    warehouse.account()
+    eight_weeks(warehouse, "1")
+    usual = usual_hours(0, h3=3, h4=3)
+    morning = AdDay("1", {label: hour for label, hour in usual.items() if label < 9})
+    warehouse.pull(DAY, morning, pulled_at=datetime(2026, 11, 19, 9, 10, tzinfo=UTC))
+    warehouse.build(DAY - 9 * WEEK, DAY, tests=False, models=ANOMALIES)
+    told = [("1", "account", DAY, 3, 4, "spend", "spike", "warn")]
+    assert hourly(warehouse) == told
+    warehouse.pull(DAY, AdDay("1", usual))
+    warehouse.execute(
+        "update raw.account_totals set impressions = 2 * impressions"
+        f" where event_date = '{DAY}' and account_id = '1'"
+    )
+    warehouse.build(DAY, DAY, tests=False, models=ANOMALIES)
+    kept = warehouse.rows(
+        "select event_hour from marts.metric_facts"
+        f" where event_date = '{DAY}' and impressions is not null and spend is not null"
+    )
+    assert {row["event_hour"] for row in kept} == set(range(9)), "impressions are held"
+    assert hourly(warehouse) == told
+    assert len(found(warehouse)) == 1
+    warehouse.pull(DAY, AdDay("1", usual))
+    warehouse.build(DAY, DAY, tests=False, models=ANOMALIES)
+    assert hourly(warehouse) == told
+    assert len(found(warehouse)) == 1
+
+
 OLD_COLUMNS = (
     "anomaly_key text not null, workspace_id uuid, account_id text not null, level text not null,"
     " external_entity_id text not null, event_date date not null, measure text not null,"

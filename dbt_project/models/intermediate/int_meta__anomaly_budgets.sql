@@ -4,7 +4,7 @@
     on_schema_change='append_new_columns',
     contract={'enforced': true},
     unique_key=['level', 'external_entity_id', 'event_date', 'period'],
-    meta={'kept_rows': waits_for_agreement(), 'ahead_days': judged_ahead()},
+    meta={'kept_rows': waits_for_agreement("'spend'"), 'ahead_days': judged_ahead()},
     indexes=[
         {'columns': ['level', 'external_entity_id', 'event_date', 'period'], 'unique': true},
         {'columns': ['event_date']}
@@ -186,6 +186,7 @@ inner join {{ ref('stg_meta__slices') }} as slices
 where
     {{ in_window('compared.event_date', 0, judged_ahead()) }}
     and {{ in_window('agreed.event_date', 0, judged_ahead()) }}
+    and not {{ is_held_in_part("'spend'") }}
     and {{ in_window('slices.event_date', 0, judged_ahead()) }}
     and compared.spend > compared.allowed
     -- A lifetime budget is exceeded once, on the day that did it.

@@ -5,7 +5,7 @@
     contract={'enforced': true},
     pre_hook='{{ without_nested_loops() }}',
     unique_key=['level', 'external_entity_id', 'event_date', 'measure'],
-    meta={'kept_rows': waits_for_agreement(), 'ahead_days': judged_ahead()},
+    meta={'kept_rows': waits_for_agreement('old.measure'), 'ahead_days': judged_ahead()},
     indexes=[
         {'columns': ['level', 'external_entity_id', 'event_date', 'measure'], 'unique': true},
         {'columns': ['event_date']}
@@ -25,7 +25,8 @@ with whole_days as (
     select
         slices.account_id,
         slices.event_date,
-        accounts.timezone
+        accounts.timezone,
+        agreed.held_measures
     from {{ ref('stg_meta__slices') }} as slices
     inner join {{ ref('stg_meta__ad_accounts') }} as accounts
         on slices.account_id = accounts.account_id
@@ -34,7 +35,7 @@ with whole_days as (
     where
         {{ in_window('slices.event_date', lookback, judged_ahead()) }}
         and {{ in_window('agreed.event_date', lookback, judged_ahead()) }}
-    group by slices.account_id, slices.event_date, accounts.timezone
+    group by slices.account_id, slices.event_date, accounts.timezone, agreed.held_measures
     having bool_and((slices.pulled_at at time zone accounts.timezone)::date > slices.event_date)
 ),
 
@@ -69,6 +70,7 @@ entity_days as (
         entities.account_id,
         entities.external_entity_id,
         whole_days.event_date,
+        whole_days.held_measures,
         active.impressions >= {{ var('anomaly_minimum_impressions') }} as has_ratios,
         {% for measure in additive %}
             coalesce(active.{{ measure }}, 0) as {{ measure }},
@@ -112,6 +114,7 @@ observed as (
         ) as measures (measure, value, events)
     where
         measures.value is not null
+        and not {{ is_held_in_part('measures.measure', 'entity_days') }}
         and (
             measures.measure not in ({{ text_list(ratios) }})
             or entity_days.has_ratios

@@ -6,7 +6,7 @@
     pre_hook='{{ without_nested_loops() }}',
     unique_key=['level', 'external_entity_id', 'event_date', 'event_hour', 'measure'],
     meta={
-        'kept_rows': waits_for_agreement(),
+        'kept_rows': waits_for_agreement('old.measure'),
         'ahead_days': judged_ahead(),
         'is_by_weekday': true
     },
@@ -36,6 +36,7 @@ with agreed as materialized (
     where
         {{ in_window('agreed.event_date', lookback, judged_ahead()) }}
         and {{ on_weekdays_of_window('agreed.event_date') }}
+        and not {{ is_held_in_part("'impressions'") }}
 ),
 
 -- Hours that were over, and Meta done with counting, when they were pulled. Clocks change: an hour
