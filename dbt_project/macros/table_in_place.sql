@@ -12,8 +12,7 @@
     {%- endif -%}
     {%- if existing is not none -%}
         {%- do run_query(get_create_table_as_sql(True, new_rows, sql)) -%}
-        {%- set old_columns = adapter.get_columns_in_relation(existing) -%}
-        {%- set new_columns = adapter.get_columns_in_relation(new_rows) -%}
+        {%- set old_columns, new_columns = columns_of_each([existing, new_rows]) -%}
         {%- if not same_columns(old_columns, new_columns) or should_full_refresh() -%}
             {{ adapter.drop_relation(existing) }}
             {%- set existing = none -%}

@@ -11,6 +11,7 @@ Names of dagster-dbt and dbt that are overridden although they are not documente
 ``get_where_subquery``                  data tests look at the run's dates: ``in_window(column)``
 ``postgres__get_empty_schema_sql``      ``numeric`` without a precision is meant: no warning
 ``postgres__get_columns_in_relation``   arrays by their own name instead of ``ARRAY``
+``postgres__check_for_schema_changes``  two relations' columns in one query of the catalog
 ``materialization_view_default``        views are replaced in place: their readers keep them
 ``materialization_table_default``       the same of tables
 ======================================  ==========================================================

@@ -21,6 +21,7 @@ MACROS = {
     "get_where_subquery": "dbt.get_where_subquery",
     "postgres__get_empty_schema_sql": "dbt.default__get_empty_schema_sql",
     "postgres__get_columns_in_relation": "dbt_postgres.postgres__get_columns_in_relation",
+    "postgres__check_for_schema_changes": "dbt.default__check_for_schema_changes",
     "materialization_view_postgres": "dbt.materialization_view_default",
     "materialization_table_postgres": "dbt.materialization_table_default",
 }
