@@ -44,8 +44,8 @@ docs: setup ## dbt's documentation of models, columns and lineage as one HTML fi
 	$(BIN)/meta-ads exec dbt docs generate --static --quiet
 	@echo "$(DOCS)"
 
-# Three processes on two cores, for much of the time is waiting, each with a Postgres of its own; a
-# file stays in one of them. Without options (`pytest tests/test_sync.py`) there is one process.
+# Three processes on two cores, for some of the time is waiting; a file stays in one of them. Without
+# options (`pytest tests/test_sync.py`) there is one process.
 PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
 test: setup ## the whole suite
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)

@@ -1,10 +1,10 @@
 """One date through dbt beside a history that grows, and all of it beside a hand-written table.
 
 ``python -m benchmarks.history --facts 100000 1000000 10000000 30000000``. Forty accounts of 25 ads
-deliver in every hour; what was landed of them is written by SQL, and all marts are built of it by
-``meta-ads rebuild``, as after an edit of a definition. Then the same command for one date. The
-hand-written table is ``create table as`` of the same facts from the same landed rows, with the same
-indexes, and nothing else: no rollups, no dimensions, no tests.
+deliver in every hour; what was landed of them is written by SQL. ``meta-ads rebuild`` fills the
+empty marts of it, then builds all of it again and finds it equal. Then the same command for one
+date. The hand-written table is ``create table as`` of the same facts from the same landed rows,
+with the same indexes, and nothing else: no rollups, no dimensions, no tests.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from benchmarks.mart_queries import TARGET_MS, milliseconds, objects, queries
 from meta_ads_pipeline.control.database import Database
@@ -112,8 +113,9 @@ class Measured:
     """Seconds at one size; ``slow_queries``: how many of the marts' pages take over the target."""
 
     facts: int
-    whole: float
-    facts_alone: float
+    filled: float
+    facts_filled: float
+    facts_again: float
     hand_written: float
     one_date: float
     one_date_dbt: float
@@ -124,11 +126,12 @@ class Measured:
         """One line of figures."""
         return (
             f"{self.facts:>12,} facts: one date {self.one_date_dbt:5.1f} s in dbt"
-            f" ({self.one_date:.1f} with start and end); all marts built {self.whole:6.1f} s,"
-            f" metric_facts alone {self.facts_alone:.1f} s,"
-            f" {self.facts_alone / self.hand_written:.1f} x a hand-written table's"
-            f" {self.hand_written:.1f} s; {self.slow_queries} queries of the marts' pages over"
-            f" {TARGET_MS} ms, the slowest {self.slowest_ms:.0f} ms"
+            f" ({self.one_date:.1f} with start and end); all marts filled {self.filled:6.1f} s,"
+            f" metric_facts alone {self.facts_filled:.1f} s,"
+            f" {self.facts_filled / self.hand_written:.1f} x a hand-written table's"
+            f" {self.hand_written:.1f} s, built again and found equal {self.facts_again:.1f} s;"
+            f" {self.slow_queries} queries of the marts' pages over {TARGET_MS} ms, the slowest"
+            f" {self.slowest_ms:.0f} ms"
         )
 
 
@@ -148,18 +151,28 @@ def measure(facts: int) -> Measured:
                 "META_ADS_DATABASE_URL": str(database.url),
             }
             _land(database, start, end)
-            whole = _rebuild(environment, start, end)
-            facts_alone = _models(home)["metric_facts"]
+            _rebuild(environment, start, end)
+            filled, *_, again = _commands(home)
             _check(database, facts)
             hand_written = _hand_written(database)
             _rebuild(environment, end, end)  # its plans and pages are warm
             one_date = _rebuild(environment, end, end)
-            one_date_dbt = _elapsed(home)
+            one_date_dbt = _elapsed(_commands(home)[-1])
             slow, slowest = _queries(database)
         finally:
             database.dispose()
             server.release()
-    return Measured(facts, whole, facts_alone, hand_written, one_date, one_date_dbt, slow, slowest)
+    return Measured(
+        facts=facts,
+        filled=_elapsed(filled),
+        facts_filled=_seconds_of_facts(filled),
+        facts_again=_seconds_of_facts(again),
+        hand_written=hand_written,
+        one_date=one_date,
+        one_date_dbt=one_date_dbt,
+        slow_queries=slow,
+        slowest_ms=slowest,
+    )
 
 
 def _land(database: Database, start: date, end: date) -> None:
@@ -188,23 +201,20 @@ def _rebuild(environment: Mapping[str, str], start: date, end: date) -> float:
     return time.perf_counter() - begun
 
 
-def _results(home: Path) -> Mapping[str, object]:
-    newest = max((home / "dbt").glob("*/run_results.json"), key=lambda path: path.stat().st_mtime)
-    results: Mapping[str, object] = json.loads(newest.read_text())
-    return results
+def _commands(home: Path) -> list[Mapping[str, Any]]:
+    """What dbt wrote of each of its commands, the earliest first."""
+    written = (home / "dbt").glob("*/run_results.json")
+    in_order = sorted(written, key=lambda path: path.stat().st_mtime)
+    return [json.loads(path.read_text()) for path in in_order]
 
 
-def _models(home: Path) -> dict[str, float]:
-    """Seconds of each node of the last dbt command, by its name."""
-    results = _results(home)["results"]
-    assert isinstance(results, list)
-    return {each["unique_id"].split(".")[2]: float(each["execution_time"]) for each in results}
+def _elapsed(command: Mapping[str, Any]) -> float:
+    return float(command["elapsed_time"])
 
 
-def _elapsed(home: Path) -> float:
-    elapsed = _results(home)["elapsed_time"]
-    assert isinstance(elapsed, float)
-    return elapsed
+def _seconds_of_facts(command: Mapping[str, Any]) -> float:
+    (facts,) = (each for each in command["results"] if each["unique_id"].endswith(".metric_facts"))
+    return float(facts["execution_time"])
 
 
 def _check(database: Database, facts: int) -> None:
@@ -250,7 +260,7 @@ def main(arguments: Sequence[str] = ()) -> bool:
     most = max(each.one_date_dbt for each in measured)
     print(f"one date: {most / smallest:.2f} x that of the smallest (target {MOST_OF_SMALLEST})")
     return most <= MOST_OF_SMALLEST * smallest and all(
-        each.facts_alone <= MOST_OF_HAND_WRITTEN * each.hand_written for each in measured
+        each.facts_filled <= MOST_OF_HAND_WRITTEN * each.hand_written for each in measured
     )
 
 
