@@ -15,6 +15,7 @@ import atexit
 import contextlib
 import importlib
 import json
+import logging
 import os
 import select
 import shutil
@@ -28,6 +29,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+logger = logging.getLogger(__name__)
+
 ADDRESS_VARIABLE = "META_ADS_DBT_SERVER"
 """Environment: the path of the server's socket."""
 
@@ -38,22 +41,40 @@ EXIT_CODE = 137
 
 
 def start_server() -> None:
-    """Start a server for this process's dbt commands, unless there is one."""
+    """Start a server for this process's dbt commands, unless there is one.
+
+    Where there cannot be one (no room for its socket, no process to be had) that is logged, and dbt
+    is a process of its own: the caller is a pull, which does not need it.
+    """
     if sys.platform != "linux" or ADDRESS_VARIABLE in os.environ:
         return
-    folder = Path(tempfile.mkdtemp(prefix="meta-ads-dbt-"))  # readable by the owner alone
-    address = folder / "socket"
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(address))
-        listener.listen()
-        process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(listener.fileno()), str(folder)],
-            stdin=subprocess.PIPE,
-            pass_fds=[listener.fileno()],
-            start_new_session=True,  # Ctrl-C is for the commands, not for what they are forked from
-        )
+    try:
+        address, process = _started()
+    except OSError as error:
+        logger.warning("dbt is imported anew for each of its commands: %s", error)
+        return
     os.environ[ADDRESS_VARIABLE] = str(address)
     atexit.register(_stop, process)
+
+
+def _started() -> tuple[Path, subprocess.Popen[bytes]]:
+    folder = Path(tempfile.mkdtemp(prefix="meta-ads-dbt-"))  # readable by the owner alone
+    address = folder / "socket"
+    try:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(address))
+            listener.listen()
+            process = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(listener.fileno()), str(folder)],
+                stdin=subprocess.PIPE,
+                pass_fds=[listener.fileno()],
+                # Ctrl-C is for the commands, not for what they are forked from.
+                start_new_session=True,
+            )
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return address, process
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

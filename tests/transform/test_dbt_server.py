@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ import psutil
 import pytest
 
 from meta_ads_pipeline.transform.dbt_process import PARENT_VARIABLE
-from meta_ads_pipeline.transform.dbt_server import ADDRESS_VARIABLE
+from meta_ads_pipeline.transform.dbt_server import ADDRESS_VARIABLE, start_server
 from meta_ads_pipeline.transform.project import DBT_PROJECT_DIR
 
 DBT = [sys.executable, "-m", "meta_ads_pipeline.transform.dbt_process"]
@@ -76,6 +77,20 @@ def until_it_works(run: subprocess.Popen[str], folder: Path) -> list[psutil.Proc
     (server,) = psutil.Process(run.pid).children()
     (dbt,) = server.children()
     return [server, dbt]
+
+
+def test_a_pull_goes_on_where_there_is_no_room_for_a_server(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.delenv(ADDRESS_VARIABLE, raising=False)
+    too_long = tmp_path / ("x" * 120)  # a socket's path has 108 bytes
+    too_long.mkdir()
+    for folder in (tmp_path / "gone", too_long):
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        start_server()
+        assert caplog.messages[-1].startswith("dbt is imported anew for each of its commands: ")
+    assert ADDRESS_VARIABLE not in os.environ
+    assert list(tmp_path.rglob("meta-ads-dbt-*")) == []
 
 
 def test_streams_arguments_and_exit_codes_are_the_commands_own(
