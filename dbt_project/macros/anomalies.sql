@@ -44,6 +44,12 @@
     end)
 {%- endmacro %}
 
+{#- Whether a week of a baseline is evidence: the entity had begun by then, within the baseline's own
+    weeks. What lies farther back is read or not, as the run's dates have it, and must not matter. -#}
+{% macro has_begun(week, judged) -%}
+    {{ week }}.last_active >= {{ judged }}.event_date - {{ 7 * var('anomaly_baseline_weeks') }}
+{%- endmacro %}
+
 {#- The cause of what else is off comes first: what is not delivered is not clicked on either. -#}
 {% macro cause_rank(measure, kind) -%}
     case

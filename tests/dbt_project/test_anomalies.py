@@ -375,6 +375,29 @@ def test_a_day_is_judged_again_when_older_history_comes(warehouse: Warehouse) ->
     assert found(warehouse) == [("account", "1", DAY, "spend", "spike", "impressions, clicks")]
 
 
+def test_what_is_unusual_does_not_depend_on_the_dates_built_with_it(warehouse: Warehouse) -> None:
+    """Paused for weeks, then on again: the pause is no evidence, whether it was read or not."""
+    for account_id in ("1", "2"):
+        warehouse.account(account_id)
+    # Account 1 is judged by its day, account 2 by its hours.
+    tripled = AdDay("1", usual_hours(0, h9=3, h10=3))
+    for weeks_ago in range(9, -1, -1):
+        day, is_on = DAY - weeks_ago * WEEK, weeks_ago == 9 or weeks_ago <= 4
+        usual = spent("1", 500 if weeks_ago == 0 else 100 + RIPPLE[weeks_ago % 9])
+        hours = tripled if weeks_ago == 0 else AdDay("1", usual_hours(weeks_ago % 9))
+        warehouse.pull(day, *([usual] if is_on else []))
+        warehouse.pull(day, *([hours] if is_on else []), account_id="2")
+    seen = "select anomaly_key, measure, status, evidence_weeks from marts.anomalies order by 1"
+    warehouse.build(DAY, DAY, tests=False, models=ANOMALIES)
+    for first in (DAY - 9 * WEEK, DAY - WEEK, DAY):
+        warehouse.build(first, DAY, tests=False, models=ANOMALIES)
+        rows = [row for row in warehouse.rows(seen) if str(DAY) in row["anomaly_key"]]
+        assert [tuple(row.values()) for row in rows] == [
+            (f"meta:account:1:{DAY}", "spend", "open", 4),
+            (f"meta:account:2:{DAY}T09", "spend", "open", 4),
+        ], first
+
+
 def test_a_day_that_ends_at_midnight_ends_at_24(warehouse: Warehouse) -> None:
     warehouse.account()
     eight_weeks(warehouse, "1")

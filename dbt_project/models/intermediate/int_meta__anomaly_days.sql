@@ -71,6 +71,10 @@ entity_days as (
         entities.external_entity_id,
         whole_days.event_date,
         whole_days.held_measures,
+        max(active.event_date) over (
+            partition by entities.level, entities.external_entity_id
+            order by whole_days.event_date
+        ) as last_active,
         active.impressions >= {{ var('anomaly_minimum_impressions') }} as has_ratios,
         {% for measure in additive %}
             coalesce(active.{{ measure }}, 0) as {{ measure }},
@@ -95,6 +99,7 @@ observed as (
         entity_days.account_id,
         entity_days.external_entity_id,
         entity_days.event_date,
+        entity_days.last_active,
         measures.measure,
         measures.value,
         measures.events
@@ -128,11 +133,8 @@ histories as (
         observed.*,
         array_agg(value) over weeks_before as earlier_values,
         array_agg(events) over weeks_before as earlier_events,
-        array_agg(value) over (
-            partition by level, external_entity_id, measure, extract(isodow from event_date)
-            order by event_date
-            range between interval '21 days' preceding and interval '7 days' preceding
-        ) as recent_values
+        array_agg(event_date) over weeks_before as earlier_dates,
+        array_agg(last_active) over weeks_before as earlier_active
     from observed
     window
         weeks_before as (
@@ -166,16 +168,24 @@ baselines as (
                 {{ exact_median('weeks.value') }} as expected,
                 {{ exact_median('weeks.events') }} as usual_events
             from
-                unnest(histories.earlier_values, histories.earlier_events)
-                    as weeks (value, events)
+                unnest(
+                    histories.earlier_values, histories.earlier_events, histories.earlier_active
+                ) as weeks (value, events, last_active)
+            where {{ has_begun('weeks', 'histories') }}
         ) as usual
     cross join
         lateral (
             select {{ exact_median('weeks.value') }} as expected
-            from unnest(histories.recent_values) as weeks (value)
+            from
+                unnest(
+                    histories.earlier_values, histories.earlier_dates, histories.earlier_active
+                ) as weeks (value, event_date, last_active)
+            where
+                weeks.event_date >= histories.event_date - 21
+                and {{ has_begun('weeks', 'histories') }}
         ) as lately
     where
-        cardinality(histories.earlier_values) >= {{ var('anomaly_minimum_evidence') }}
+        usual.evidence_weeks >= {{ var('anomaly_minimum_evidence') }}
         and {{ in_window('histories.event_date', 0, judged_ahead()) }}
         and usual.expected > 0
 ),
@@ -206,7 +216,10 @@ scored as (
                 percentile_cont(0.5) within group (
                     order by abs({{ log_ratio('earlier.value', 'baselines.typical') }})
                 ) as mad
-            from unnest(baselines.earlier_values) as earlier (value)
+            from
+                unnest(baselines.earlier_values, baselines.earlier_active)
+                    as earlier (value, last_active)
+            where {{ has_begun('earlier', 'baselines') }}
         ) as spread
 )
 

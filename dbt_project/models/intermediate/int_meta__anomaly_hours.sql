@@ -101,13 +101,42 @@ entities as (
     group by {{ entity | join(', ') }}
 ),
 
--- Every such hour since an entity began, as amounts per full hour: an hour without a row is an hour
--- without delivery.
-entity_hours as materialized (
+-- Each date since an entity began, with the last one like it on which it delivered.
+entity_dates as (
     select
         entities.level,
         entities.account_id,
         entities.external_entity_id,
+        agreed.event_date,
+        max(delivered.event_date) over (
+            partition by
+                entities.level, entities.external_entity_id, extract(isodow from agreed.event_date)
+            order by agreed.event_date
+        ) as last_active
+    from entities
+    inner join agreed
+        on entities.account_id = agreed.account_id and entities.first_date <= agreed.event_date
+    left join (
+        select distinct
+            level,
+            external_entity_id,
+            event_date
+        from active
+    ) as delivered
+        on
+            entities.level = delivered.level
+            and entities.external_entity_id = delivered.external_entity_id
+            and agreed.event_date = delivered.event_date
+),
+
+-- Every such hour of them, as amounts per full hour: an hour without a row is an hour without
+-- delivery.
+entity_hours as materialized (
+    select
+        entity_dates.level,
+        entity_dates.account_id,
+        entity_dates.external_entity_id,
+        entity_dates.last_active,
         hours.event_date,
         hours.event_hour,
         hours.starts_at,
@@ -116,13 +145,15 @@ entity_hours as materialized (
         coalesce(active.spend / hours.length, 0)::double precision as spend,
         coalesce(active.impressions / hours.length, 0)::double precision as impressions,
         coalesce(active.clicks / hours.length, 0)::double precision as clicks
-    from entities
+    from entity_dates
     inner join hours
-        on entities.account_id = hours.account_id and entities.first_date <= hours.event_date
+        on
+            entity_dates.account_id = hours.account_id
+            and entity_dates.event_date = hours.event_date
     left join active
         on
-            entities.level = active.level
-            and entities.external_entity_id = active.external_entity_id
+            entity_dates.level = active.level
+            and entity_dates.external_entity_id = active.external_entity_id
             and hours.event_date = active.event_date
             and hours.event_hour = active.event_hour
 ),
@@ -133,7 +164,8 @@ histories as (
         entity_hours.*,
         array_agg(spend) over weeks_before as earlier_spend,
         array_agg(impressions) over weeks_before as earlier_impressions,
-        array_agg(clicks) over weeks_before as earlier_clicks
+        array_agg(clicks) over weeks_before as earlier_clicks,
+        array_agg(last_active) over weeks_before as earlier_active
     from entity_hours
     window
         weeks_before as (
@@ -170,11 +202,13 @@ baselines as (
                 unnest(
                     histories.earlier_spend,
                     histories.earlier_impressions,
-                    histories.earlier_clicks
-                ) as weeks (spend, impressions, clicks)
+                    histories.earlier_clicks,
+                    histories.earlier_active
+                ) as weeks (spend, impressions, clicks, last_active)
+            where {{ has_begun('weeks', 'histories') }}
         ) as usual
     where
-        cardinality(histories.earlier_spend) >= {{ var('anomaly_minimum_evidence') }}
+        usual.evidence_weeks >= {{ var('anomaly_minimum_evidence') }}
         and {{ in_window('histories.event_date', 0, judged_ahead()) }}
 ),
 
@@ -298,11 +332,18 @@ scored as (
                         else parts.spend / nullif(parts.clicks, 0)
                     end as value
                 from
-                    unnest(far.earlier_spend, far.earlier_impressions, far.earlier_clicks)
-                        as parts (spend, impressions, clicks)
+                    unnest(
+                        far.earlier_spend,
+                        far.earlier_impressions,
+                        far.earlier_clicks,
+                        far.earlier_active
+                    ) as parts (spend, impressions, clicks, last_active)
                 where
-                    far.measure in ('spend', 'impressions', 'clicks')
-                    or parts.impressions >= {{ fewest }}
+                    {{ has_begun('parts', 'far') }}
+                    and (
+                        far.measure in ('spend', 'impressions', 'clicks')
+                        or parts.impressions >= {{ fewest }}
+                    )
             ) as earlier
             where earlier.value is not null
         ) as scatter
