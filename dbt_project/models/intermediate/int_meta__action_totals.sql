@@ -1,27 +1,27 @@
 -- Each action type of an account-day as its ads report it together, and as the account does.
 with items as (
-    {% for field in ['actions', 'action_values'] %}
+    {% for model, of_ads, of_account in [
+        ('stg_meta__insights_daily', 'item.value', 'null::numeric'),
+        ('stg_meta__account_totals', 'null::numeric', 'item.value'),
+    ] %}
         select
             rows.account_id,
             rows.event_date,
-            '{{ field }}' as source_field,
+            fields.source_field,
             item.action_type,
-            item.value as ads_value,
-            null::numeric as account_value
-        from {{ ref('stg_meta__insights_daily') }} as rows
+            {{ of_ads }} as ads_value,
+            {{ of_account }} as account_value
+        from {{ ref(model) }} as rows
         cross join
-            lateral jsonb_to_recordset(rows.{{ field }}) as item (action_type text, value numeric)
-        union all
-        select
-            rows.account_id,
-            rows.event_date,
-            '{{ field }}' as source_field,
-            item.action_type,
-            null::numeric as ads_value,
-            item.value as account_value
-        from {{ ref('stg_meta__account_totals') }} as rows
+            lateral (
+                values
+                ('actions', rows.actions),
+                ('action_values', rows.action_values),
+                ('conversions', rows.conversions),
+                ('conversion_values', rows.conversion_values)
+            ) as fields (source_field, items)
         cross join
-            lateral jsonb_to_recordset(rows.{{ field }}) as item (action_type text, value numeric)
+            lateral jsonb_to_recordset(fields.items) as item (action_type text, value numeric)
         {{ 'union all' if not loop.last }}
     {% endfor %}
 )
