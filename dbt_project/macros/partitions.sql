@@ -27,7 +27,7 @@
 {#- Pre-hook of metric_facts: which version of posted account-days it is about to read. Noted before the
     facts are read: what is posted meanwhile is another version, and built again. -#}
 {% macro note_ingested_days() -%}
-    insert into raw.ingested_days_built as built (event_date, provider, account_id, version)
+    insert into raw.ingested_days_built as built (event_date, provider, account_id, version_read)
     select
         event_date,
         provider,
@@ -36,6 +36,16 @@
     from raw.ingested_days
     where {{ dates_in_window('event_date') }}
     on conflict (event_date, provider, account_id) do update set
-        version = excluded.version, built_at = now()
-    where built.version <> excluded.version
+        version_read = excluded.version_read
+    where built.version_read is distinct from excluded.version_read
+{%- endmacro %}
+
+{#- Post-hook of what is built after the last rollup: the marts have what was noted. -#}
+{% macro finish_ingested_days() -%}
+    update raw.ingested_days_built
+    set version = version_read, built_at = now()
+    where
+        version is distinct from version_read
+        and version_read is not null
+        and {{ dates_in_window('event_date') }}
 {%- endmacro %}

@@ -53,7 +53,7 @@
         and rows.event_date = days.event_date
         and rows.is_settled is distinct from days.is_settled
         {%- if this.identifier != 'conversions_daily' %}
-            and rows.provider = 'meta'
+            and rows.source = 'insights'
         {%- endif %}
         and {{ dates_in_window('rows.event_date') }}
 {%- endmacro %}

@@ -53,12 +53,18 @@ rebuild_job = dg.define_asset_job(
 )
 
 _OF_FACTS = (
-    *("metric_facts", "account_hourly", "campaign_hourly"),
+    # The verdict, too: by an older one, what has landed since would be taken unseen.
+    *("reconciliation", "metric_facts", "conversions_daily"),
+    *("account_hourly", "campaign_hourly"),
     *("account_daily", "campaign_daily", "adset_daily", "ad_daily"),
 )
+_AROUND_FACTS = ("int_meta__conversions", "int_meta__built_definitions")
 ingested_job = dg.define_asset_job(
     "build_ingested",
-    selection=dg.AssetSelection.assets(*(["marts", name] for name in _OF_FACTS)),
+    selection=dg.AssetSelection.assets(
+        *(["marts", name] for name in _OF_FACTS),
+        *(["intermediate", name] for name in _AROUND_FACTS),
+    ),
     description="Build the facts and rollups of dates that facts were posted for.",
 )
 

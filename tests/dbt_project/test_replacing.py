@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from meta_ads_pipeline.automation.ingested import changed_dates
+from meta_ads_pipeline.automation.jobs import ingested_job
+from meta_ads_pipeline.definitions import build_defs
 from meta_ads_pipeline.raw.ingest import land_facts
 
 from .warehouse import PULLED, WORKSPACE, AdDay, Warehouse, tables_behind
@@ -16,7 +18,7 @@ NEXT = DAY + timedelta(days=1)
 LATER = PULLED + timedelta(hours=1)
 FACTS = tables_behind(
     *("ad_daily", "account_daily", "account_hourly", "campaign_daily", "campaign_hourly"),
-    "conversions_daily",
+    *("conversions_daily", "int_meta__built_definitions"),
 )
 
 
@@ -173,32 +175,39 @@ def test_other_providers_rows_stay(warehouse: Warehouse) -> None:
     assert (row["provider"], row["spend"], row["revenue"]) == ("other", 7, 50)
 
 
+def post(warehouse: Warehouse, spend: str, **others: str) -> None:
+    """Land a posted fact: a campaign's minute, unless ``others`` say something else."""
+    fact = {
+        "provider": "google", "level": "campaign", "external_entity_id": "c1",
+        "account_id": "g1", "event_at": f"{DAY}T14:20:00Z", "timezone": "UTC",
+        "currency": "EUR", "spend": spend, **others,
+    }  # fmt: skip
+    with warehouse.database.connect() as connection:
+        (result,) = land_facts(
+            connection, WORKSPACE, [fact], first_date=date(2024, 1, 1), source_call="test"
+        )
+    assert result.reason is None, result
+
+
+META_AD = {
+    "provider": "meta", "level": "ad", "external_entity_id": "77", "campaign_id": "c",
+    "adset_id": "s", "account_id": "1", "timezone": "Europe/Berlin", "currency": "EUR",
+}  # fmt: skip
+
+
 def test_posted_facts_take_the_same_way_and_a_date_is_built_until_it_has_them(
     warehouse: Warehouse,
 ) -> None:
-    def post(spend: str, **others: str) -> None:
-        fact = {
-            "provider": "google", "level": "campaign", "external_entity_id": "c1",
-            "account_id": "g1", "event_at": f"{DAY}T14:20:00Z", "timezone": "UTC",
-            "currency": "EUR", "spend": spend, **others,
-        }  # fmt: skip
-        with warehouse.database.connect() as connection:
-            (result,) = land_facts(
-                connection, WORKSPACE, [fact], first_date=date(2024, 1, 1), source_call="test"
-            )
-        assert result.reason is None, result
-
     def spend_of(mart: str, provider: str) -> list[Decimal]:
         rows = warehouse.rows(f"select spend from marts.{mart} where provider = %s", provider)
         return [row["spend"] for row in rows if row["spend"] is not None]
 
     warehouse.account()
-    post("7.10")
-    meta_ad = {"provider": "meta", "level": "ad", "external_entity_id": "77", "campaign_id": "c",
-               "adset_id": "s", "account_id": "1"}  # fmt: skip
-    zone = warehouse.value("select timezone from control.ad_accounts where account_id = '1'")
-    money = warehouse.value("select currency from control.ad_accounts where account_id = '1'")
-    post("100", **meta_ad, timezone=zone, currency=money)
+    post(warehouse, "7.10")
+    post(warehouse, "100", **META_AD)
+    assert set(changed_dates(warehouse.database)) == {DAY}
+    # A build that fails after the facts: the rollups do not have them.
+    warehouse.build(DAY, tests=False, models=tables_behind("metric_facts"))
     assert set(changed_dates(warehouse.database)) == {DAY}
     warehouse.build(DAY, models=FACTS)
     assert changed_dates(warehouse.database) == {}
@@ -206,13 +215,65 @@ def test_posted_facts_take_the_same_way_and_a_date_is_built_until_it_has_them(
         assert spend_of(mart, "google") == [Decimal("7.10")]
     assert spend_of("account_daily", "meta") == [Decimal("100")]
 
-    post("8.20")
+    post(warehouse, "8.20")
     assert set(changed_dates(warehouse.database)) == {DAY}
     warehouse.pull(DAY, *three_ads("9.00"), account_id="1")
     warehouse.build(DAY, tests=False, models=FACTS)
     assert spend_of("campaign_daily", "google") == [Decimal("8.20")]
     # Meta's own pull of the account-day has come: what was posted of it would count twice.
     assert spend_of("account_daily", "meta") == [Decimal("28.50")]
+
+
+def test_a_build_for_posted_facts_takes_nothing_that_is_not_reconciled(
+    warehouse: Warehouse,
+) -> None:
+    """A refresh has landed hours and not yet the rest, when somebody posts a fact of the date."""
+    warehouse.account()
+    warehouse.pull(DAY, *three_ads("9.00"))
+    warehouse.build(DAY, tests=False, models=FACTS)
+    warehouse.pull(DAY, *three_ads("1.00"), assets=["insights_hourly"], pulled_at=LATER)
+    post(warehouse, "7.10")
+    keys = ingested_job.selection.resolve(build_defs().resolve_asset_graph())
+    warehouse.build(DAY, tests=False, models=" ".join(sorted(key.path[-1] for key in keys)))
+    rows = warehouse.rows("select provider, spend from marts.account_daily order by provider")
+    assert [tuple(row.values()) for row in rows] == [
+        ("google", Decimal("7.10")),
+        ("meta", Decimal("28.50")),
+    ]
+    assert changed_dates(warehouse.database) == {}
+
+
+def test_posted_facts_of_a_gap_between_pulls_are_settled_by_their_age(
+    warehouse: Warehouse,
+) -> None:
+    warehouse.account()
+    long_ago = DAY - timedelta(days=90)
+    for day in (long_ago - timedelta(days=1), DAY):
+        warehouse.pull(day, *three_ads())
+    post(warehouse, "5", **META_AD, event_at=f"{long_ago}T14:00:00Z")
+    warehouse.build(long_ago, tests=False, models=FACTS)
+    seen = "select ctid::text, is_settled from marts.metric_facts"
+    (before,) = warehouse.rows(seen)
+    assert before["is_settled"]
+    warehouse.build(long_ago, tests=False, models=FACTS)
+    assert warehouse.rows(seen) == [before]
+
+
+def test_conversions_stay_with_the_measure_that_is_held(warehouse: Warehouse) -> None:
+    """The ad's purchase is missing in the next pull, and the account still counts it."""
+    warehouse.account()
+    warehouse.pull(DAY, *three_ads())
+    warehouse.build(DAY, tests=False, models=FACTS)
+    kept = "select purchases, conversions, cpa from marts.account_daily"
+    before = warehouse.rows(kept)
+    assert before[0]["conversions"] == before[0]["purchases"] == 1
+    counted = warehouse.value("select actions::text from raw.account_totals")
+    for actions in ({}, {"lead": "4"}):
+        ads = [AdDay(ad.ad_id, ad.hours, actions) for ad in three_ads()]
+        warehouse.pull(DAY, *ads, pulled_at=LATER)
+        warehouse.execute(f"update raw.account_totals set actions = '{counted}'")
+        warehouse.build(DAY, tests=False, models=FACTS)
+        assert warehouse.rows(kept) == before
 
 
 def test_any_order_of_dates_gives_the_same_marts(warehouse: Warehouse) -> None:

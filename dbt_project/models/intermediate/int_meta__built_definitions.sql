@@ -3,6 +3,7 @@
     incremental_strategy='replace_window',
     unique_key=['account_id', 'event_date'],
     meta={'kept_rows': waits_for_agreement()},
+    post_hook='{{ finish_ingested_days() }}',
     indexes=[{'columns': ['account_id', 'event_date'], 'unique': true}]
 ) }}
 
@@ -10,6 +11,7 @@
 -- depends_on: {{ ref('conversions_daily') }}
 -- depends_on: {{ ref('account_daily') }}
 -- depends_on: {{ ref('campaign_daily') }}
+-- depends_on: {{ ref('adset_daily') }}
 -- depends_on: {{ ref('ad_daily') }}
 -- depends_on: {{ ref('account_hourly') }}
 -- depends_on: {{ ref('campaign_hourly') }}

@@ -92,10 +92,6 @@ day_rows as (
         sum(conversions.value) filter (
             where conversions.conversion = any(coalesce(goals.conversions, campaign_goals.conversions))
         ) as conversions,
-        coalesce(bool_or(
-            conversions.conversion = any(coalesce(goals.conversions, campaign_goals.conversions))
-            and conversions.conversion = any(agreed.held_measures)
-        ), false) as goal_is_held,
         daily.pulled_at
     from {{ ref('stg_meta__insights_daily') }} as daily
     inner join agreed
@@ -148,7 +144,6 @@ unioned as (
         null::numeric as revenue,
         null::numeric as leads,
         null::numeric as conversions,
-        false as goal_is_held,
         pulled_at
     from hour_rows
     union all
@@ -172,7 +167,6 @@ unioned as (
         revenue,
         leads,
         conversions,
-        goal_is_held,
         pulled_at
     from day_rows
 ),
@@ -223,8 +217,12 @@ partly_new as (
                 else pulled.{{ measure }}
             end as {{ measure }},
         {% endfor -%}
-        case when pulled.goal_is_held then previous.conversions else pulled.conversions end
-            as conversions,
+        case
+            when
+                coalesce(goals.conversions, campaign_goals.conversions) && partly_held.held_measures
+                then previous.conversions
+            else pulled.conversions
+        end as conversions,
         coalesce(pulled.pulled_at, previous.pulled_at) as pulled_at
     from pulled
     full join previous
@@ -233,6 +231,9 @@ partly_new as (
         on
             coalesce(pulled.account_id, previous.account_id) = partly_held.account_id
             and coalesce(pulled.event_date, previous.event_date) = partly_held.event_date
+    left join goals on coalesce(pulled.adset_id, previous.adset_id) = goals.adset_id
+    left join {{ ref('int_meta__campaign_goals') }} as campaign_goals
+        on coalesce(pulled.campaign_id, previous.campaign_id) = campaign_goals.campaign_id
 ),
 
 rows_to_keep as (
