@@ -33,7 +33,9 @@ def emptied_days(
     if table.has_periods:
         return set()
     today = local_today(account.timezone, now)
-    answered = {row.get("date_start") for row in pulled.rows if isinstance(row, dict)}
+    dates = (row.get("date_start") for row in pulled.rows if isinstance(row, dict))
+    # Any other value, a list for one, is the landing's to refuse.
+    answered = {each for each in dates if isinstance(each, str)}
     odd = any(not isinstance(row, dict) for row in pulled.rows)
     empty = [d for d in pulled.dates if d < today and d.isoformat() not in answered]
     if not empty or odd:  # what cannot be read is no news that there is nothing

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.slices import Attempt
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES
 from meta_ads_pipeline.meta_api.errors import MetaApiError
@@ -20,6 +21,7 @@ from meta_ads_pipeline.raw.context import PullContext
 from meta_ads_pipeline.raw.entities import ENTITY_TABLES, normalize_entities
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
 from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
+from meta_ads_pipeline.raw.pull_insights import pull_insights
 from tests.raw.fake_reader import FakeReader
 from tests.raw.insights_rows import DAY, ad_row, days, hour_row
 
@@ -76,6 +78,21 @@ def test_an_odd_value_is_that_rows_dead_letter(database, land, field):
     rows = odd if field == "row" else [ad_row(n, **{field: odd[n]}) for n in range(len(odd))]
     land([*rows, ad_row(77)])
     assert "1277" in {row["ad_id"] for row in stored(database)}
+
+
+@pytest.mark.parametrize("field", ["date_start", "ad_id", "spend", "row"])
+def test_odd_values_of_a_past_day_are_dead_letters_of_its_pull(database, account, field):
+    odd = parse_json(f"[{','.join(ODD)}]".encode())
+    rows = odd if field == "row" else [ad_row(n, **{field: odd[n]}) for n in range(len(odd))]
+    reader, dates = FakeReader(), days(2)
+    reader.insights = {DAY: [*rows, ad_row(77)], dates[1]: [ad_row(78, dates[1])]}
+    asked = Account("1", "Europe/Berlin", "EUR")
+    reports = pull_insights(database, reader, asked, "insights_daily", dates, PullContext("s", "r"))
+    assert [report.partition_date for report in reports] == dates
+    assert {"1277", "1278"} <= {row["ad_id"] for row in stored(database)}
+    with database.connect() as connection:
+        letters = connection.execute("select count(*) as n from control.dead_letters").fetchone()
+    assert letters["n"] > 0
 
 
 JSON = st.recursive(
