@@ -35,6 +35,27 @@ def last_loads(
     return {row["partition_date"]: row["loaded_at"] for row in rows}
 
 
+def failures_in_a_row(
+    connection: Connection, key: SliceKey, dates: Collection[date], kind: str, *, ended_by: str
+) -> dict[date, int]:
+    """How often each slice failed so since a pull replaced it or it failed as ``ended_by``.
+
+    Failures of other kinds in between neither count nor end the row. Dates without any are absent.
+    """
+    rows = connection.execute(
+        sql("failures_in_a_row"),
+        {
+            "account": key.account_id,
+            "asset": key.asset,
+            "dates": list(dates),
+            "kind": kind,
+            "ended_by": ended_by,
+            "replay": REPLAY,
+        },
+    ).fetchall()
+    return {row["partition_date"]: row["failures"] for row in rows}
+
+
 def amend(connection: Connection, key: SliceKey, day: date, counts: SliceCounts) -> None:
     """Record rows that were landed into a slice from dead letters; the others are untouched.
 

@@ -107,16 +107,6 @@ def pulled_under(
     return {row["partition_date"] for row in rows}
 
 
-def attempts_at(connection: Connection, key: SliceKey, dates: Collection[date]) -> dict[date, int]:
-    """How often each slice was tried since it was last done, a try under way included."""
-    rows = connection.execute(
-        "select partition_date, attempts from control.slices"
-        " where account_id = %s and asset = %s and partition_date = any(%s)",
-        [key.account_id, key.asset, list(dates)],
-    ).fetchall()
-    return {row["partition_date"]: row["attempts"] for row in rows}
-
-
 def was_loaded(connection: Connection, key: SliceKey) -> bool:
     """Whether any date was ever pulled."""
     row = connection.execute(

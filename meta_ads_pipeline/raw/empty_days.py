@@ -3,25 +3,32 @@
 Meta takes back single rows, hardly ever a whole day; an answer without any is more often a moment's
 failure that looks like success, and all pulls may get it. So the day is asked at the other level;
 where that has rows the answer was wrong. Where that has none either, the day is still kept until
-several attempts, minutes to hours apart, have said the same. ``alerting/watch.py`` tells of both.
+several pulls, minutes to hours apart, have said the same: pulls that failed before they had both
+answers say nothing of the day. ``alerting/watch.py`` tells of both.
 """
 
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Any
 
-from meta_ads_pipeline.control import slices
+from meta_ads_pipeline.control import slice_audit
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.slices import SliceKey
 from meta_ads_pipeline.insights_tables import InsightsTable, Level
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.raw.context import PullContext, account_ref
-from meta_ads_pipeline.raw.failures import EmptyAnswerError
+from meta_ads_pipeline.raw.failures import (
+    EMPTY_ANSWER,
+    EMPTY_DAY,
+    EmptyAnswerError,
+    EmptyDayError,
+)
 from meta_ads_pipeline.raw.load import PulledRows
-from meta_ads_pipeline.windows import local_today
+from meta_ads_pipeline.windows import DateWindow, local_today
 
-ATTEMPTS_UNTIL_EMPTY = 7
+PULLS_UNTIL_EMPTY = 7
 """Pulls in a row that must find a day empty before its rows go: by the sensor's growing delays five
 hours (``control/retry_delays.py``), longer than Meta's usual troubles."""
 
@@ -33,9 +40,7 @@ def emptied_days(
     if table.has_periods:
         return set()
     today = local_today(account.timezone, now)
-    dates = (row.get("date_start") for row in pulled.rows if isinstance(row, dict))
-    # Any other value, a list for one, is the landing's to refuse.
-    answered = {each for each in dates if isinstance(each, str)}
+    answered = {_date_of(row) for row in pulled.rows}
     odd = any(not isinstance(row, dict) for row in pulled.rows)
     empty = [d for d in pulled.dates if d < today and d.isoformat() not in answered]
     if not empty or odd:  # what cannot be read is no news that there is nothing
@@ -57,27 +62,44 @@ def confirm_empty(
     client: MetaAdsClient,
     account: Account,
     table: InsightsTable,
-    day: date,
+    window: DateWindow,
     ctx: PullContext,
-) -> None:
-    """Return where the day is to be emptied. Raises ``EmptyAnswerError`` where its rows are kept.
+) -> dict[date, EmptyAnswerError]:
+    """Why days of the window keep their rows; those that are not in it are to be emptied.
 
     Raises ``MetaApiError`` when the other way cannot be read.
     """
     other: Level = "account" if table.level == "ad" else "ad"
     with ctx.prioritized():
-        parts = client.iter_insights(account_ref(account), day, day, level=other, grain="day")
-        rows = sum(len(part.rows) for part in parts)
+        parts = client.iter_insights(
+            account_ref(account), window.start, window.end, level=other, grain="day"
+        )
+        found = {_date_of(row) for part in parts for row in part.rows}
+    # A row of no date that was asked for may be of any of them.
+    has_odd = not found <= {day.isoformat() for day in window.dates}
     key = SliceKey(account.account_id, table.asset)
-    tried = database.run(lambda connection: slices.attempts_at(connection, key, [day]))
-    attempts = tried.get(day, 1)
-    where = f"{table.asset} of act_{account.account_id} on {day}"
-    if rows:
-        raise EmptyAnswerError(
-            f"{where}: no rows, though Meta has some by {other}. The landed rows are kept"
+    before = database.run(
+        lambda connection: slice_audit.failures_in_a_row(
+            connection, key, window.dates, EMPTY_DAY, ended_by=EMPTY_ANSWER
         )
-    if attempts < ATTEMPTS_UNTIL_EMPTY:
-        raise EmptyAnswerError(
-            f"{where}: no rows, where there were some. They are kept until "
-            f"{ATTEMPTS_UNTIL_EMPTY} pulls in a row say so (this was number {attempts})"
-        )
+    )
+    kept: dict[date, EmptyAnswerError] = {}
+    for day in window.dates:
+        where = f"{table.asset} of act_{account.account_id} on {day}"
+        times = before.get(day, 0) + 1
+        if has_odd or day.isoformat() in found:
+            kept[day] = EmptyAnswerError(
+                f"{where}: no rows, though Meta has some by {other}. The landed rows are kept"
+            )
+        elif times < PULLS_UNTIL_EMPTY:
+            kept[day] = EmptyDayError(
+                f"{where}: no rows, where there were some. They are kept until "
+                f"{PULLS_UNTIL_EMPTY} pulls in a row say so (this was number {times})"
+            )
+    return kept
+
+
+def _date_of(row: Any) -> str | None:
+    """The date that a row says it is of; what is no text, a list for one, is the landing's."""
+    value = row.get("date_start") if isinstance(row, dict) else None
+    return value if isinstance(value, str) else None

@@ -18,17 +18,28 @@ from meta_ads_pipeline.redaction import redact
 logger = logging.getLogger(__name__)
 
 
+EMPTY_ANSWER, EMPTY_DAY = "empty_answer", "empty_day"
+
+
 class EmptyAnswerError(RuntimeError):
     """A past day that has rows was answered without any; they are kept."""
 
+    kind = EMPTY_ANSWER
+
+
+class EmptyDayError(EmptyAnswerError):
+    """The other level has none of that day either."""
+
+    kind = EMPTY_DAY
+
 
 def kind_of(error: Exception) -> str:
-    """Meta's kinds (``auth``, ``rate_limit``, ...), ``database``, or ``internal``."""
+    """Meta's kinds (``auth``, ...), ``database``, ``empty_answer``, ``empty_day``, ``internal``."""
     if isinstance(error, MetaApiError):
         return str(error.kind)
     if isinstance(error, DatabaseError | psycopg.Error):
         return "database"
-    return "empty_answer" if isinstance(error, EmptyAnswerError) else "internal"
+    return error.kind if isinstance(error, EmptyAnswerError) else "internal"
 
 
 def describe(error: Exception) -> str:

@@ -108,9 +108,31 @@ class _Pull:
                     break
         if failure is not None:
             raise failure
-        for day, pulled in sorted(self.emptied.items()):
-            confirm_empty(self.database, self.client, self.account, self.table, day, self.ctx)
-            self._load(pulled)
+        self._judge_emptied()
+
+    def _judge_emptied(self) -> None:
+        """Empty the days that are so for sure; of the others each is told its own reason."""
+        key = SliceKey(self.account.account_id, self.table.asset)
+        failure: Exception | None = None
+        for window in consecutive_windows(list(self.emptied)):
+            try:
+                kept = confirm_empty(
+                    self.database, self.client, self.account, self.table, window, self.ctx
+                )
+            except MetaApiError as error:
+                failure = failure or error
+                if error.kind not in _OTHER_WINDOWS_MAY_SUCCEED:
+                    break
+                continue
+            for day in window.dates:
+                if day in kept:
+                    mark_failed(self.database, key, [day], self.ctx.attempt, kept[day])
+                    self.undone.discard(day)
+                    failure = failure or kept[day]
+                else:
+                    self._load(self.emptied[day])
+        if failure is not None:
+            raise failure
 
     def confirm(self, reports: Sequence[SliceReport]) -> None:
         """Take over slices that are done without being read."""

@@ -6,7 +6,7 @@ select
 from control.slices as s
 inner join control.ad_accounts as a on s.account_id = a.account_id and a.is_active
 where
-    (s.status <> 'done' and s.error_kind = 'empty_answer')
+    (s.status <> 'done' and s.error_kind in ('empty_answer', 'empty_day'))
     or (
         s.status = 'done' and s.rows_fetched = 0
         and s.rows_unchanged = 0 -- hours that agree with their day are kept without being read
