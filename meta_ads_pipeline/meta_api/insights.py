@@ -19,7 +19,12 @@ from meta_ads_pipeline.attribution import AD_SET_SETTING
 from meta_ads_pipeline.insights_tables import Grain, Level
 from meta_ads_pipeline.meta_api.calls import Call, CallCounter, Caller
 from meta_ads_pipeline.meta_api.config import ListLimits
-from meta_ads_pipeline.meta_api.error_rules import UNEXPECTED_ROWS, Action, ErrorKind
+from meta_ads_pipeline.meta_api.error_rules import (
+    BAD_RESPONSE,
+    UNEXPECTED_ROWS,
+    Action,
+    ErrorKind,
+)
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.field_groups import FieldGroups, FieldMemory, account_key
 from meta_ads_pipeline.meta_api.fields import (
@@ -525,6 +530,10 @@ class InsightsReader:
     def _ids(
         self, query: InsightsQuery, level: Level, counter: CallCounter | None
     ) -> tuple[str, ...]:
+        """The ids of an outline: all, or ``MetaApiError``.
+
+        What it left out would not be asked for, and rows landed of it would go as restated.
+        """
         grain: Grain = "day" if query.grain == "hour" else query.grain
         outline = replace(query, level=level, grain=grain, attribution_windows=())
         name = f"{level}_id"
@@ -537,9 +546,19 @@ class InsightsReader:
             query.account_id,
             UseCase.INSIGHTS,
         )
-        reader = ListReader(self.caller, self.sizes, f"{query.account_id}/ids", self.page_size)
-        rows = [row for row in reader.read(call, counter) if isinstance(row, dict)]
-        return tuple(sorted({str(row[name]) for row in rows if name in row}))
+        size_key = f"{query.account_id}/ids"
+        reader = ListReader(self.caller, self.sizes, size_key, self.page_size, self.limits)
+        rows = self._whole(reader.read(call, counter))
+        ids = [row.get(name) if isinstance(row, dict) else None for row in rows]
+        odd = sum(not isinstance(each, str | int) or not each for each in ids)
+        if odd:
+            raise MetaApiError(
+                BAD_RESPONSE,
+                f"{odd} of {len(rows)} rows that list the {level}s of {query.since} have no {name}",
+                what=f"{call.method} {call.path}",
+                account_id=query.account_id,
+            )
+        return tuple(sorted({str(each) for each in ids}))
 
 
 def _size_key(query: InsightsQuery) -> str:

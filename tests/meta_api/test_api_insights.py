@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from meta_ads_pipeline.meta_api.client import AccountRef, MetaAdsClient
-from meta_ads_pipeline.meta_api.config import PlanLimits
+from meta_ads_pipeline.meta_api.config import ListLimits, PlanLimits
 from meta_ads_pipeline.meta_api.errors import ErrorKind, MetaApiError
 from meta_ads_pipeline.meta_api.fields import HOURLY_BREAKDOWN
 from meta_ads_pipeline.meta_api.insights_query import InsightsQuery, check_rows
@@ -173,6 +173,56 @@ def test_a_day_that_is_too_much_is_asked_by_its_objects(
     insights.refuse = refuse
     result = read_insights(client, account, DAY, DAY, level="ad", grain="hour")
     assert sorted(map(str, result.rows)) == sorted(map(str, insights.truth(DAY, DAY, "ad", "hour")))
+
+
+def outlined(insights: InsightsGraph, level: str, outline: Callable[[Request], Reply]) -> None:
+    """Two ads of a day are too much; their list by this level is what ``outline`` answers."""
+
+    def refuse(request: Request) -> Reply | None:
+        if request.params["fields"] == f"{level}_id":
+            return outline(request)
+        too_much = request.params["level"] == "ad" and insights.ad_count(request) > 1
+        return TIMED_OUT if too_much and "spend" in request.params["fields"] else None
+
+    insights.ads = [("1", "11", "111"), ("1", "11", "112"), ("1", "12", "121")]
+    if level == "campaign":
+        insights.ads = [("1", "11", "111"), ("2", "21", "211"), ("3", "31", "311")]
+    insights.refuse = refuse
+
+
+@pytest.mark.parametrize("level", ["campaign", "adset", "ad"])
+@pytest.mark.parametrize("odd", [None, "", 0, [], {"a": "1"}])
+def test_an_outline_with_an_object_of_no_id_is_refused(
+    level: str, odd: object, insights: InsightsGraph, client: MetaAdsClient, account: AccountRef
+) -> None:
+    """Without it that object would not be asked for, and would be taken for gone."""
+    name = f"{level}_id"
+    known = [{name: each} for each in ("11", "12")]
+    for item in (odd, {name: odd}):
+        outlined(insights, level, lambda _, item=item: page([*known, item]))
+        with pytest.raises(MetaApiError, match=f"1 of 3 rows .* have no {name}") as caught:
+            read_insights(client, account, DAY, DAY, level="ad", grain="hour")
+        assert caught.value.kind is ErrorKind.TRANSIENT
+
+
+@pytest.mark.parametrize("level", ["campaign", "adset"])
+def test_an_outline_that_does_not_end_is_refused(
+    level: str,
+    insights: InsightsGraph,
+    make_client: Callable[..., MetaAdsClient],
+    account: AccountRef,
+) -> None:
+    """What lies behind the pages that came is unknown: it is no answer."""
+
+    def outline(request: Request) -> Reply:
+        number = int(request.params.get("after", 0))
+        rows = [] if number else [{f"{level}_id": each} for each in ("11", "12")]
+        return page(rows, str(number + 1), more=True)
+
+    outlined(insights, level, outline)
+    client = make_client(list_limits=ListLimits(empty_pages=3))
+    with pytest.raises(MetaApiError, match="left after 3 empty pages in a row"):
+        read_insights(client, account, DAY, DAY, level="ad", grain="hour")
 
 
 def test_what_cannot_be_made_smaller_fails_as_too_much_data(
