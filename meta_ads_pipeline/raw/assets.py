@@ -340,12 +340,15 @@ def ad_accounts(
     accounts = pulled.accounts
     for label, error in pulled.failures.items():
         context.log.error(f"connection {label} failed: {describe(error)}")
+    for label, incomplete in pulled.incomplete.items():
+        context.log.error(f"connection {label}: not all ad accounts are listed: {incomplete}")
     for account_id, reason in pulled.left_out.items():
         context.log.error(f"act_{account_id} is left out: {reason}")
     return dg.MaterializeResult(
         metadata={
             "accounts": len(accounts),
             "failed_connections": ", ".join(sorted(pulled.failures)) or "none",
+            "incomplete_lists": ", ".join(sorted(pulled.incomplete)) or "none",
             "left_out": ", ".join(sorted(pulled.left_out)) or "none",
             "table": dg.MetadataValue.md(
                 "| account | name | currency | timezone |\n|-|-|-|-|\n"

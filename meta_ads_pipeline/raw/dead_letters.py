@@ -8,6 +8,7 @@ from typing import Any
 
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.control.dead_letters import DeadLetter
+from meta_ads_pipeline.meta_api.paging import LeftOut
 from meta_ads_pipeline.raw.json_text import json_text, storable_text
 from meta_ads_pipeline.redaction import REDACTED, SECRET_PARAMETERS, redact
 
@@ -46,6 +47,21 @@ def dead_letter(
         is_dated=is_dated,
         timezone=None if account is None else account.timezone,
         currency=None if account is None else account.currency,
+    )
+
+
+def dead_letter_of_left_out(
+    left: LeftOut, *, account_id: str, asset: str, source_call: str
+) -> DeadLetter:
+    """Of an object in a list that Meta refuses, or of the fields that it refuses of it."""
+    return dead_letter(
+        account_id=account_id,
+        asset=asset,
+        reason=left.reason,
+        document={"id": left.object_id},
+        object_id=left.object_id,
+        field=", ".join(left.fields) or "id",
+        source_call=source_call,
     )
 
 

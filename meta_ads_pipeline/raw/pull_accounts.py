@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from meta_ads_pipeline.control import dead_letters
@@ -21,8 +23,9 @@ from meta_ads_pipeline.control.timezones import record_timezones, update_timezon
 from meta_ads_pipeline.credentials.status import refuses_account
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.paging import LeftOut, Listing
 from meta_ads_pipeline.raw.context import Document, PullContext
-from meta_ads_pipeline.raw.dead_letters import dead_letter
+from meta_ads_pipeline.raw.dead_letters import dead_letter, dead_letter_of_left_out
 from meta_ads_pipeline.raw.entities import document_hash
 from meta_ads_pipeline.raw.json_text import TooDeepError, json_text, storable_text
 from meta_ads_pipeline.raw.normalize import shown
@@ -46,11 +49,13 @@ def pull_ad_accounts(
 
     Returns those to sync: the ones named in ``only``, else all that the token lists but those made
     inactive in ``control.ad_accounts``. Raises ``UnknownAccountError`` when one of ``only`` cannot
-    be read, ``MetaApiError`` when the accounts cannot be read at all.
+    be read, ``MetaApiError`` when the accounts cannot be read at all, or, after landing those that
+    came, when their list was left before its end and ``only`` names none.
     """
     wanted = list(dict.fromkeys(account.removeprefix("act_") for account in only))
     pulled_at = ctx.now()
-    documents = listed_accounts(client)
+    listed = listed_accounts(client)
+    documents = dict(listed.documents)
     refused: list[str] = []
     for account_id in wanted:
         if account_id not in documents:
@@ -65,14 +70,39 @@ def pull_ad_accounts(
         )
     inactive = set() if wanted else inactive_account_ids(database)
     chosen = [each for each in wanted or sorted(documents) if each not in inactive]
-    return land_accounts(
-        database, {each: documents[each] for each in chosen}, workspace_id, pulled_at
+    accounts = land_accounts(
+        database,
+        {each: documents[each] for each in chosen},
+        workspace_id,
+        pulled_at,
+        listed.left_out,
     )
+    if listed.ended_early is not None and not wanted:
+        raise listed.ended_early
+    return accounts
 
 
-def listed_accounts(client: MetaAdsClient) -> dict[str, Document]:
-    """The documents that the token lists, by id without ``act_``. Raises ``MetaApiError``."""
-    return {_account_id(document): document for document in client.get_accounts()}
+@dataclass(frozen=True)
+class ListedAccounts:
+    """The accounts that a token lists, by id without ``act_``, and what is missing from the list.
+
+    ``left_out`` are refused: fields of a document, or whole accounts, which have no document then.
+    ``ended_early`` says why the list was left: then there may be accounts that are not in it.
+    """
+
+    documents: Mapping[str, Document]
+    left_out: Mapping[str, LeftOut]
+    ended_early: MetaApiError | None
+
+
+def listed_accounts(client: MetaAdsClient) -> ListedAccounts:
+    """The accounts that the token lists. Raises ``MetaApiError``."""
+    listing = Listing.of(client.get_accounts())
+    return ListedAccounts(
+        {_account_id(document): document for document in listing},
+        {each.object_id.removeprefix("act_"): each for each in listing.left_out},
+        listing.ended_early,
+    )
 
 
 def account_by_id(client: MetaAdsClient, account_id: str) -> Document | MetaApiError:
@@ -94,10 +124,12 @@ def land_accounts(
     documents: Mapping[str, Document],
     workspace_id: str,
     pulled_at: datetime,
+    left_out: Mapping[str, LeftOut] = MappingProxyType({}),
 ) -> list[Account]:
     """Land documents by account id in ``raw.ad_accounts`` and ``control.ad_accounts``.
 
-    What cannot be used is a dead letter; returns the accounts that landed, by id.
+    What cannot be used is a dead letter, and so is what was ``left_out`` of a document; returns the
+    accounts that landed, by id.
     """
     accounts: list[Account] = []
     letters: list[DeadLetter] = []
@@ -107,6 +139,15 @@ def land_accounts(
             letters.append(_dead_letter_of(account_id, document, *problem))
         else:
             accounts.append(_account(account_id, document, workspace_id))
+        if account_id in left_out:
+            letters.append(
+                dead_letter_of_left_out(
+                    left_out[account_id],
+                    account_id=account_id,
+                    asset="ad_accounts",
+                    source_call="me/adaccounts",
+                )
+            )
 
     def land(connection: Connection) -> None:
         for account in accounts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meta_ads_pipeline.control.account_states import (
@@ -13,13 +13,16 @@ from meta_ads_pipeline.control.account_states import (
     mark_unreadable,
 )
 from meta_ads_pipeline.control.accounts import Account, UnknownAccountError
+from meta_ads_pipeline.control.alerts import Alert, Severity, update_alerts
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.clients import ConnectedClient, ConnectedClients
 from meta_ads_pipeline.credentials.connection_accounts import assign_accounts
 from meta_ads_pipeline.credentials.status import verdict_of_error
 from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.paging import LeftOut
 from meta_ads_pipeline.raw.context import Document, PullContext
 from meta_ads_pipeline.raw.pull_accounts import (
+    ListedAccounts,
     account_by_id,
     account_name,
     land_accounts,
@@ -28,17 +31,22 @@ from meta_ads_pipeline.raw.pull_accounts import (
 
 logger = logging.getLogger(__name__)
 
+LIST_INCOMPLETE = "account_list_incomplete"
+"""The kind of alert that stands while a connection's accounts cannot be listed to the end."""
+
 
 @dataclass
 class ConnectedAccounts:
     """The accounts to sync, by id, and what is missing.
 
-    ``failures`` are of connections, by ``workspace/name``. ``left_out`` are accounts that should
-    be synced and could not be read, by id, with the reason.
+    ``failures`` are of connections, by ``workspace/name``, and so are ``incomplete`` lists, behind
+    whose end there may be accounts that nobody knows. ``left_out`` are accounts that should be
+    synced and could not be read, by id, with the reason.
     """
 
     accounts: list[Account] = field(default_factory=list)
     failures: dict[str, Exception] = field(default_factory=dict)
+    incomplete: dict[str, MetaApiError] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
 
@@ -85,7 +93,8 @@ class _Pull:
         self._pulled_at = ctx.now()
         self._explicit = explicit
         self._known = {each.account_id: each for each in known_accounts(database)}
-        self._listed: dict[str, dict[str, Document]] = {}
+        self._listed: dict[str, Mapping[str, Document]] = {}
+        self._left_out: dict[str, Mapping[str, LeftOut]] = {}
         self._result = ConnectedAccounts()
 
     @property
@@ -100,9 +109,14 @@ class _Pull:
     def run(self, wanted: Sequence[str]) -> ConnectedAccounts:
         for each in self._clients:
             try:
-                self._listed[each.connection.connection_id] = listed_accounts(each.client)
+                listed = listed_accounts(each.client)
             except MetaApiError as error:
                 self._fail(each, error)
+            else:
+                self._listed[each.connection.connection_id] = listed.documents
+                self._left_out[each.connection.connection_id] = listed.left_out
+                if not wanted and not each.only:  # chosen accounts are read by id, listed or not
+                    self._tell_of_end(each, listed)
         found: dict[str, dict[str, Document]] = {}
         for account_id in sorted(set(wanted) or self._to_sync()):
             if self._is_skipped(account_id):
@@ -125,7 +139,12 @@ class _Pull:
             and self._clients.owner_of(account_id) is not None
         }
         for each in self._clients:
-            ids |= set(each.only or self._listed.get(each.connection.connection_id, ()))
+            connection_id = each.connection.connection_id
+            listed = {
+                *self._listed.get(connection_id, ()),
+                *self._left_out.get(connection_id, ()),
+            }
+            ids |= set(each.only) or listed
         return ids
 
     def _is_skipped(self, account_id: str) -> bool:
@@ -191,7 +210,11 @@ class _Pull:
     def _land(self, reader: ConnectedClient, documents: dict[str, Document]) -> None:
         connection = reader.connection
         accounts = land_accounts(
-            self._database, documents, connection.workspace_id, self._pulled_at
+            self._database,
+            documents,
+            connection.workspace_id,
+            self._pulled_at,
+            self._left_out.get(connection.connection_id, {}),
         )
         ids = [account.account_id for account in accounts]
         assign_accounts(self._database, connection.connection_id, ids)
@@ -201,6 +224,27 @@ class _Pull:
         self._result.accounts += accounts
         for account_id in documents.keys() - set(ids):
             self._result.left_out[account_id] = "its document cannot be used: see dead letters"
+
+    def _tell_of_end(self, reader: ConnectedClient, listed: ListedAccounts) -> None:
+        """Alert while the list of a connection's accounts is left before its end."""
+        connection, error = reader.connection, listed.ended_early
+        alerts = []
+        if error is not None:
+            self._result.incomplete[connection.label] = error
+            alert = Alert(
+                LIST_INCOMPLETE,
+                connection.subject,
+                Severity.WARNING,
+                f"{connection.subject}: the list of its ad accounts was left before its end, with "
+                f"{len(listed.documents)} accounts read; those behind it are synced only if they "
+                f"were before. {error}",
+                "If it lasts, name the accounts that are missing: `meta-ads connect --account`, or "
+                "META_AD_ACCOUNT_IDS for the environment's token. They are read by their ids",
+            )
+            alerts.append(alert)
+        update_alerts(
+            self._database, connection.subject, alerts, [LIST_INCOMPLETE], now=self._pulled_at
+        )
 
     def _fail(self, reader: ConnectedClient, error: MetaApiError) -> None:
         self._result.failures[reader.connection.label] = error

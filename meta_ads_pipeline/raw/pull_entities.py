@@ -17,13 +17,13 @@ from meta_ads_pipeline.meta_api.entities import KnownRefusals
 from meta_ads_pipeline.meta_api.error_rules import Action, ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.fields import Kind
-from meta_ads_pipeline.meta_api.paging import LeftOut, Listing
+from meta_ads_pipeline.meta_api.paging import Listing
 from meta_ads_pipeline.raw.context import (
     Document,
     PullContext,
     SliceReport,
 )
-from meta_ads_pipeline.raw.dead_letters import dead_letter
+from meta_ads_pipeline.raw.dead_letters import dead_letter, dead_letter_of_left_out
 from meta_ads_pipeline.raw.entities import (
     ENTITY_TABLES,
     BadEntity,
@@ -154,9 +154,14 @@ def _pull(
     )
     by_id, bad_by_id = normalized(Listing.of(documents))
     gone, letters, failure = _sort_errors(wanted, errors, table, account_id)
-    letters += [_dead_letter_of_left_out(each, table, account_id) for each in listing.left_out]
     letters += [
-        _dead_letter_of_left_out(each, table, account_id) for each in Listing.of(documents).left_out
+        dead_letter_of_left_out(
+            each,
+            account_id=account_id,
+            asset=table.asset,
+            source_call=f"act_{account_id}/{table.asset}",
+        )
+        for each in (*listing.left_out, *Listing.of(documents).left_out)
     ]
     # A list that was left early says nothing of what it does not show.
     is_complete = is_complete and listing.ended_early is None
@@ -247,18 +252,6 @@ def _sort_errors(
             )
         )
     return gone, letters, failure
-
-
-def _dead_letter_of_left_out(left: LeftOut, table: EntityTable, account_id: str) -> DeadLetter:
-    return dead_letter(
-        account_id=account_id,
-        asset=table.asset,
-        reason=left.reason,
-        document={"id": left.object_id},
-        object_id=left.object_id,
-        field=", ".join(left.fields) or "id",
-        source_call=f"act_{account_id}/{table.asset}",
-    )
 
 
 def _dead_letter_of(bad: BadEntity, table: EntityTable, account_id: str) -> DeadLetter:

@@ -10,7 +10,7 @@ from meta_ads_pipeline.control import account_states, timezones
 from meta_ads_pipeline.credentials import renewal, status, webhook_accounts
 from meta_ads_pipeline.quality import action_types, discrepancies
 from meta_ads_pipeline.rate_limit import alerts as budget_alerts
-from meta_ads_pipeline.raw import refused_fields
+from meta_ads_pipeline.raw import pull_connected, refused_fields
 from meta_ads_pipeline.settings import PROJECT_ROOT
 
 
@@ -22,6 +22,7 @@ def test_the_page_lists_every_kind_of_alert():
         renewal.TOKEN_UNREADABLE,
         webhook_accounts.SUBSCRIPTION_REFUSED,
         account_states.UNREADABLE,
+        pull_connected.LIST_INCOMPLETE,
         timezones.CHANGED,
         budget_alerts.ALERT_KIND,
         slice_alerts.KIND,

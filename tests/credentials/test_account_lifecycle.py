@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -23,8 +23,13 @@ from meta_ads_pipeline.credentials.clients import clients_for
 from meta_ads_pipeline.credentials.connection_accounts import account_owners
 from meta_ads_pipeline.credentials.renewal import RenewalOutcome, refresh_connection
 from meta_ads_pipeline.raw.context import PullContext
-from meta_ads_pipeline.raw.pull_connected import ConnectedAccounts, pull_connected_accounts
+from meta_ads_pipeline.raw.pull_connected import (
+    LIST_INCOMPLETE,
+    ConnectedAccounts,
+    pull_connected_accounts,
+)
 from meta_ads_pipeline.settings import Settings
+from meta_graph_simulator.config import SimulatorConfig
 from tests.meta_app import DAY, PERSON, SYSTEM, MetaApp, stored
 
 NOW = datetime.now(UTC)
@@ -219,3 +224,77 @@ def test_a_token_is_renewed_though_it_lost_an_account(database: Database, meta: 
     meta.token(PERSON, type="USER", accounts=meta.account_ids[:2], **dates)
     report = refresh_connection(database, settings, due, NOW)
     assert report.outcome is RenewalOutcome.RENEWED, report.message
+
+
+@pytest.fixture
+def refuse_all_but_the_first(meta: MetaApp) -> Iterator[Callable[[], None]]:
+    """Meta's list of ad accounts has one account on a page, and refuses the second page."""
+
+    def refuse() -> None:
+        meta.control.configure(max_limit=1)
+        second = {"edge": "me/adaccounts", "params": {"after": "."}}
+        meta.control.add_fault("error", match=second, code=200, message="(#200) no")
+
+    yield refuse
+    meta.control.configure(max_limit=SimulatorConfig().max_limit)
+
+
+def test_a_list_of_accounts_that_ends_early_is_told_once(
+    database: Database, meta: MetaApp, refuse_all_but_the_first: Callable[[], None]
+) -> None:
+    settings = meta.settings()
+    a, b, c = meta.account_ids
+    refuse_all_but_the_first()
+    connection = stored(database, settings, meta.token())
+    for _ in range(2):
+        pulled = pull(database, settings)
+        assert ids(pulled) == [a]
+        assert list(pulled.incomplete) == [connection.label]
+        assert (pulled.left_out, pulled.failures) == ({}, {})
+    (told,) = list_open_alerts(database)
+    assert (told.alert.kind, told.times_raised) == (LIST_INCOMPLETE, 2)
+    assert told.alert.subject == connection.subject
+    assert "(#200) no" in told.alert.message
+    assert "meta-ads connect --account" in told.alert.what_to_do
+
+    meta.control.clear_faults()
+    pulled = pull(database, settings)
+    assert (ids(pulled), pulled.incomplete) == ([a, b, c], {})
+    assert list_open_alerts(database) == []
+
+
+def test_accounts_that_were_synced_are_read_where_their_list_ends_early(
+    database: Database, meta: MetaApp, refuse_all_but_the_first: Callable[[], None]
+) -> None:
+    settings = meta.settings()
+    connection = stored(database, settings, meta.token())
+    pull(database, settings)
+    refuse_all_but_the_first()
+    pulled = pull(database, settings)
+    assert ids(pulled) == meta.account_ids
+    assert list(pulled.incomplete) == [connection.label]
+    assert {each.state for each in known_accounts(database)} == {AccountState.ACTIVE}
+
+
+def test_chosen_accounts_need_no_list(
+    database: Database, meta: MetaApp, refuse_all_but_the_first: Callable[[], None]
+) -> None:
+    settings = meta.settings()
+    a, _, c = meta.account_ids
+    stored(database, settings, meta.token(), accounts=[a, c])
+    refuse_all_but_the_first()
+    pulled = pull(database, settings)
+    assert (ids(pulled), pulled.incomplete) == ([a, c], {})
+    assert list_open_alerts(database) == []
+
+
+def test_an_account_that_a_list_leaves_out_is_left_out_by_name(
+    database: Database, meta: MetaApp
+) -> None:
+    settings = meta.settings()
+    a, b, c = meta.account_ids
+    meta.control.add_fault("unreadable_object", id=f"act_{b}", fields=["name"])
+    stored(database, settings, meta.token())
+    pulled = pull(database, settings)
+    assert ids(pulled) == [a, c]
+    assert list(pulled.left_out) == [b]

@@ -6,6 +6,7 @@ import pytest
 
 from meta_ads_pipeline.control.accounts import Account
 from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.paging import LeftOut, Listing
 from meta_ads_pipeline.raw.context import PullContext
 from meta_ads_pipeline.raw.pull_custom_conversions import pull_custom_conversions
 from meta_ads_pipeline.run_tags import REFRESH_TODAY
@@ -88,3 +89,33 @@ def test_one_that_cannot_be_used_is_a_dead_letter(database, account, reader):
     reader.lists["custom_conversion"] = [None, {"id": "7x"}, CONVERSION]
     (report,) = pull(database, reader)
     assert (report.inserted, report.dead_lettered) == (1, 2)
+
+
+def test_nothing_is_missing_from_a_list_that_was_left_early(database, account, reader, caplog):
+    other = {**CONVERSION, "id": "72", "name": "Demo"}
+    reader.lists["custom_conversion"] = [CONVERSION, other]
+    pull(database, reader)
+    renamed = {**CONVERSION, "name": "Letter"}
+    reader.lists["custom_conversion"] = Listing([renamed], ended_early=api_error(NO_PERMISSION))
+    pull(database, reader, "2")
+    assert [(row["name"], row["missing_since"]) for row in landed(database)] == [
+        ("Letter", None),
+        ("Demo", None),
+    ]
+    assert status(database) == ["done"]
+    assert "after 1 custom conversions the list was left" in caplog.text
+    reader.lists["custom_conversion"] = [renamed]
+    pull(database, reader, "3")
+    assert [row["missing_since"] is None for row in landed(database)] == [True, False]
+
+
+@pytest.mark.parametrize("fields", [(), ("rule",)])
+def test_what_is_left_out_of_a_list_stays_as_it_was(database, account, reader, fields):
+    pull(database, reader)
+    left = LeftOut("no", "71", fields)
+    rows = [{"id": "71", "name": "Newsletter"}] if fields else []
+    reader.lists["custom_conversion"] = Listing(rows, [left])
+    (report,) = pull(database, reader, "2")
+    assert report.dead_lettered == 1
+    (row,) = landed(database)
+    assert (row["rule"], row["missing_since"]) == (CONVERSION["rule"], None)

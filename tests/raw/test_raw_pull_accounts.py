@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from meta_ads_pipeline.control.accounts import active_accounts
+from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.paging import LeftOut, Listing
 from meta_ads_pipeline.raw.context import PullContext
 from meta_ads_pipeline.raw.pull_accounts import pull_ad_accounts
-from tests.raw.fake_reader import NOT_FOUND, FakeReader, api_error
+from tests.raw.fake_reader import NO_PERMISSION, NOT_FOUND, FakeReader, api_error
 
 START = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -104,3 +106,28 @@ def test_an_account_that_cannot_be_read_is_named_with_those_that_can(database, r
     reader.node_errors["9"] = api_error(NOT_FOUND)
     with pytest.raises(LookupError, match=r"ad account 9 cannot be read .* reads 1 \(One\)"):
         pull_accounts(database, reader, ["1", "9"])
+
+
+def test_a_list_left_early_lands_what_came_and_fails(database, reader):
+    refused = api_error(NO_PERMISSION)
+    reader.accounts = Listing([ACCOUNT], ended_early=refused)
+    with pytest.raises(MetaApiError, match="no permission"):
+        pull_accounts(database, reader)
+    assert [each.account_id for each in active_accounts(database)] == ["1"]
+    assert [each.account_id for each in pull_accounts(database, reader, ["1"])] == ["1"]
+
+
+def test_fields_left_out_of_an_account_are_its_dead_letter(database, reader, query):
+    reader.accounts = Listing([ACCOUNT], [LeftOut("no business", "act_1", ("business",))])
+    pull_accounts(database, reader)
+    letters = "select object_id, field, reason, status from control.dead_letters"
+    (letter,) = query(letters)
+    assert letter == {
+        "object_id": "act_1",
+        "field": "business",
+        "reason": "no business",
+        "status": "open",
+    }
+    reader.accounts = [ACCOUNT]
+    pull_accounts(database, reader)
+    assert [letter["status"] for letter in query(letters)] == ["resolved"]
