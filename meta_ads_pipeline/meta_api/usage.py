@@ -8,10 +8,20 @@ everything is seconds. Headers are optional, on errors too, and their names come
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+LONGEST_WAIT = 3600.0
+"""What is believed of a wait that Meta asks for, in seconds; longer ones are cut to it.
+
+Every limit on these calls is over an hour that rolls, or a score that is back in minutes ("Rate
+limits" pages): after an hour without calls nothing is left that counts. A longer hint is in another
+unit or an instant, and believed it would keep all processes from calling for years. Where calls are
+refused still, the one call that tries tells, and the hint is asked for again.
+"""
 
 
 class UseCase(StrEnum):
@@ -86,7 +96,7 @@ def parse_usage(headers: Mapping[str, str]) -> Usage:
     return Usage(
         app_percent=_highest(app, "call_count", "total_time", "total_cputime"),
         account_percent=_highest(account, "acc_id_util_pct"),
-        account_reset_seconds=_highest(account, "reset_time_duration"),
+        account_reset_seconds=_wait(account, "reset_time_duration", unit=1.0),
         insights_app_percent=_highest(throttle, "app_id_util_pct"),
         insights_account_percent=_highest(throttle, "acc_id_util_pct"),
         use_cases=use_cases,
@@ -100,13 +110,13 @@ def _use_cases(document: Mapping[str, Any]) -> list[UseCaseUsage]:
         for entry in entries if isinstance(entries, list) else []:
             if not isinstance(entry, Mapping):
                 continue
-            minutes = _highest(entry, "estimated_time_to_regain_access") or 0.0
+            wait = _wait(entry, "estimated_time_to_regain_access", unit=60.0)
             found.append(
                 UseCaseUsage(
                     object_id=str(object_id),
                     use_case=str(entry.get("type", "")),
                     percent=_highest(entry, "call_count", "total_cputime", "total_time") or 0.0,
-                    retry_after_seconds=minutes * 60,
+                    retry_after_seconds=wait or 0.0,
                     tier=str(entry["ads_api_access_tier"])
                     if entry.get("ads_api_access_tier")
                     else None,
@@ -119,9 +129,15 @@ def _document(text: str | None) -> Mapping[str, Any]:
     """A header's JSON object, or an empty one."""
     try:
         value = json.loads(text) if text else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, Mapping) else {}
+
+
+def _wait(document: Mapping[str, Any], name: str, *, unit: float) -> float | None:
+    """A wait given in units of so many seconds, as far as it is believed."""
+    figure = _highest(document, name)
+    return None if figure is None else min(max(0.0, figure * unit), LONGEST_WAIT)
 
 
 def _highest(document: Mapping[str, Any], *names: str) -> float | None:
@@ -129,6 +145,7 @@ def _highest(document: Mapping[str, Any], *names: str) -> float | None:
     for name in names:
         try:
             figures.append(float(document[name]))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, OverflowError, TypeError, ValueError):
             continue
-    return max(figures, default=None)
+    # JSON has no NaN and no infinity, but Python reads them, from text too.
+    return max((figure for figure in figures if math.isfinite(figure)), default=None)

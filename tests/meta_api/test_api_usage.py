@@ -1,11 +1,14 @@
 """Usage headers in their own units."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from meta_ads_pipeline.meta_api.usage import Usage, UseCase, parse_usage
+from meta_ads_pipeline.meta_api.usage import LONGEST_WAIT, Usage, UseCase, parse_usage
 
 
 def test_units_and_cases_of_names() -> None:
@@ -82,3 +85,33 @@ def test_observed_headers(samples: Path) -> None:
 
 def test_no_header_is_an_empty_usage() -> None:
     assert parse_usage({"Content-Type": "application/json"}) == Usage()
+
+
+ABSURD = st.one_of(
+    st.integers(-(10**400), 10**400),
+    st.integers(1_500_000_000, 2_000_000_000),  # a Unix time in place of a span
+    st.floats(),
+    st.sampled_from(["NaN", "-inf", "Infinity", "1e999", "-7", "", "soon", " 12 ", "1_000"]),
+    st.none() | st.booleans() | st.lists(st.integers(), max_size=2),
+)
+
+
+@given(ABSURD, ABSURD)
+def test_no_wait_is_believed_beyond_the_longest_window(wait: object, percent: object) -> None:
+    entry = {"type": "ads_insights", "call_count": percent, "estimated_time_to_regain_access": wait}
+    usage = parse_usage(
+        {
+            "X-Business-Use-Case-Usage": json.dumps({"1": [entry]}),
+            "X-Ad-Account-Usage": json.dumps(
+                {"acc_id_util_pct": percent, "reset_time_duration": wait}
+            ),
+        }
+    )
+    reset, asked = usage.account_reset_seconds, usage.retry_after_seconds(UseCase.INSIGHTS, "1")
+    assert reset is None or 0 <= reset <= LONGEST_WAIT
+    assert asked is None or 0 < asked <= LONGEST_WAIT
+    assert math.isfinite(usage.percent(UseCase.INSIGHTS, "1"))
+
+
+def test_a_header_of_brackets_without_end_is_no_failure() -> None:
+    assert parse_usage({"X-App-Usage": "[" * 60_000}) == Usage()

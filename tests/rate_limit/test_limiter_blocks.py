@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.meta_api.error_rules import NETWORK
 from meta_ads_pipeline.meta_api.errors import ErrorKind, MetaApiError
-from meta_ads_pipeline.meta_api.usage import Usage
+from meta_ads_pipeline.meta_api.usage import Usage, parse_usage
 from meta_ads_pipeline.rate_limit.limiter import PostgresRateLimiter
 from meta_ads_pipeline.rate_limit.limits import BudgetRules
 from tests.rate_limit.limiters import (
@@ -123,6 +124,32 @@ def test_too_long_a_wait_is_an_error_at_once_that_no_layer_retries(
     assert caught.value.action.value == "park"
     assert caught.value.retry_after_seconds == pytest.approx(5400)
     assert clock() == before
+
+
+@pytest.mark.parametrize("hint", [1_760_000_000, 10**18, 1e300, "1760000000", 1441, 60])
+def test_an_absurd_hint_blocks_for_an_hour_and_then_one_call_tries(
+    hint: object, make_rate_limiter: MakeRateLimiter, clock: VirtualClock
+) -> None:
+    """A Unix time, say, read as minutes: no process would ever have called again."""
+    entry = {"type": "ads_insights", "estimated_time_to_regain_access": hint}
+    usage = parse_usage({"X-Business-Use-Case-Usage": json.dumps({"1": [entry]})})
+    error = limit(80000, usage.retry_after_seconds(INSIGHTS, "1"))
+    call(make_rate_limiter(), clock, usage=usage, error=error)
+    clock.now += 3599
+    assert wait_of(make_rate_limiter()) == pytest.approx(1, abs=0.1)
+    clock.now += 1.1
+    assert call(make_rate_limiter(), clock) == 0
+
+
+@pytest.mark.parametrize("hint", [1_760_000_000, 10**400, 1e300, "1e300", -5, "NaN", None])
+def test_an_absurd_reset_spaces_calls_for_an_hour_at_most(
+    hint: object, make_rate_limiter: MakeRateLimiter, clock: VirtualClock
+) -> None:
+    header = json.dumps({"acc_id_util_pct": 100, "reset_time_duration": hint})
+    call(make_rate_limiter(), clock, usage=parse_usage({"X-Ad-Account-Usage": header}))
+    assert 0 < wait_of(make_rate_limiter()) <= 3600
+    clock.now += 3601
+    assert wait_of(make_rate_limiter()) == 0
 
 
 def test_eight_threads_behind_a_block_make_one_call(database: Database) -> None:
