@@ -71,7 +71,13 @@ class RunningReport:
     state: tuple[str, int] = ("", -1)
 
 
-Outcome = list[InsightsPart] | RunningReport
+MOST_REFUSED = 3
+"""Reports refused one after the other, until a refused one is no longer asked for by halves."""
+
+Read = tuple[list[InsightsPart], MetaApiError | None]
+"""The parts that came, and what failed beside them."""
+
+Outcome = Read | RunningReport
 
 
 @dataclass
@@ -79,8 +85,9 @@ class InsightsRun:
     """Reads the windows of one query, some at once, and gives each part as it is done.
 
     The calling thread starts, polls and decides; the executor's threads create reports and read
-    pages. A window that fails for a moment's reasons does not stop the others: its error is raised
-    when they are done. Any other error is raised at once.
+    pages. Days that fail do not cost the others: their errors are raised when all else is done,
+    with their dates. What every day would fail with ends the run: at once where the token or the
+    budget is refused, else when the windows under way are done.
     """
 
     reader: InsightsReader
@@ -98,11 +105,13 @@ class InsightsRun:
     _tasks: dict[Future[Outcome], InsightsQuery | None] = field(default_factory=dict)
     _remade: set[InsightsQuery] = field(default_factory=set)
     _stored_under: dict[InsightsQuery, str] = field(default_factory=dict)
-    _failure: MetaApiError | None = None
+    _refused: int = 0
+    _ended: MetaApiError | None = None
 
     def __post_init__(self) -> None:
-        """Start without groups of fields."""
+        """Start without groups of fields and failures."""
         self._groups = FieldGroups(self.reader.fields)
+        self._failed = self.reader.failed_days(self.counter)
 
     def parts(
         self, account_id: str, level: Level, grain: Grain, windows: Sequence[Window]
@@ -115,41 +124,70 @@ class InsightsRun:
             self._queue.append((query, window.mode == "async", False))
         if len(windows) == 1 and windows[0].mode == "sync":
             query, _, _ = self._queue.popleft()
-            with self._about(query):
-                parts = self.reader.read(query, self.counter)
-            yield from parts
-            return
+            parts = self.reader.parts(query, self.counter)
+            while True:
+                with self._about(query):
+                    part = next(parts, None)
+                if part is None:
+                    return
+                yield part
         deadline = self.clock() + self.limits.total_time
         try:
             while self._queue or self._running or self._tasks:
                 if self.clock() > deadline:
-                    raise MetaApiError(
+                    late = MetaApiError(
                         REPORTS_LATE,
                         f"waited {self.limits.total_time:.0f} s",
                         what="insights reports",
                         account_id=account_id,
                     )
+                    raise self._failed.ending(late)
                 self._start()
                 self._poll()
                 for part in self._collect():
-                    yield from self._groups.add(part)
+                    # Of a failed day nothing is of use, and its groups are no longer known.
+                    if not self._failed.covers(part.query):
+                        self._failed.came()
+                        yield from self._groups.add(part)
                 yield from self._groups.finished()
         finally:
             for task in self._tasks:
                 task.cancel()
-        if self._failure is not None:
-            raise self._failure
+        if self._ended is not None:
+            raise self._failed.ending(self._ended)
+        self._failed.raise_first()
 
-    def _fail(self, error: MetaApiError) -> None:
-        """Raise when the others are done; those not yet started, where they would fail alike, go.
+    def _fail(self, query: InsightsQuery, error: MetaApiError) -> None:
+        """Put the query's days aside; those not yet started go where they would fail alike.
 
         What the token or the budget is refused for is raised at once: it is so for every call.
         """
+        if not error.may_be_of_some_days:
+            self._end(error)
+            return
+        self._groups.abandon(query)
+        self._go_on_without(replace(error, dates=query.dates))
+
+    def _go_on_without(self, *errors: MetaApiError) -> None:
+        for error in errors:
+            self._failed.take(error)
+        waiting = [query for query, *_ in self._queue]
+        if not waiting:
+            return
+        try:
+            with self._about(waiting[-1]):
+                left = self._failed.left(waiting)
+        except MetaApiError as final:
+            self._end(final)
+        else:
+            self._queue = deque(each for each in self._queue if each[0] in left)
+
+    def _end(self, error: MetaApiError) -> None:
+        """Start nothing more; what is under way comes to its end."""
         if error.kind in {ErrorKind.AUTH, ErrorKind.RATE_LIMIT}:
-            raise error
-        if not error.may_pass:
-            self._queue.clear()
-        self._failure = self._failure or error
+            raise self._failed.ending(error)
+        self._queue.clear()
+        self._ended = self._ended or error
 
     def _make_anew(self, query: InsightsQuery, error: MetaApiError) -> None:
         """Once more as another report, then by halves: we made it, so Meta lost it.
@@ -164,7 +202,7 @@ class InsightsRun:
             pieces = query.date_halves()
             self._queue.extendleft((piece, True, False) for piece in reversed(pieces))
         else:
-            self._fail(replace(error, rule=REPORT_FAILED))
+            self._fail(query, replace(error, rule=REPORT_FAILED))
 
     def _start(self) -> None:
         while self._queue and len(self._tasks) + len(self._running) < self.limits.in_flight:
@@ -174,7 +212,7 @@ class InsightsRun:
                     with self._about(query):
                         query, *rest = self.reader.fitting(query, self._groups, self.counter)
                 except MetaApiError as error:
-                    self._fail(error)
+                    self._fail(query, error)
                     continue
                 self._queue.extendleft((piece, True, False) for piece in reversed(rest))
             if as_report:
@@ -191,7 +229,13 @@ class InsightsRun:
         return calls_about(query.until, self.today)
 
     def _read_sync(self, query: InsightsQuery) -> Outcome:
-        return self.reader.read(query, self.counter)
+        parts: list[InsightsPart] = []
+        try:
+            for part in self.reader.parts(query, self.counter):
+                parts.append(part)
+        except MetaApiError as error:
+            return parts, error
+        return parts, None
 
     def _create(self, query: InsightsQuery, replaces: bool) -> Outcome:
         """Start a report, or adopt the one that an earlier process started."""
@@ -253,7 +297,7 @@ class InsightsRun:
     def _read_report(self, report: RunningReport) -> Outcome:
         rows = self.reader.read_report(report.query, report.stored.run_id, self.counter)
         self._forget(report.query)
-        return [self.reader.part(report.query, rows, report.stored.created_at, "async")]
+        return [self.reader.part(report.query, rows, report.stored.created_at, "async")], None
 
     def _collect(self) -> Iterator[InsightsPart]:
         """Take what the executor has finished; wait no longer than until the next poll."""
@@ -271,7 +315,7 @@ class InsightsRun:
                 outcome = task.result()
             except MetaApiError as error:
                 if query is None:
-                    self._fail(error)
+                    self._end(error)
                 elif error.action is Action.MARK_UNREACHABLE and query in self._stored_under:
                     self._make_anew(query, error)
                 else:
@@ -279,17 +323,31 @@ class InsightsRun:
                 continue
             if isinstance(outcome, RunningReport):
                 self._running.append(outcome)
-            else:
-                yield from outcome
+                continue
+            parts, failed = outcome
+            self._refused = 0
+            yield from parts
+            if failed is not None:
+                self._take(failed)
+
+    def _take(self, failure: MetaApiError) -> None:
+        """Record what failed of a window that was read synchronously."""
+        errors = [error for error in (failure, *failure.also) if error.dates]
+        if errors:
+            self._go_on_without(*errors)
+        if not failure.dates:
+            self._end(failure)
 
     def _ask_smaller(self, query: InsightsQuery, error: MetaApiError) -> None:
         """Queue the pieces of a query that was too much; fails where none are left."""
         self._forget(query)
+        if self._failed.covers(query):
+            return
         try:
             with self._about(query):
                 pieces = self.reader.smaller(query, error, self._groups, self.counter)
         except MetaApiError as final:
-            self._fail(final)
+            self._fail(query, final)
             return
         self._queue.extendleft((piece, True, False) for piece in reversed(pieces))
 
@@ -338,7 +396,7 @@ class InsightsRun:
                 self._judge(report, {})
             else:
                 self._running.remove(report)
-                self._fail(error)
+                self._fail(report.query, error)
 
     def _statuses(
         self, run_ids: list[str], query: InsightsQuery
@@ -393,7 +451,10 @@ class InsightsRun:
             )
 
     def _replace(self, report: RunningReport, error: MetaApiError) -> None:
-        """Once by the same query, then by its halves; fails where it is a single day."""
+        """Once by the same query, then by its halves; fails where it is a single day.
+
+        One that is refused is asked by its halves, too, unless others have been refused before.
+        """
         self._running.remove(report)
         self._forget(report.query)
         sent = self.reader.params(report.query)
@@ -404,14 +465,18 @@ class InsightsRun:
         elif error.action is Action.MARK_UNREACHABLE:
             self._make_anew(report.query, error)
         elif error.kind is not ErrorKind.TRANSIENT:
-            self._fail(error)
+            self._refused += 1
+            if error.kind is ErrorKind.INVALID and self._refused < MOST_REFUSED:
+                self._ask_smaller(report.query, error)
+            else:
+                self._fail(report.query, error)
         elif not report.replaces:
             self._queue.appendleft((report.query, True, True))
         elif report.query.days > 1:
             pieces = report.query.date_halves()
             self._queue.extendleft((piece, True, False) for piece in reversed(pieces))
         else:
-            self._fail(error)
+            self._fail(report.query, error)
 
 
 def _percent(value: object) -> int:

@@ -213,8 +213,10 @@ class MetaAdsClient:
 
         A part is complete for the days of its query, unless the query is narrowed to some objects
         (``only_ids``), which happens only where a single day is too much for Meta; then the parts
-        of that day belong together. When a part fails for a moment's reasons the others still come,
-        and the error is raised at the end.
+        of that day belong together. Days that fail do not cost the others: those still come, and
+        the error raised at the end names the days (``MetaApiError.dates``, ``also``); of a failed
+        day some objects' parts may have come. An error without days ended the read: no call more
+        would have succeeded.
         """
         plan = self.plan_insights(
             account, start, end, level=level, grain=grain, rows_per_day=rows_per_day

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from meta_ads_pipeline.errors import MetaAdsError
@@ -42,6 +43,20 @@ RATE_LIMIT_SUBCODES: Mapping[int, str] = {
     1487632: "the ad set's budget was edited too often",
 }
 
+_OF_EVERY_CALL = frozenset(
+    {
+        "ca_bundle_missing",
+        "certificate_untrusted",
+        "network",
+        "redirect",
+        "reports_late",
+        "two_factor",
+        "two_factor_subcode",
+        "version_expired",
+    }
+)
+"""Rules of failures that no part of a request is the reason of."""
+
 
 @dataclass(eq=False)
 class MetaApiError(MetaAdsError):
@@ -49,7 +64,9 @@ class MetaApiError(MetaAdsError):
 
     ``retry_after_seconds`` is Meta's own hint (from the usage headers) how long to wait, in
     seconds; None when it gave none; ``usage`` is what those headers said. ``what`` says what was
-    asked, e.g. "GET act_1/insights".
+    asked, e.g. "GET act_1/insights". ``dates`` are the account-local days that failed where others
+    of the same read did not, in order; empty: nothing more can be read. ``also`` are the failures
+    of other days of that read.
     """
 
     rule: ErrorRule
@@ -63,6 +80,8 @@ class MetaApiError(MetaAdsError):
     account_id: str | None = None
     blamed: tuple[str, ...] = ()
     usage: Usage = field(default_factory=Usage)
+    dates: tuple[date, ...] = ()
+    also: tuple[MetaApiError, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         """Strip secrets: Meta's own texts may quote URLs and tokens."""
@@ -117,6 +136,18 @@ class MetaApiError(MetaAdsError):
         )
 
     @property
+    def may_be_of_some_days(self) -> bool:
+        """Whether other days than those that failed may be read all the same.
+
+        Decided by class, unknown codes included: all but what every call of the token, the account
+        or this machine fails with.
+        """
+        return (
+            self.kind not in {ErrorKind.AUTH, ErrorKind.RATE_LIMIT}
+            and self.rule.name not in _OF_EVERY_CALL
+        )
+
+    @property
     def explanation(self) -> str:
         """What it means, in plain words; names the subcode's meaning where Meta gives one."""
         detail = (
@@ -148,7 +179,8 @@ class MetaApiError(MetaAdsError):
         said = f' Meta says: "{self.message}"' if self.message and self.code is not None else ""
         if self.message and self.code is None:
             said = f" ({self.message})"
-        head = f"{self.what}: " if self.what else ""
+        what = ", ".join(each for each in (self.what, _days(self.dates)) if each)
+        head = f"{what}: " if what else ""
         tail = f" [{facts}]" if facts else ""
         return f"{head}{self.explanation}.{said}{tail} {self.advice}".replace("\n", " ")
 
@@ -168,6 +200,8 @@ class MetaApiError(MetaAdsError):
                 self.account_id,
                 self.blamed,
                 self.usage,
+                self.dates,
+                self.also,
             ),
         )
 
@@ -206,6 +240,13 @@ def error_from_envelope(
         account_id,
         _blamed(error, message),
     )
+
+
+def _days(dates: tuple[date, ...]) -> str:
+    if not dates:
+        return ""
+    first, last = dates[0], dates[-1]
+    return f"{first}" if first == last else f"{first} to {last}"
 
 
 _CODE_IN_TEXT = re.compile(r"\(#(-?\d+)\)")

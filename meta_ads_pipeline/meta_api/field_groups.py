@@ -70,15 +70,21 @@ class FieldMemory:
             key = _reports(query)
             self._widest[key] = min(max(1, measures // 2), self._widest.get(key, measures))
 
+    def forget(self, query: InsightsQuery) -> None:
+        """Ask for all fields and days at once again: no number of them was the reason."""
+        key = _reports(query)
+        with self._lock:
+            self._widest.pop(key, None)
+        self._planner.fits_after_all(*key)
+
     def hole(self, query: InsightsQuery, name: str, error: MetaApiError) -> None:
         """Record that a field cannot be had even alone, here and, if that goes on, at all."""
         key = _reports(query)
         with self._lock:
             self._holes[(key, name)] += 1
             lasting = self._holes[(key, name)] >= HOLES_BEFORE_DROPPED
-            # That field was too much, whatever it was asked with: not the number, not the days.
-            self._widest.pop(key, None)
-        self._planner.fits_after_all(*key)
+        # That field was too much, whatever it was asked with.
+        self.forget(query)
         where = f"{account_key(query)}/{query.since}"
         if query.only_level is not None:
             where += f"/{query.only_level} {','.join(query.only_ids)}"
@@ -161,6 +167,13 @@ class FieldGroups:
                 )
             )
         return parts
+
+    def abandon(self, query: InsightsQuery) -> None:
+        """Forget the groups of the query's days: one of them failed, and the others are in vain."""
+        for whole in [each for each in self._open if {*each.dates} <= {*query.dates}]:
+            del self._open[whole]
+            self._parts.pop(whole, None)
+        self._whole = {each: whole for each, whole in self._whole.items() if whole in self._open}
 
     def _pieces(
         self, query: InsightsQuery, measures: Sequence[str], widest: int

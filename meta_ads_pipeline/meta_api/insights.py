@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +26,7 @@ from meta_ads_pipeline.meta_api.error_rules import (
     ErrorKind,
 )
 from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.failed_days import FailedDays
 from meta_ads_pipeline.meta_api.field_groups import FieldGroups, FieldMemory, account_key
 from meta_ads_pipeline.meta_api.fields import (
     DELETED,
@@ -173,19 +174,24 @@ class InsightsReader:
         if self._statuses_refused(query, error, said=True):
             return True
         probe = self._probe(query)
+        failed = self.caller.error_of(probe, counter)
+        if failed is None:
+            # Of several days another one is refused: `smaller` finds it.
+            return len(query.spans) == 1 and self._objects_refused(query, error, counter)
+        if not (failed.may_blame_a_part or failed.suggests_smaller):
+            raise failed
         refusal = refused_fields(
             lambda tried: self.caller.call(tried, counter).document,
             probe,
-            error,
+            failed,
             keep=(*LEVEL_IDS[query.level], *ESSENTIAL_FIELDS),
-            reproduce=True,
         )
         if refusal is not None:
             self.dropped.record(account_key(query), refusal.fields, error)
             return True
         bare = probe.with_params(filtering=None)
         filtered = "filtering" in probe.params and query.only_level is None
-        if filtered and not self._succeeds(probe, counter) and self._succeeds(bare, counter):
+        if filtered and self._succeeds(bare, counter):
             return self._statuses_refused(query, error, said=False)
         return self._objects_refused(query, error, counter)
 
@@ -282,25 +288,59 @@ class InsightsReader:
         return True
 
     def read(self, query: InsightsQuery, counter: CallCounter | None = None) -> list[InsightsPart]:
-        """Read synchronously, in as many pieces as it takes; parts cover the query exactly."""
+        """Read synchronously, in as many pieces as it takes; parts cover the query exactly.
+
+        For rows of which some are of no use: the first failure is raised.
+        """
+        return list(self._parts(query, counter, None))
+
+    def parts(
+        self, query: InsightsQuery, counter: CallCounter | None = None
+    ) -> Iterator[InsightsPart]:
+        """The same, each part as it is done; days that fail do not cost the others.
+
+        Their failures are raised at the end, with their dates. What every day would fail with is
+        raised at once.
+        """
+        failed = self.failed_days(counter)
+        yield from self._parts(query, counter, failed)
+        failed.raise_first()
+
+    def failed_days(self, counter: CallCounter | None) -> FailedDays:
+        """A record of failures for one read."""
+        return FailedDays(
+            lambda query: self._can_be_read(self._probe(query.spans_apart()[-1]), counter)
+        )
+
+    def _parts(
+        self, query: InsightsQuery, counter: CallCounter | None, failed: FailedDays | None
+    ) -> Iterator[InsightsPart]:
         todo, groups = [query], FieldGroups(self.fields)
-        parts: list[InsightsPart] = []
         while todo:
-            # What fits may have been learned from an earlier piece, or by another thread.
-            piece, *rest = self.fitting(todo.pop(0), groups, counter)
-            todo = rest + todo
-            asked_at = datetime.now(UTC)
+            piece = todo.pop(0)
             try:
-                rows = self._read_whole(piece, counter)
-                check_rows(piece, rows)
-            except MetaApiError as error:
-                todo = self.smaller(piece, error, groups, counter) + todo
-            else:
+                # What fits may have been learned from an earlier piece, or by another thread.
+                piece, *rest = self.fitting(piece, groups, counter)
+                todo = rest + todo
+                asked_at = datetime.now(UTC)
+                try:
+                    rows = self._read_whole(piece, counter)
+                    check_rows(piece, rows)
+                except MetaApiError as error:
+                    todo = self.smaller(piece, error, groups, counter) + todo
+                    rows = None
+            except MetaApiError as final:
+                if failed is None:
+                    raise
+                todo = failed.without(piece, final, todo)
+                groups.abandon(piece)
+                continue
+            if rows is not None:
                 self.learn(piece, len(rows))
-                part = self.part(piece, rows, asked_at, "sync")
-                parts += groups.add(part)
-            parts += groups.finished()
-        return parts
+                if failed is not None:
+                    failed.came()
+                yield from groups.add(self.part(piece, rows, asked_at, "sync"))
+            yield from groups.finished()
 
     def read_report(
         self, query: InsightsQuery, run_id: str, counter: CallCounter | None
@@ -337,23 +377,50 @@ class InsightsReader:
 
         Too much data: halves by date, then by campaign, ad set and ad, then groups of fields; none
         for a single field, which is left out. Rows that cover other days than asked: day by day, or
-        period by period.
+        period by period. Anything else: halves by date, where one of the days can be read.
         """
         spans = query.spans
         if error.rule is UNEXPECTED_ROWS and len(spans) > 1:
             longest = max((stop - start).days + 1 for start, stop in spans)
             self.planner.too_large(query.account_id, query.level, query.grain, 2 * longest)
             return query.spans_apart()
-        if not error.suggests_smaller or not self._may_be_size(query, error, counter):
-            raise error
-        try:
-            return self._split(query, error, groups, counter)
-        except MetaApiError:
-            if error.kind is ErrorKind.TRANSIENT:
-                # No size helped: it was no matter of size.
-                self.planner.fits_after_all(query.account_id, query.level, query.grain)
-                self.sizes.forget(_size_key(query))
-            raise
+        if error.suggests_smaller and self._may_be_size(query, error, counter):
+            try:
+                return self._split(query, error, groups, counter)
+            except MetaApiError:
+                self._forget_sizes(query)
+                raise
+        if self._is_of_some_days(query, error, counter):
+            return query.date_halves()
+        if error.suggests_smaller:
+            self._forget_sizes(query)
+        raise error
+
+    def _forget_sizes(self, query: InsightsQuery) -> None:
+        """No size helped, so it was no matter of size: other days are asked for as before."""
+        self.fields.forget(query)
+        self.sizes.forget(_size_key(query))
+
+    def _is_of_some_days(
+        self, query: InsightsQuery, error: MetaApiError, counter: CallCounter | None
+    ) -> bool:
+        """Whether one of several days can be read: one row of the oldest, newest or middle one.
+
+        Three, as two bad days may well be both ends of a half.
+        """
+        days = query.spans_apart()
+        if len(days) == 1 or not error.may_be_of_some_days:
+            return False
+        tried = [days[-1], days[0], days[len(days) // 2]]
+        if error.suggests_smaller:
+            tried.remove(days[0])  # `_may_be_size` has tried it
+        return any(self._can_be_read(self._probe(each), counter) for each in dict.fromkeys(tried))
+
+    def _can_be_read(self, probe: Call, counter: CallCounter | None) -> bool:
+        failed = self.caller.error_of(probe, counter)
+        if failed is not None and not failed.may_be_of_some_days:
+            raise failed
+        return failed is None
 
     def _may_be_size(
         self, query: InsightsQuery, error: MetaApiError, counter: CallCounter | None

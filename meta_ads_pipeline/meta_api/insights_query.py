@@ -44,6 +44,11 @@ class InsightsQuery:
         return (self.until - self.since).days + 1
 
     @property
+    def dates(self) -> tuple[date, ...]:
+        """Its days, oldest first."""
+        return tuple(self.since + timedelta(days=number) for number in range(self.days))
+
+    @property
     def key(self) -> str:
         """What page sizes and dropped fields are remembered under."""
         return f"insights/{self.level}/{self.grain}"

@@ -74,20 +74,16 @@ def refused_fields(
     *,
     keep: Sequence[str],
     suspects: Sequence[str] = (),
-    reproduce: bool = False,
 ) -> Refusal | None:
     """Which fields of a refused call are to blame; None where it fails without any, too.
 
-    With ``reproduce`` the call is made as it is first, for it is another than the one that failed;
-    None where it succeeds. ``keep`` are fields without which the response means nothing;
-    ``suspects`` are tried first. Costs one call where the error names the fields or where it is not
-    about fields, else about two for each halving of the suspects or of all.
+    ``keep`` are fields without which the response means nothing; ``suspects`` are tried first.
+    Costs one call where the error names the fields or where it is not about fields, else about two
+    for each halving of the suspects or of all.
     """
     fields = fields_of(call)
     optional = [name for name in fields if name not in keep]
     tried = _Tried(send, call, fields, error)
-    if reproduce and tried.without(()) is not None:
-        return None
     gone: tuple[str, ...] = ()
     while True:  # Meta may name one field after the other
         named = named_in(tried.error, [name for name in optional if name not in gone])

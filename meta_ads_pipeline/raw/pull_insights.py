@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -32,6 +32,9 @@ _PARTS_WAITING = 2
 
 _OTHER_WINDOWS_MAY_SUCCEED = frozenset({ErrorKind.TRANSIENT, ErrorKind.TOO_MUCH_DATA})
 
+_WINDOWS_IN_VAIN = 2
+"""Windows one after the other without a landed day, until the oldest one decides on the rest."""
+
 
 def pull_insights(
     database: Database,
@@ -44,9 +47,10 @@ def pull_insights(
     """Fetch and replace the slices of ``asset`` for account-local ``dates``; one report for each.
 
     Slices done under the sync are skipped, and other runs are kept off the rest meanwhile. Every
-    part is landed as it comes, so that a killed run loses only what was under way. Raises the
-    first error (``MetaApiError``, ``psycopg.Error``, ...) after writing the reason on the slices
-    that it left undone; what was landed stays.
+    part is landed as it comes, so that a killed run loses only what was under way. Days that fail
+    do not cost the others. Raises the first error (``MetaApiError``, ``psycopg.Error``, ...), or
+    the one that ended the pull, after writing on each slice left undone why it is; what was landed
+    stays.
 
     With ``ctx.days_first`` hours that agree with their day need no call, where the caller has had
     the days pulled before (see ``raw.refresh``). A past day that had rows and now has none is not
@@ -74,7 +78,8 @@ def pull_insights(
                 pull.confirm(confirm_unchanged(database, account, todo, ctx))
             pull.run(sorted(pull.undone))
         except Exception as error:
-            mark_failed(database, key, pull.undone, ctx.attempt, error)
+            for reason, days in pull.reasons(error).items():
+                mark_failed(database, key, days, ctx.attempt, reason)
             raise
     return sorted(pull.reports, key=lambda report: report.partition_date)
 
@@ -92,27 +97,39 @@ class _Pull:
     reports: list[SliceReport] = field(default_factory=list)
     counted_calls: int = 0
     emptied: dict[date, PulledRows] = field(default_factory=dict)
+    failed: dict[date, Exception] = field(default_factory=dict)
 
     def run(self, todo: Sequence[date]) -> None:
-        failure: MetaApiError | None = None
+        failure: Exception | None = None
         counter = CallCounter()
-        for window in consecutive_windows(todo):
+        in_vain = 0
+        windows = deque(consecutive_windows(todo))
+        while windows:
+            window = windows.popleft()
             before = len(self.undone)
             try:
                 with self.ctx.prioritized():
                     self._read(window, counter)
             except MetaApiError as error:
                 failure = failure or error
+                self.failed |= _by_day(error)
                 landed = len(self.undone) < before
-                if error.kind not in _OTHER_WINDOWS_MAY_SUCCEED or not landed:
-                    break
+                in_vain = 0 if landed else in_vain + 1
+                if not error.dates and (error.kind not in _OTHER_WINDOWS_MAY_SUCCEED or not landed):
+                    raise
+                if in_vain == _WINDOWS_IN_VAIN:
+                    windows.rotate(1)
+                elif in_vain > _WINDOWS_IN_VAIN:
+                    raise replace(error, dates=()) from error
+            else:
+                in_vain = 0
+        of_emptied = self._judge_emptied()
+        failure = failure or of_emptied
         if failure is not None:
             raise failure
-        self._judge_emptied()
 
-    def _judge_emptied(self) -> None:
-        """Empty the days that are so for sure; of the others each is told its own reason."""
-        key = SliceKey(self.account.account_id, self.table.asset)
+    def _judge_emptied(self) -> Exception | None:
+        """Empty the days that are so for sure; the first reason why others stay as they are."""
         failure: Exception | None = None
         for window in consecutive_windows(list(self.emptied)):
             try:
@@ -121,18 +138,24 @@ class _Pull:
                 )
             except MetaApiError as error:
                 failure = failure or error
+                self.failed |= dict.fromkeys(window.dates, error)
                 if error.kind not in _OTHER_WINDOWS_MAY_SUCCEED:
                     break
                 continue
+            self.failed |= kept
             for day in window.dates:
                 if day in kept:
-                    mark_failed(self.database, key, [day], self.ctx.attempt, kept[day])
-                    self.undone.discard(day)
                     failure = failure or kept[day]
                 else:
                     self._load(self.emptied[day])
-        if failure is not None:
-            raise failure
+        return failure
+
+    def reasons(self, error: Exception) -> dict[Exception, list[date]]:
+        """Why slices are undone: what failed on their day, else what ended the pull."""
+        found = defaultdict(list)
+        for day in sorted(self.undone):
+            found[self.failed.get(day, error)].append(day)
+        return dict(found)
 
     def confirm(self, reports: Sequence[SliceReport]) -> None:
         """Take over slices that are done without being read."""
@@ -147,18 +170,24 @@ class _Pull:
         What has come is landed even when the reading fails after it.
         """
         waiting: deque[Future[None]] = deque()
+        failure: MetaApiError | None = None
         with ThreadPoolExecutor(1, thread_name_prefix="land") as loader:
-            for answer in self._whole_days(window, counter):
-                calls, self.counted_calls = (
-                    counter.calls - self.counted_calls,
-                    counter.calls,
-                )
-                pulled = replace(answer, api_calls=calls)
-                waiting.append(loader.submit(self._land, pulled))
-                while len(waiting) > _PARTS_WAITING:
-                    waiting.popleft().result()
+            try:
+                for answer in self._whole_days(window, counter):
+                    calls, self.counted_calls = (
+                        counter.calls - self.counted_calls,
+                        counter.calls,
+                    )
+                    pulled = replace(answer, api_calls=calls)
+                    waiting.append(loader.submit(self._land, pulled))
+                    while len(waiting) > _PARTS_WAITING:
+                        waiting.popleft().result()
+            except MetaApiError as error:
+                failure = error
         for landing in waiting:
             landing.result()
+        if failure is not None:
+            raise failure
 
     def _whole_days(self, window: DateWindow, counter: CallCounter) -> Iterator[PulledRows]:
         """Account-local days with all their rows, as they come; their calls are not counted yet."""
@@ -172,15 +201,23 @@ class _Pull:
             rows_per_day=self.rows_per_day,
             counter=counter,
         )
-        for part in parts:
-            if part.query.only_ids:
-                # Some objects of one day: the day is complete when every part has come.
-                pieces.setdefault(part.query.since, []).append(part)
-            else:
-                days = DateWindow(part.query.since, part.query.until).dates
-                yield self._pulled(days, [part])
+        failure: MetaApiError | None = None
+        try:
+            for part in parts:
+                if part.query.only_ids:
+                    # Some objects of one day: the day is complete when every part has come.
+                    pieces.setdefault(part.query.since, []).append(part)
+                else:
+                    yield self._pulled(part.query.dates, [part])
+        except MetaApiError as error:
+            if not error.dates:
+                raise
+            failure = error
         for day, parts_of_day in pieces.items():
-            yield self._pulled([day], parts_of_day)
+            if failure is None or day not in _by_day(failure):
+                yield self._pulled([day], parts_of_day)
+        if failure is not None:
+            raise failure
 
     def _pulled(self, days: Sequence[date], parts: Sequence[InsightsPart]) -> PulledRows:
         asked = [part.query.attribution_windows for part in parts]
@@ -215,6 +252,11 @@ class _Pull:
                 account_id, day, asset, loaded.counts[day], loaded.api_calls[day]
             )
             self.reports.append(self.ctx.tell(report))
+
+
+def _by_day(failure: MetaApiError) -> dict[date, MetaApiError]:
+    """What failed on which day; nothing of an error that is about all of them."""
+    return {day: error for error in (failure, *failure.also) for day in error.dates}
 
 
 def consecutive_windows(dates: Sequence[date]) -> Iterator[DateWindow]:
