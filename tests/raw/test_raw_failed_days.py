@@ -204,7 +204,7 @@ def test_an_emptied_day_is_told_apart_from_a_bad_one(database, insights, reader,
         refresh(database, reader, account, number=2)
     found = slices_by_status(query)
     assert found["parked", "transient"] == {BAD}
-    assert found["parked", "empty_answer"] == {emptied}
+    assert found["parked", "empty_day"] == {emptied}
 
 
 def test_of_several_emptied_days_each_says_so(database, account, query):
@@ -215,6 +215,6 @@ def test_of_several_emptied_days_each_says_so(database, account, query):
     reader.insights = {day: rows for day, rows in reader.insights.items() if day not in emptied}
     with pytest.raises(EmptyAnswerError):
         refresh(database, reader, account, number=2)
-    rows = query("select * from control.slices where error_kind = 'empty_answer'")
+    rows = query("select * from control.slices where error_kind = 'empty_day'")
     assert {row["partition_date"] for row in rows} == emptied
     assert all(str(row["partition_date"]) in row["error_message"] for row in rows)

@@ -120,16 +120,32 @@ lifetimes as (
             total.spend,
             budgets.lifetime_budget
         from budgets
-        cross join
-            lateral (
-                select sum(earlier.spend) as spend
-                from {{ ref(rollup) }} as earlier
-                where
-                    earlier.provider = 'meta'
-                    and earlier.account_id = budgets.account_id
-                    and earlier.{{ level }}_id = budgets.external_entity_id
-                    and earlier.event_date <= budgets.event_date
-            ) as total
+        -- Of the entities in question one look at all that they ever spent, not one for each date.
+        inner join (
+            select
+                daily.{{ level }}_id as external_entity_id,
+                daily.event_date,
+                sum(daily.spend) over (
+                    partition by daily.{{ level }}_id
+                    order by daily.event_date
+                ) as spend
+            from {{ ref(rollup) }} as daily
+            where
+                daily.provider = 'meta'
+                and (daily.account_id, daily.{{ level }}_id) in (
+                    select
+                        limited.account_id,
+                        limited.external_entity_id
+                    from budgets as limited
+                    where
+                        limited.level = '{{ level }}'
+                        and limited.lifetime_budget is not null
+                        and {{ in_window('limited.event_date', 0, judged_ahead()) }}
+                )
+        ) as total
+            on
+                budgets.external_entity_id = total.external_entity_id
+                and budgets.event_date = total.event_date
         where
             budgets.level = '{{ level }}'
             and budgets.lifetime_budget is not null
