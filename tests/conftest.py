@@ -13,10 +13,10 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 _HOME = Path(tempfile.mkdtemp(prefix="meta-ads-tests-"))
 # The processes of ``-n`` inherit it: they share one server, and what one of them has built there.
@@ -205,6 +205,17 @@ def database(postgres_url: str, template_database: str) -> Iterator[Database]:
     """A fresh, migrated database of the test's own."""
     with copy_of_template(postgres_url, template_database) as database:
         yield database
+
+
+@pytest.fixture
+def query(database: Database) -> Callable[..., list[dict[str, Any]]]:
+    """The rows of a query in the test's database."""
+
+    def query(text: str, *parameters: Any) -> list[dict[str, Any]]:
+        with database.connect() as connection:
+            return connection.execute(text, parameters).fetchall()
+
+    return query
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from meta_ads_pipeline.meta_api.fields import (
 )
 from meta_ads_pipeline.meta_api.paging import LeftOut, Row
 from meta_ads_pipeline.meta_api.request_planner import Mode
+from meta_ads_pipeline.windows import DateWindow
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class InsightsQuery:
     @property
     def dates(self) -> tuple[date, ...]:
         """Its days, oldest first."""
-        return tuple(self.since + timedelta(days=number) for number in range(self.days))
+        return tuple(DateWindow(self.since, self.until).dates)
 
     @property
     def key(self) -> str:

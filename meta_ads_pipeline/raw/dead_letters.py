@@ -12,6 +12,9 @@ from meta_ads_pipeline.meta_api.paging import LeftOut
 from meta_ads_pipeline.raw.json_text import json_text, storable_text
 from meta_ads_pipeline.redaction import REDACTED, SECRET_PARAMETERS, redact
 
+LEFT_OUT_FIELD = "id"
+"""The field of dead letters of objects that Meta refused: there is nothing of them but their id."""
+
 _LONGEST_ID = 64
 _MOST_LEVELS = 100
 
@@ -60,7 +63,7 @@ def dead_letter_of_left_out(
         reason=left.reason,
         document={"id": left.object_id},
         object_id=left.object_id,
-        field=", ".join(left.fields) or "id",
+        field=", ".join(left.fields) or LEFT_OUT_FIELD,
         source_call=source_call,
     )
 

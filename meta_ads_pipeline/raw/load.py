@@ -23,16 +23,17 @@ from meta_ads_pipeline.meta_api.fields import HOURLY_BREAKDOWN
 from meta_ads_pipeline.meta_api.paging import LeftOut
 from meta_ads_pipeline.raw import load_sql
 from meta_ads_pipeline.raw.copy_text import copy_blocks
-from meta_ads_pipeline.raw.dead_letters import dead_letter
+from meta_ads_pipeline.raw.dead_letters import (
+    LEFT_OUT_FIELD,
+    dead_letter,
+    dead_letter_of_left_out,
+)
 from meta_ads_pipeline.raw.json_text import json_text
 from meta_ads_pipeline.raw.normalize import normalize
 from meta_ads_pipeline.raw.schemas import BadRow, validate
 
 ANALYZE_FROM_ROWS = 20_000
 """After changes of this size Postgres's statistics would mislead its planner: refresh them."""
-
-LEFT_OUT_FIELD = "id"
-"""The field of dead letters of objects that Meta refused: there is nothing of them but their id."""
 
 _ANALYZED = ("event_date", "account_id", "ad_id")
 
@@ -257,17 +258,13 @@ def _dead_letter_of_left_out(
     account: Account, table: InsightsTable, pulled: PulledRows, left: LeftOut
 ) -> DeadLetter:
     """One for the object, whatever dates lack its rows: the newest pull says which."""
-    return dead_letter(
+    letter = dead_letter_of_left_out(
+        left,
         account_id=account.account_id,
         asset=table.asset,
-        reason=left.reason,
-        document={"id": left.object_id},
-        partition_date=max(pulled.dates),
-        object_id=left.object_id,
-        field=LEFT_OUT_FIELD,
         source_call=_call_of(account, table, pulled),
-        is_dated=False,
     )
+    return replace(letter, partition_date=max(pulled.dates), is_dated=False)
 
 
 def _call_of(account: Account, table: InsightsTable, pulled: PulledRows) -> str:

@@ -24,9 +24,10 @@ from meta_ads_pipeline.control.dead_letters import DeadLetterStatus, StoredDeadL
 from meta_ads_pipeline.control.slices import SliceCounts, SliceKey
 from meta_ads_pipeline.insights_tables import ALL_INSIGHTS_TABLES, REACH_PERIODS, InsightsTable
 from meta_ads_pipeline.raw import load_sql
+from meta_ads_pipeline.raw.dead_letters import LEFT_OUT_FIELD
 from meta_ads_pipeline.raw.entities import ENTITY_TABLES
 from meta_ads_pipeline.raw.ingest import INGEST_ASSET, land_facts
-from meta_ads_pipeline.raw.load import LEFT_OUT_FIELD, copy_incoming, lock_loads
+from meta_ads_pipeline.raw.load import copy_incoming, lock_loads
 from meta_ads_pipeline.raw.normalize import normalize
 from meta_ads_pipeline.raw.replay_entities import (
     is_only_an_id,

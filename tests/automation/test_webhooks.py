@@ -49,15 +49,6 @@ def account(database, client, simulator):
 
 
 @pytest.fixture
-def query(database):
-    def query(text, *parameters):
-        with database.connect() as connection:
-            return connection.execute(text, parameters).fetchall()
-
-    return query
-
-
-@pytest.fixture
 def announce(database, account):
     """Store a change as the receiver does."""
 

@@ -49,15 +49,6 @@ def reader(insights):
         yield client
 
 
-@pytest.fixture
-def query(database):
-    def query(text, *parameters):
-        with database.connect() as connection:
-            return connection.execute(text, parameters).fetchall()
-
-    return query
-
-
 def slices_by_status(query, asset="insights_daily"):
     found = {}
     for row in query("select * from control.slices where asset = %s order by 1, 2, 3", asset):

@@ -36,15 +36,6 @@ def land(database, account):
     return land
 
 
-@pytest.fixture
-def query(database):
-    def query(text, *parameters):
-        with database.connect() as connection:
-            return connection.execute(text, parameters).fetchall()
-
-    return query
-
-
 def checksum(query, table="insights_hourly"):
     """Of everything in the table, system columns included: an untouched row keeps its xmin."""
     (row,) = query(

@@ -18,15 +18,6 @@ CONTEXT = PullContext(sync_id="sync-1", run_id="run-1")
 
 
 @pytest.fixture
-def query(database):
-    def query(text, *parameters):
-        with database.connect() as connection:
-            return connection.execute(text, parameters).fetchall()
-
-    return query
-
-
-@pytest.fixture
 def landed_accounts(database, client):
     return pull_ad_accounts(database, client, ctx=CONTEXT)
 

@@ -19,15 +19,6 @@ def reader():
     return FakeReader()
 
 
-@pytest.fixture
-def query(database):
-    def query(text, *parameters):
-        with database.connect() as connection:
-            return connection.execute(text, parameters).fetchall()
-
-    return query
-
-
 ACCOUNT = {
     "id": "act_1",
     "account_id": "1",

@@ -40,15 +40,6 @@ def reader():
 
 
 @pytest.fixture
-def query(database):
-    def query(text, *parameters):
-        with database.connect() as connection:
-            return connection.execute(text, parameters).fetchall()
-
-    return query
-
-
-@pytest.fixture
 def pull(database, reader, account):
     """Pull one kind under a sync of its own, an hour after the last."""
     pulls = iter(range(1, 1000))

@@ -34,15 +34,6 @@ def reader():
     return reader
 
 
-@pytest.fixture
-def query(database):
-    def query(text, *parameters):
-        with database.connect() as connection:
-            return connection.execute(text, parameters).fetchall()
-
-    return query
-
-
 def statuses(query):
     return {
         row["partition_date"]: row["status"]

@@ -36,15 +36,6 @@ def landed(database, client, simulator):
     return account, dates
 
 
-@pytest.fixture
-def query(database):
-    def query(text, *parameters):
-        with database.connect() as connection:
-            return connection.execute(text, parameters).fetchall()
-
-    return query
-
-
 def pull_days_and_hours(database, client, account, dates, ctx):
     """As the assets do; the hours' reports."""
     pull_insights(database, client, account, "insights_daily", dates, ctx)

@@ -33,15 +33,6 @@ NEW_LABEL = "07h00 - 07h59"
 
 
 @pytest.fixture
-def query(database):
-    def query(text, *parameters):
-        with database.connect() as connection:
-            return connection.execute(text, parameters).fetchall()
-
-    return query
-
-
-@pytest.fixture
 def load(database, account):
     with database.connect() as connection:
         save_accounts(connection, [account])

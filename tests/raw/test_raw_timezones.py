@@ -36,15 +36,6 @@ def reader():
 
 
 @pytest.fixture
-def query(database):
-    def query(text, *parameters):
-        with database.connect() as connection:
-            return connection.execute(text, parameters).fetchall()
-
-    return query
-
-
-@pytest.fixture
 def pull_account(database, reader):
     def pull(timezone, hours=0):
         reader.accounts = [

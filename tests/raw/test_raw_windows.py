@@ -28,15 +28,6 @@ WINDOWS = ("7d_click", "1d_view")
 
 
 @pytest.fixture
-def query(database):
-    def query(text, *parameters):
-        with database.connect() as connection:
-            return connection.execute(text, parameters).fetchall()
-
-    return query
-
-
-@pytest.fixture
 def land(database, account):
     """Land rows of one day; a later call is a later pull."""
     pulls = iter(range(100))
