@@ -55,7 +55,7 @@ MARKETS = (
     ("GBP", "Europe/London"),
     ("JPY", "Asia/Tokyo"),
 )
-MORNING = timedelta(hours=5, minutes=40)
+MORNING = timedelta(hours=5, minutes=20)
 """UTC. The refresh of the last 28 days is due at 5:20; until 6:00 Meta restates nothing."""
 STEP = timedelta(hours=2)
 ARRIVAL_DAY, OUTAGE_DAY, DEPARTURE_DAY = 2, 3, 6

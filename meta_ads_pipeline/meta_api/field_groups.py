@@ -164,6 +164,9 @@ class FieldGroups:
                     rows=merge_rows([group.rows for group in groups], whole.level),
                     pulled_at=min(group.pulled_at for group in groups),
                     left_out=tuple(each for group in groups for each in group.left_out),
+                    missing=frozenset(whole.fields).difference(
+                        *({*group.query.fields} - group.missing for group in groups)
+                    ),
                 )
             )
         return parts

@@ -364,7 +364,8 @@ class InsightsReader:
     ) -> InsightsPart:
         """The finished piece of these rows, without what was refused."""
         read = self.without_refused(query)
-        return InsightsPart(read, rows, asked_at, mode, self.left_out(query))
+        missing = frozenset(query.fields) - frozenset(self.fields.of(query))
+        return InsightsPart(read, rows, asked_at, mode, self.left_out(query), missing)
 
     def smaller(
         self,

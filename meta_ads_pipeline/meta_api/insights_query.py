@@ -95,7 +95,7 @@ class InsightsPart:
 
     ``pulled_at`` is when Meta was asked (UTC): numbers are at least as new as that. Attribution
     windows that Meta refused are no longer in the query. ``left_out`` are objects whose rows Meta
-    refuses.
+    refuses, ``missing`` fields of the query that could not be had for these rows.
     """
 
     query: InsightsQuery
@@ -103,6 +103,7 @@ class InsightsPart:
     pulled_at: datetime
     mode: Mode
     left_out: tuple[LeftOut, ...] = ()
+    missing: frozenset[str] = frozenset()
 
 
 def check_rows(query: InsightsQuery, rows: Sequence[Row]) -> None:

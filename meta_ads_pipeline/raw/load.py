@@ -45,7 +45,8 @@ class PulledRows:
     ``rows`` are as the API sent them (numbers as text or ``Decimal``), ``pulled_at`` is UTC.
     ``periods``, for a table that has them: what was asked for, by the date it ends with. Rows of
     other periods of these dates stay as they are. ``attribution_windows`` were asked for.
-    ``left_out`` are objects for which Meta refused every row: what is stored of them stays.
+    ``left_out`` are objects for which Meta refused every row, ``missing`` pairs of an object and a
+    column that could not be had for its rows: what is stored of them stays.
     """
 
     rows: Sequence[Any]
@@ -56,6 +57,7 @@ class PulledRows:
     periods: Sequence[tuple[date, str]] = ()
     attribution_windows: Sequence[str] = ()
     left_out: Sequence[LeftOut] = ()
+    missing: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,8 @@ def _replace(
         "period_ends": [day for day, _ in pulled.periods],
         "periods": [period for _, period in pulled.periods],
         "left_out": [each.object_id for each in pulled.left_out],
+        "missing_objects": [object_id for object_id, _ in pulled.missing],
+        "missing_columns": [column for _, column in pulled.missing],
     }
     copy_incoming(connection, table, frame)
     held = connection.execute(load_sql.statement("slices_hold_rows", table), parameters).fetchone()
@@ -190,6 +194,8 @@ def _replace(
     if not held["held"] and not loaded:
         connection.execute(load_sql.statement("insert_first_rows", table), parameters)
         return {(day, "inserted"): rows for day, rows in _per_date(frame["event_date"]).items()}
+    if pulled.missing:
+        connection.execute(load_sql.statement("keep_missing_values", table), parameters)
     connection.execute(load_sql.statement("difference_of_rows", table), parameters)
     if len(rejected):
         _keep_rejected(connection, table, rejected)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from meta_ads_pipeline.insights_tables import ACTION_LISTS, MEASURES, InsightsTable
+from meta_ads_pipeline.insights_tables import ACTION_LISTS, MEASURES, VALUES, InsightsTable
 from meta_ads_pipeline.sql_files import SqlFolder
 
 sql = SqlFolder(__file__)
@@ -18,6 +18,7 @@ INCOMING = "incoming_rows"
 DIFFERENCE = "slice_difference"
 REJECTED = "rejected_rows"
 
+_KEPT_VALUE = "{0} = coalesce(i.{0}, case when '{0}' = any(missing.columns) then t.{0} end)"
 _OBJECT_IDS = ("campaign_id", "adset_id", "ad_id", "entity_id")
 
 
@@ -36,6 +37,9 @@ def statement(name: str, table: InsightsTable) -> bytes:
         t_key=_of("t.", table.key),
         d_key=_of("d.", table.key),
         r_key=_of("r.", table.key),
+        t_object=f"t.{table.entity_column}",
+        i_key=_of("i.", table.key),
+        kept_values=", ".join(_KEPT_VALUE.format(name) for name in table.values if name in VALUES),
         t_objects=_of("t.", [name for name in _OBJECT_IDS if name in table.columns]),
         columns=", ".join(table.columns),
         i_columns=_of("i.", table.columns),

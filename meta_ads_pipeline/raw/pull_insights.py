@@ -24,6 +24,7 @@ from meta_ads_pipeline.raw.empty_days import confirm_empty, emptied_days
 from meta_ads_pipeline.raw.expected_rows import expected_rows_per_day
 from meta_ads_pipeline.raw.failures import mark_failed
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
+from meta_ads_pipeline.raw.missing_values import missing_values
 from meta_ads_pipeline.raw.refresh import HOURS, confirm_unchanged
 from meta_ads_pipeline.windows import DateWindow
 
@@ -231,6 +232,7 @@ class _Pull:
             left_out=list(
                 {each.object_id: each for part in parts for each in part.left_out}.values()
             ),
+            missing=missing_values(self.table, parts),
         )
 
     def _land(self, pulled: PulledRows) -> None:

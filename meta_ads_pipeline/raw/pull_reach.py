@@ -29,6 +29,7 @@ from meta_ads_pipeline.meta_api.waiting import carried, waiting_for_threads
 from meta_ads_pipeline.raw.context import Document, PullContext, SliceReport, account_ref
 from meta_ads_pipeline.raw.failures import mark_failed
 from meta_ads_pipeline.raw.load import PulledRows, load_insights
+from meta_ads_pipeline.raw.missing_values import missing_values
 from meta_ads_pipeline.raw.periods import (
     UNIQUE_NOT_KEPT,
     Chain,
@@ -137,6 +138,7 @@ def _read(
     rows: list[Document] = []
     requested_at = [datetime.now(UTC)]
     left_out: dict[str, LeftOut] = {}
+    missing: set[tuple[str, str]] = set()
     with ThreadPoolExecutor(_REQUESTS_AT_ONCE, thread_name_prefix="reach") as pool:
         waiting = [pool.submit(carried(partial(read, each))) for each in requests]
         try:
@@ -145,6 +147,7 @@ def _read(
                     parts = response.result()
                 requested_at += [part.pulled_at for part in parts]
                 left_out |= {each.object_id: each for part in parts for each in part.left_out}
+                missing |= {*missing_values(REACH_TABLE, parts)}
                 rows += _documents(request, parts, client.dropped_fields)
         finally:
             for response in waiting:
@@ -164,6 +167,7 @@ def _read(
         counter.calls,
         tuple((span.end, span.period) for span in spans),
         left_out=list(left_out.values()),
+        missing=sorted(missing),
     )
 
 

@@ -38,7 +38,7 @@ def record_refused_fields(
         stage=", ".join(sorted(refused)),
         message="Meta refuses "
         + "; ".join(f"{field} ({reason})" for field, reason in sorted(refused.items()))
-        + ". Rows are landed without",
+        + ". New rows are landed without; what landed rows have of it stays",
         what_to_do="if an account lacks a permission, give it; if Meta no longer has the field, "
         "nothing is lost but the column. Other fields are not affected",
     )

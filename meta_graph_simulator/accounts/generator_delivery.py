@@ -21,7 +21,7 @@ from meta_graph_simulator.accounts.generator_markets import (
     VALUE_FACTS,
     Market,
 )
-from meta_graph_simulator.accounts.generator_plan import AdPlan
+from meta_graph_simulator.accounts.generator_plan import DEMAND_BY_MONTH, AdPlan
 from meta_graph_simulator.accounts.hashing import U64, Floats, counts, key, mix, unit
 from meta_graph_simulator.accounts.local_time import (
     DAY_PARTS,
@@ -45,7 +45,6 @@ from meta_graph_simulator.accounts.source import (
 
 _PARTS = np.array(DAY_PARTS, dtype=np.float64)
 _WEEKDAYS = (1.0, 0.97, 0.98, 1.0, 1.04, 1.12, 1.16)
-_MONTHS = (0.9, 0.92, 0.96, 0.98, 1.0, 0.97, 0.93, 0.94, 1.0, 1.05, 1.28, 1.2)
 _TREND_DAYS = 21
 _TAIL_DAYS = 7  # conversions after an ad ended
 _CAP = 1.75  # Meta may spend up to 75 % over a daily budget on one day
@@ -188,7 +187,7 @@ class DeliveryModel:
             unit(mix(ad_keys, _TREND + knot * 8 + 8)),
         )
         drift = 0.7 + 0.6 * (before + (after - before) * (step / _TREND_DAYS))
-        return np.asarray(drift * (_WEEKDAYS[day.weekday()] * _MONTHS[day.month - 1]))
+        return np.asarray(drift * (_WEEKDAYS[day.weekday()] * DEMAND_BY_MONTH[day.month - 1]))
 
     def _running(self, rows: NDArray[np.int64], keys: U64, ordinal: int) -> NDArray[np.bool_]:
         """Which ads deliver: those alive, but for single days and spells without delivery."""

@@ -9,6 +9,7 @@ from meta_graph_simulator.accounts.currencies import offset
 from meta_graph_simulator.accounts.generator_creatives import ad_name, creative_document, page_id
 from meta_graph_simulator.accounts.generator_markets import Market
 from meta_graph_simulator.accounts.generator_plan import (
+    DEMAND_BY_MONTH,
     REVIEW_TIME,
     AccountPlan,
     AdPlan,
@@ -312,13 +313,16 @@ class Documents:
         return strategy
 
     def _budget(self, daily: int, life: Life, object_id: str) -> Document:
-        # Budgets are edited at month ends; Meta does not bump updated_time for that.
-        edit = Draws("budget", object_id, self._today.year, self._today.month).between(90, 110)
+        # Never less than what is spent: in a week Meta spends at most seven times a daily budget.
         if life.end:
-            total = self._nice_minor(daily * ((life.end - life.start).days + 1))
+            days = (life.end - life.start).days + 1
+            total = self._nice_minor(round(daily * days * max(DEMAND_BY_MONTH)))
             share = Draws("remaining", object_id).below(30)
             return {"lifetime_budget": str(total), "budget_remaining": str(total * share // 100)}
-        amount = self._nice_minor(daily * edit // 100)
+        # Budgets are edited at month ends; Meta does not bump updated_time for that.
+        edit = Draws("budget", object_id, self._today.year, self._today.month).between(90, 110)
+        demand = DEMAND_BY_MONTH[self._today.month - 1]
+        amount = self._nice_minor(round(daily * demand * edit / 100))
         share = Draws("remaining", object_id, self._today.toordinal()).below(60)
         return {"daily_budget": str(amount), "budget_remaining": str(amount * share // 100)}
 

@@ -19,6 +19,8 @@ from meta_graph_simulator.accounts.local_time import midnight
 
 Fate: TypeAlias = Literal["PAUSED", "ARCHIVED", "DELETED"]
 _FATES: tuple[Fate, ...] = ("DELETED", "PAUSED", "ARCHIVED")
+DEMAND_BY_MONTH = (0.9, 0.92, 0.96, 0.98, 1.0, 0.97, 0.93, 0.94, 1.0, 1.05, 1.28, 1.2)
+"""January first: deliveries follow it, and the budgets that allow them."""
 _KIND_DIGIT = {"campaign": 1, "adset": 2, "ad": 3, "creative": 4}
 _HALF = 10**5  # ids have ten scrambled digits in two halves
 # Two ad slots test creatives for nine days each and then delete or archive them, so that at any

@@ -220,18 +220,29 @@ def test_shape_of_a_month() -> None:
     assert hours_used.min() < 24
 
 
-def test_spend_keeps_to_the_budgets_roughly() -> None:
-    found = account(ads=40)
-    by_id = found.entities().by_id["adset"]
-    for number in range(14):
-        day = found.delivery(date(2026, 11, 5) + timedelta(days=number))
+@pytest.mark.parametrize("month", [3, 7, 11])
+def test_a_day_and_a_week_spend_no_more_of_a_daily_budget_than_meta_would(month: int) -> None:
+    """At most 75 % over it on a day, seven times it in a week."""
+    found = account(ads=60, now=datetime(2026, month, 29, 12, tzinfo=UTC))
+    by_id = found.entities().by_id
+    budgets = {
+        entity: int(document["daily_budget"])
+        for kind in ("adset", "campaign")
+        for entity, document in by_id[kind].items()
+        if "daily_budget" in document
+    }
+    weeks: Counter[tuple[str, int]] = Counter()
+    for number in range(21):
+        day = found.delivery(date(2026, month, 1) + timedelta(days=number))
         spent: Counter[str] = Counter()
         for ad_id, amount in zip(day.ad_ids, day.hours[:, :, SPEND].sum(axis=1), strict=True):
-            spent[found.entities().by_id["ad"][ad_id]["adset_id"]] += int(amount)
-        for adset, amount in spent.items():
-            budget = by_id[adset].get("daily_budget")
-            if budget:
-                assert amount <= 2.2 * int(budget)
+            ad = by_id["ad"][ad_id]
+            for entity in budgets.keys() & {ad["adset_id"], ad["campaign_id"]}:
+                spent[entity] += int(amount)
+                weeks[entity, number // 7] += int(amount)
+        assert all(amount <= 1.75 * budgets[entity] for entity, amount in spent.items())
+    assert weeks
+    assert all(amount <= 7 * budgets[entity] for (entity, _), amount in weeks.items())
 
 
 def test_removed_ads_have_recent_delivery_and_late_conversions() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from meta_ads_pipeline.control.accounts import Account, save_accounts
 from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.fields import REACH_FIELDS
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart, InsightsQuery
 from meta_ads_pipeline.rate_limit.limits import BudgetRules
 from meta_ads_pipeline.raw.context import PullContext
@@ -274,6 +275,20 @@ def test_a_refused_field_costs_the_field_not_the_pull(scene: _Scene) -> None:
     assert all(row["unique_link_clicks"] is not None for row in rows)
 
 
+def test_counts_of_people_that_were_landed_stay_where_meta_no_longer_gives_them(
+    scene: _Scene,
+) -> None:
+    ordered = "select * from raw.insights_reach order by event_date, level, entity_id, period"
+    scene.pull(scene.back(1))
+    before = scene.rows(ordered)
+    assert all(row["unique_clicks"] is not None for row in before)
+    scene.simulator.control.add_fault("unfetchable_field", field="unique_clicks")
+    scene.pull(scene.back(1), "again")
+    rows = scene.rows(ordered)
+    assert {row["omitted"] for row in rows} == {"refused by Meta: unique_clicks"}
+    assert [row["unique_clicks"] for row in rows] == [row["unique_clicks"] for row in before]
+
+
 def test_too_much_data_is_asked_in_smaller_pieces(scene: _Scene) -> None:
     scene.pull(scene.back(40))
     whole = scene.contents()
@@ -299,7 +314,7 @@ class _Reader:
     def get_reach(self, account, start, end, *, level, period, unique_counts=True, counter=None):
         if self.error is not None and (level, period) == ("adset", "28d"):
             raise self.error
-        query = InsightsQuery(account.account_id, level, period, start, end)
+        query = InsightsQuery(account.account_id, level, period, start, end, measures=REACH_FIELDS)
         rows = [self._row(level, period, *span) for span in query.spans]
         return [InsightsPart(query, rows, datetime.now(UTC), "sync")]
 
