@@ -31,6 +31,7 @@ from meta_ads_pipeline.credentials.checks import (
     brief_client,
     inspect,
     update_state_alerts,
+    with_accounts,
 )
 from meta_ads_pipeline.credentials.connection_accounts import (
     active_accounts_of,
@@ -155,12 +156,22 @@ def run_connect(
         if request.exchange and _worth_exchanging(settings, found):
             token, found = _exchanged(settings, token, found, now, rate_limiter)
             notes.append("exchanged for a long-lived token")
+        found = with_accounts(settings, token, found, request.accounts, rate_limiter)
     readable = [_account(document) for document in found.accounts if document.get("currency")]
-    if not readable:
+    ended_early = found.accounts.ended_early
+    if not readable and ended_early is None:
         raise ConnectError(
             "the token works but reads no ad account: assign ad accounts to its user or system "
             "user in Business settings, then connect again"
         )
+    if ended_early is not None:
+        incomplete = (
+            f"Meta did not give the list of ad accounts to its end, {len(readable)} are known; "
+            f"others can be named with --account. {ended_early}"
+        )
+        if not readable:
+            raise ConnectError(incomplete)
+        notes.append(incomplete)
     chosen = choose(request, readable, _ask if sys.stdin.isatty() else None, console)
     refuse_taken_accounts(database, request.workspace, chosen)
     connection = save_connection(

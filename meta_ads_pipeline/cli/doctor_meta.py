@@ -24,6 +24,7 @@ from meta_ads_pipeline.credentials.checks import (
     register_environment,
     token_of,
     validate_connection,
+    with_accounts,
 )
 from meta_ads_pipeline.credentials.connection_accounts import active_accounts_of
 from meta_ads_pipeline.credentials.connections import Connection
@@ -171,6 +172,13 @@ def examine_connection(
     try:
         current, found = validate_connection(database, settings, connection, datetime.now(UTC))
         token = token_of(database, settings, current)
+        wanted = (
+            list(settings.ad_account_ids)
+            if current.from_environment
+            else active_accounts_of(database, current.connection_id)
+        )
+        with brief_budget(settings, database, current) as rate_limiter:
+            found = with_accounts(settings, token, found, wanted, rate_limiter)
     except AppCredentialsError as error:
         yield failed("app credentials", str(error), "Correct META_APP_ID and META_APP_SECRET")
         return
@@ -180,11 +188,6 @@ def examine_connection(
             return
         yield failed(f"{label} token", str(error), _sentence(again))
         return
-    wanted = (
-        list(settings.ad_account_ids)
-        if current.from_environment
-        else active_accounts_of(database, current.connection_id)
-    )
     obstacle = why_not_renewable(current, settings) if current.status.usable else again
     yield from examine_token(label, found, obstacle, again)
     if current.status.usable:
@@ -197,8 +200,10 @@ def examine_bare_token(settings: Settings) -> Iterable[Finding]:
     """META_ACCESS_TOKEN, without the database."""
     assert settings.access_token is not None
     label, again = "META_ACCESS_TOKEN", "set META_ACCESS_TOKEN to a new token"
+    wanted = list(settings.ad_account_ids)
     try:
         found = inspect(settings, settings.access_token, datetime.now(UTC))
+        found = with_accounts(settings, settings.access_token, found, wanted)
     except AppCredentialsError as error:
         yield failed("app credentials", str(error), "Correct META_APP_ID and META_APP_SECRET")
         return
@@ -207,8 +212,7 @@ def examine_bare_token(settings: Settings) -> Iterable[Finding]:
         return
     yield from examine_token(label, found, again, again)
     if found.verdict.status.usable:
-        yield from examine_accounts(label, found, list(settings.ad_account_ids))
-        wanted = list(settings.ad_account_ids)
+        yield from examine_accounts(label, found, wanted)
         yield from examine_reads(settings, label, settings.access_token, found, wanted)
 
 
@@ -254,12 +258,20 @@ def examine_accounts(label: str, found: Inspection, wanted: list[str]) -> Iterab
     check = f"{label} accounts"
     documents = {str(document.get("account_id")): document for document in found.accounts}
     ids = wanted or sorted(documents)
-    if not ids:
+    if found.accounts.ended_early is not None:
+        yield warned(
+            check,
+            f"Meta did not give the list to its end, {len(documents)} are known: "
+            f"{found.accounts.ended_early}",
+            "Name the others: `meta-ads connect --account`, or META_AD_ACCOUNT_IDS",
+        )
+    elif not ids:
         yield failed(
             check,
             "the token reads no ad account",
             "Assign ad accounts to its user or system user in Business settings",
         )
+    if not ids:
         return
     active = 0
     for account_id in ids:

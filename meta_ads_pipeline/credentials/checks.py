@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias
@@ -27,6 +27,7 @@ from meta_ads_pipeline.credentials.status import (
     STATE_ALERTS,
     Verdict,
     facts_of,
+    refuses_account,
     says_of_token,
     standing_alerts,
     verdict_of_error,
@@ -40,7 +41,7 @@ from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.config import ClientConfig, RetryPolicy
 from meta_ads_pipeline.meta_api.error_rules import ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.meta_api.paging import Row
+from meta_ads_pipeline.meta_api.paging import Listing
 from meta_ads_pipeline.meta_api.rate_limiter import RateLimiter
 from meta_ads_pipeline.settings import Settings
 
@@ -62,14 +63,14 @@ class AppCredentialsError(CredentialsError):
 
 @dataclass(frozen=True)
 class Inspection:
-    """What is known of a token after asking Meta. ``accounts`` are the documents it reads.
+    """What is known of a token after asking Meta. ``accounts`` are the documents that it lists.
 
     ``of_other_app`` says that the token was not made for the app of META_APP_ID.
     """
 
     verdict: Verdict
     facts: TokenFacts
-    accounts: list[Row] = field(default_factory=list)
+    accounts: Listing = field(default_factory=Listing)
     of_other_app: bool = False
 
 
@@ -242,6 +243,37 @@ def _concluded(
         if error.kind is not ErrorKind.PERMISSION and not says_of_token(error):
             raise
         return Inspection(verdict_of_error(error), facts)
+
+
+def with_accounts(
+    settings: Settings,
+    token: SecretStr,
+    found: Inspection,
+    account_ids: Iterable[str],
+    rate_limiter: RateLimiter | None = None,
+) -> Inspection:
+    """The inspection with these accounts as well, as far as the token reads them.
+
+    A list shows what is assigned to the token's own user, and may be left before its end. Raises
+    ``MetaApiError`` on what says nothing about an account.
+    """
+    listed = {str(document.get("account_id")) for document in found.accounts}
+    missing = [each for each in account_ids if each not in listed]
+    if not missing or not found.verdict.status.usable:
+        return found
+    read = []
+    with brief_client(
+        settings, token, app_id=found.facts.app_id, rate_limiter=rate_limiter
+    ) as client:
+        for account_id in missing:
+            try:
+                read.append(client.get_account(account_id))
+            except MetaApiError as error:
+                if not refuses_account(error):
+                    raise
+    known = found.accounts
+    accounts = Listing([*known, *read], known.left_out, known.ended_early)
+    return replace(found, accounts=accounts)
 
 
 def validate_connection(

@@ -16,6 +16,9 @@ from cryptography.fernet import Fernet
 from meta_ads_pipeline.control.accounts import active_accounts
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.connections import list_connections
+from meta_ads_pipeline.meta_api.client import MetaAdsClient
+from meta_ads_pipeline.meta_api.errors import error_from_envelope
+from meta_ads_pipeline.meta_api.paging import Listing
 from meta_ads_pipeline.settings import Settings
 from tests.cli.conftest import MetaAds
 from tests.meta_app import (
@@ -82,6 +85,41 @@ def test_accounts_are_chosen_by_option(
     assert sorted(document["accounts"]) == sorted([first, third])
     assert document["not_synced"] == [second]
     assert [a.account_id for a in active_accounts(database)] == [first, third]
+
+
+@pytest.fixture
+def incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Meta gives the first page of the accounts, and no other."""
+    whole = MetaAdsClient.get_accounts
+    refused = error_from_envelope({"message": "no more"}, http_status=500, what="GET me/adaccounts")
+    monkeypatch.setattr(
+        MetaAdsClient,
+        "get_accounts",
+        lambda client: Listing(whole(client)[:1], ended_early=refused),
+    )
+
+
+@pytest.mark.usefixtures("incomplete")
+def test_an_account_that_no_list_shows_is_connected_by_its_name(
+    meta: MetaApp, meta_ads: MetaAds, database: Database
+) -> None:
+    meta.token()
+    third = meta.account_ids[2]
+    code, said = meta_ads("connect", "--account", third, stdin=PERSON)
+    assert code == 0, said
+    assert [a.account_id for a in active_accounts(database)] == [third]
+    code, said = meta_ads("connect", "--account", "999", "--name", "other", stdin=PERSON)
+    assert (code, "999" in said) == (1, True), said
+
+
+@pytest.mark.usefixtures("incomplete")
+def test_a_list_that_meta_left_before_its_end_is_told(
+    meta: MetaApp, meta_ads: MetaAds, database: Database
+) -> None:
+    meta.token()
+    code, said = meta_ads("connect", "--all", stdin=PERSON)
+    assert (code, "to its end" in said, "no more" in said) == (0, True, True), said
+    assert [a.account_id for a in active_accounts(database)] == meta.account_ids[:1]
 
 
 def test_connecting_with_one_account_switches_no_other_off(

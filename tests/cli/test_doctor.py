@@ -26,6 +26,8 @@ from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.checks import Inspection
 from meta_ads_pipeline.credentials.connections import TokenFacts
 from meta_ads_pipeline.credentials.status import ACTIVE
+from meta_ads_pipeline.meta_api.errors import error_from_envelope
+from meta_ads_pipeline.meta_api.paging import Listing
 from meta_ads_pipeline.meta_api.versions import API_VERSIONS
 from meta_ads_pipeline.settings import Settings
 from tests.cli.conftest import MetaAds
@@ -243,7 +245,7 @@ def test_accounts_that_are_not_active_or_not_read() -> None:
         {"account_id": "1", "name": "One", "account_status": 1},
         {"account_id": "2", "name": "Two", "account_status": 3},
     ]
-    found = Inspection(ACTIVE, TokenFacts(app_id=APP_ID), documents)
+    found = Inspection(ACTIVE, TokenFacts(app_id=APP_ID), Listing(documents))
     findings = list(examine_accounts("x", found, ["1", "2", "3"]))
     assert [f.outcome for f in findings] == [Outcome.WARN, Outcome.FAIL, Outcome.PASS]
     assert "payment" in findings[0].message
@@ -252,6 +254,17 @@ def test_accounts_that_are_not_active_or_not_read() -> None:
     assert [f.outcome for f in examine_accounts("x", Inspection(ACTIVE, TokenFacts()), [])] == [
         Outcome.FAIL
     ]
+
+
+@pytest.mark.parametrize("ids", [["1"], []])
+def test_a_list_that_meta_left_before_its_end_is_a_warning(ids: list[str]) -> None:
+    refused = error_from_envelope({"message": "no more"}, http_status=500, what="GET me/adaccounts")
+    accounts = Listing([{"account_id": each} for each in ids], ended_early=refused)
+    found = Inspection(ACTIVE, TokenFacts(), accounts)
+    warning, *others = examine_accounts("x", found, [])
+    assert warning.outcome is Outcome.WARN
+    assert "no more" in warning.message
+    assert [each.outcome for each in others] == [Outcome.PASS] * len(ids)
 
 
 @pytest.mark.usefixtures("without_dbt")
