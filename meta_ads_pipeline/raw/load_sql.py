@@ -18,7 +18,7 @@ INCOMING = "incoming_rows"
 DIFFERENCE = "slice_difference"
 REJECTED = "rejected_rows"
 
-_KEPT_VALUE = "{0} = coalesce(i.{0}, case when '{0}' = any(missing.columns) then t.{0} end)"
+_KEPT_VALUE = "coalesce(i.{0}, case when '{0}' = any(missing.columns) then t.{0} end)"
 _OBJECT_IDS = ("campaign_id", "adset_id", "ad_id", "entity_id")
 
 
@@ -26,6 +26,7 @@ def statement(name: str, table: InsightsTable) -> bytes:
     """The statement ``sql/<name>.sql`` for the table: its columns, and its rows old and new."""
     lists = [name for name in table.values if name in ACTION_LISTS]
     scalars = [name for name in table.values if name not in ACTION_LISTS]
+    of_meta = [name for name in table.values if name in VALUES]
     # Hours carry on-Meta actions only: the ledger takes actions from the day's rows.
     ledger_lists = lists if table.grain == "day" else []
     ledger = () if table.has_periods else (*MEASURES, *ledger_lists)
@@ -39,7 +40,8 @@ def statement(name: str, table: InsightsTable) -> bytes:
         r_key=_of("r.", table.key),
         t_object=f"t.{table.entity_column}",
         i_key=_of("i.", table.key),
-        kept_values=", ".join(_KEPT_VALUE.format(name) for name in table.values if name in VALUES),
+        metas_values=", ".join(of_meta),
+        kept_values=", ".join(_KEPT_VALUE.format(name) for name in of_meta),
         t_objects=_of("t.", [name for name in _OBJECT_IDS if name in table.columns]),
         columns=", ".join(table.columns),
         i_columns=_of("i.", table.columns),

@@ -1,6 +1,6 @@
 -- A value that could not be had this time has not vanished: what is stored of it stays.
 update incoming_rows as i
-set {{ kept_values }}
+set ({{ metas_values }}) = ({{ kept_values }})
 from {{ table }} as t
 inner join (
     select
