@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from meta_ads_pipeline.insights_tables import VALUES, InsightsTable, meta_field
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart
+from meta_ads_pipeline.raw.json_text import storable_text
 
 
 def missing_values(table: InsightsTable, parts: Sequence[InsightsPart]) -> list[tuple[str, str]]:
@@ -21,6 +22,7 @@ def missing_values(table: InsightsTable, parts: Sequence[InsightsPart]) -> list[
             name for name in table.columns if name in VALUES and meta_field(name) not in read
         ]
         if columns:
-            ids = {row.get(f"{part.query.level}_id") for row in part.rows if isinstance(row, dict)}
-            missing |= {(str(each), name) for each in ids for name in columns}
+            objects = [row for row in part.rows if isinstance(row, dict)]
+            ids = {storable_text(str(row.get(f"{part.query.level}_id"))) for row in objects}
+            missing |= {(each, name) for each in ids for name in columns}
     return sorted(missing)

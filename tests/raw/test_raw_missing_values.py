@@ -56,6 +56,11 @@ def test_a_field_that_meta_refuses_keeps_its_values_and_restates_nothing(
     assert "clicks" not in {row["measure"] for row in changes}
 
 
+def odd_rows(day):
+    """Dead letters, whatever is missing beside them."""
+    return [ad_row(9, day, ad_id=odd) for odd in (["1201"], {"id": "1201"}, "12\x0001")] + ["row"]
+
+
 @pytest.mark.parametrize("in_pieces", [True, False])
 def test_what_cannot_be_had_for_one_ad_stays_there_and_nowhere_else(
     database, account, query, in_pieces
@@ -67,8 +72,8 @@ def test_what_cannot_be_had_for_one_ad_stays_there_and_nowhere_else(
                 only = {"only_level": "ad", "only_ids": (str(1200 + ad),)} if in_pieces else {}
                 day = DAY if in_pieces else DAY + timedelta(days=ad - 1)
                 piece = InsightsQuery("1", level, grain, day, day, **only)
-                row = ad_row(ad, day, spend="20")
-                yield InsightsPart(piece, [row], now, "sync", missing=missing)
+                rows = [ad_row(ad, day, spend="20"), *odd_rows(day)]
+                yield InsightsPart(piece, rows, now, "sync", missing=missing)
 
     dates = [DAY] if in_pieces else [DAY, DAY + timedelta(days=1)]
     first = FakeReader()
