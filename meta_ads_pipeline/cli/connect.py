@@ -47,6 +47,7 @@ from meta_ads_pipeline.credentials.connections import (
 from meta_ads_pipeline.credentials.status import spoken
 from meta_ads_pipeline.credentials.vault import TokenVault
 from meta_ads_pipeline.errors import CredentialsError
+from meta_ads_pipeline.meta_api.paging import Listing
 from meta_ads_pipeline.meta_api.rate_limiter import RateLimiter
 from meta_ads_pipeline.settings import Settings
 
@@ -158,19 +159,14 @@ def run_connect(
             notes.append("exchanged for a long-lived token")
         found = with_accounts(settings, token, found, request.accounts, rate_limiter)
     readable = [_account(document) for document in found.accounts if document.get("currency")]
-    ended_early = found.accounts.ended_early
-    if not readable and ended_early is None:
+    incomplete = _incomplete(found.accounts)
+    if not readable:
         raise ConnectError(
-            "the token works but reads no ad account: assign ad accounts to its user or system "
+            incomplete
+            or "the token works but reads no ad account: assign ad accounts to its user or system "
             "user in Business settings, then connect again"
         )
-    if ended_early is not None:
-        incomplete = (
-            f"Meta did not give the list of ad accounts to its end, {len(readable)} are known; "
-            f"others can be named with --account. {ended_early}"
-        )
-        if not readable:
-            raise ConnectError(incomplete)
+    if incomplete:
         notes.append(incomplete)
     chosen = choose(request, readable, _ask if sys.stdin.isatty() else None, console)
     refuse_taken_accounts(database, request.workspace, chosen)
@@ -309,6 +305,15 @@ def _notes(settings: Settings, found: Inspection) -> list[str]:
     if facts.expires_at is None and facts.issued_at is None:
         notes.append("Meta did not tell when it expires: it takes app credentials to ask")
     return notes
+
+
+def _incomplete(listing: Listing) -> str | None:
+    if listing.ended_early is None:
+        return None
+    return (
+        f"Meta did not give the list of ad accounts to its end, {len(listing)} are known; others "
+        f"can be named with --account. {listing.ended_early}"
+    )
 
 
 def _account(document: dict[str, Any]) -> Account:

@@ -41,7 +41,7 @@ from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.config import ClientConfig, RetryPolicy
 from meta_ads_pipeline.meta_api.error_rules import ErrorKind
 from meta_ads_pipeline.meta_api.errors import MetaApiError
-from meta_ads_pipeline.meta_api.paging import Listing
+from meta_ads_pipeline.meta_api.paging import Listing, Row
 from meta_ads_pipeline.meta_api.rate_limiter import RateLimiter
 from meta_ads_pipeline.settings import Settings
 
@@ -261,19 +261,28 @@ def with_accounts(
     missing = [each for each in account_ids if each not in listed]
     if not missing or not found.verdict.status.usable:
         return found
-    read = []
     with brief_client(
         settings, token, app_id=found.facts.app_id, rate_limiter=rate_limiter
     ) as client:
-        for account_id in missing:
-            try:
-                read.append(client.get_account(account_id))
-            except MetaApiError as error:
-                if not refuses_account(error):
-                    raise
+        answers = [account_by_id(client, each) for each in missing]
+    read = [each for each in answers if not isinstance(each, MetaApiError)]
     known = found.accounts
     accounts = Listing([*known, *read], known.left_out, known.ended_early)
     return replace(found, accounts=accounts)
+
+
+def account_by_id(client: MetaAdsClient, account_id: str) -> Row | MetaApiError:
+    """The document, or Meta's refusal of this account.
+
+    A token may read accounts that are not assigned to its own user, which no list shows. Raises
+    ``MetaApiError`` on what says nothing about the account (token, limits, network).
+    """
+    try:
+        return client.get_account(account_id)
+    except MetaApiError as error:
+        if not refuses_account(error):
+            raise
+        return error
 
 
 def validate_connection(

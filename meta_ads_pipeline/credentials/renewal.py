@@ -18,6 +18,7 @@ from meta_ads_pipeline.credentials.brief_budget import brief_budget
 from meta_ads_pipeline.credentials.checks import (
     AppCredentialsError,
     Inspection,
+    account_by_id,
     brief_client,
     connections_in_use,
     inspect,
@@ -42,7 +43,6 @@ from meta_ads_pipeline.credentials.status import (
     SYSTEM_USER,
     days_stage,
     reconnect_command,
-    refuses_account,
     renewal_due,
     spoken,
     why_not_renewable,
@@ -238,13 +238,7 @@ def prove(
 
 def _reads(client: MetaAdsClient, account_id: str) -> bool:
     """Whether Meta gives the account; raises what says nothing about the account."""
-    try:
-        client.get_account(account_id)
-    except MetaApiError as error:
-        if not refuses_account(error):
-            raise
-        return False
-    return True
+    return not isinstance(account_by_id(client, account_id), MetaApiError)
 
 
 def _failure_alert(connection: Connection, message: str, now: datetime) -> Alert:

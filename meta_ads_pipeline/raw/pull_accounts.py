@@ -20,7 +20,7 @@ from meta_ads_pipeline.control.accounts import (
 from meta_ads_pipeline.control.database import Connection, Database
 from meta_ads_pipeline.control.dead_letters import DeadLetter
 from meta_ads_pipeline.control.timezones import record_timezones, update_timezone_alerts
-from meta_ads_pipeline.credentials.status import refuses_account
+from meta_ads_pipeline.credentials.checks import account_by_id
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
 from meta_ads_pipeline.meta_api.errors import MetaApiError
 from meta_ads_pipeline.meta_api.paging import LeftOut, Listing
@@ -103,20 +103,6 @@ def listed_accounts(client: MetaAdsClient) -> ListedAccounts:
         {each.object_id.removeprefix("act_"): each for each in listing.left_out},
         listing.ended_early,
     )
-
-
-def account_by_id(client: MetaAdsClient, account_id: str) -> Document | MetaApiError:
-    """The document, or Meta's refusal of this account.
-
-    A token may read accounts that are not assigned to its own user, which no list shows. Raises
-    ``MetaApiError`` on what says nothing about the account (token, limits, network).
-    """
-    try:
-        return client.get_account(account_id)
-    except MetaApiError as error:
-        if not refuses_account(error):
-            raise
-        return error
 
 
 def land_accounts(

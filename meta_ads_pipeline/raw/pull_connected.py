@@ -15,6 +15,7 @@ from meta_ads_pipeline.control.account_states import (
 from meta_ads_pipeline.control.accounts import Account, UnknownAccountError
 from meta_ads_pipeline.control.alerts import Alert, Severity, update_alerts
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.credentials.checks import account_by_id
 from meta_ads_pipeline.credentials.clients import ConnectedClient, ConnectedClients
 from meta_ads_pipeline.credentials.connection_accounts import assign_accounts
 from meta_ads_pipeline.credentials.status import verdict_of_error
@@ -23,7 +24,6 @@ from meta_ads_pipeline.meta_api.paging import LeftOut
 from meta_ads_pipeline.raw.context import Document, PullContext
 from meta_ads_pipeline.raw.pull_accounts import (
     ListedAccounts,
-    account_by_id,
     account_name,
     land_accounts,
     listed_accounts,

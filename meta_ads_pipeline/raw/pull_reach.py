@@ -8,7 +8,7 @@ refresh of one date is about 12 calls, 90 days are about 25.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -21,7 +21,6 @@ from meta_ads_pipeline.control.slices import SliceKey
 from meta_ads_pipeline.insights_tables import REACH_LEVELS, REACH_TABLE, Level
 from meta_ads_pipeline.meta_api.calls import CallCounter
 from meta_ads_pipeline.meta_api.client import MetaAdsClient
-from meta_ads_pipeline.meta_api.field_groups import account_key
 from meta_ads_pipeline.meta_api.insights_query import InsightsPart
 from meta_ads_pipeline.meta_api.paging import LeftOut
 from meta_ads_pipeline.meta_api.priority import calls_of_priority
@@ -148,7 +147,7 @@ def _read(
                 requested_at += [part.pulled_at for part in parts]
                 left_out |= {each.object_id: each for part in parts for each in part.left_out}
                 missing |= {*missing_values(REACH_TABLE, parts)}
-                rows += _documents(request, parts, client.dropped_fields)
+                rows += _documents(request, parts)
         finally:
             for response in waiting:
                 response.cancel()
@@ -171,17 +170,11 @@ def _read(
     )
 
 
-def _documents(
-    request: ReachRequest,
-    parts: Sequence[InsightsPart],
-    dropped: Mapping[str, Mapping[str, str]],
-) -> Iterator[Document]:
+def _documents(request: ReachRequest, parts: Sequence[InsightsPart]) -> Iterator[Document]:
     """The rows with what only the request says of them."""
     level, chain = request.level, request.chain
     for part in parts:
-        places = (part.query.key, account_key(part.query))
-        gone = {name for place in places for name in dropped.get(place, {})}
-        refused = [name for name in part.query.measures if name in gone]
+        refused = [name for name in part.query.measures if name in part.missing]
         reasons = [f"refused by Meta: {', '.join(refused)}"] if refused else []
         if not chain.has_unique_counts:
             reasons.append(UNIQUE_NOT_KEPT)
