@@ -38,7 +38,7 @@ from generate_series(1, 40) as a;
 
 insert into raw.campaigns (id, account_id, name, status, effective_status, objective, {_ENTITY})
 select a || '01' || c, a::text, 'Campaign ' || c, 'ACTIVE', 'ACTIVE', 'OUTCOME_SALES',
-    '{{"daily_budget": "5000", "name": "Campaign"}}', '', {_SEEN}
+    '{{"daily_budget": "20000", "name": "Campaign"}}', '', {_SEEN}
 from generate_series(1, 40) as a cross join generate_series(1, 5) as c;
 
 insert into raw.adsets (id, account_id, name, status, effective_status, campaign_id, {_ENTITY})

@@ -4,6 +4,8 @@
 
     `unique_key` (columns, never null) pairs old and new rows. Optional keys of `config.meta`:
       window_column  the date that the window filters; `none`: the model gives its whole content
+      last_column    the date that a row goes up to from its window_column: the model gives the rows
+                     that touch the window (touches_window), and may give others anew
       kept_rows      SQL predicate on the target (alias `old`): rows the model does not speak for,
                      which stay as they are
       scope_columns  the model speaks only for rows whose values of these columns it returns
@@ -18,10 +20,16 @@
     {%- set keys = [key] if key is string else key -%}
     {%- set meta = config.get('meta', {}) -%}
     {%- set window_column = meta.get('window_column', 'event_date') -%}
-    {%- set scope = [
-        dates_in_window('old.' ~ window_column, 0, meta.get('ahead_days', 0))
-        if window_column != 'none' else 'true'
-    ] -%}
+    {%- if meta.get('last_column') -%}
+        {#- A row that grew into the window did not touch it before. -#}
+        {%- set in_question = '(' ~ touches_window('old') ~ ' or old.' ~ keys[0]
+            ~ ' in (select new.' ~ keys[0] ~ ' from ' ~ source ~ ' as new))' -%}
+    {%- elif window_column == 'none' -%}
+        {%- set in_question = 'true' -%}
+    {%- else -%}
+        {%- set in_question = dates_in_window('old.' ~ window_column, 0, meta.get('ahead_days', 0)) -%}
+    {%- endif -%}
+    {%- set scope = [in_question] -%}
     {%- if meta.get('is_by_weekday') -%}
         {%- do scope.append(on_weekdays_of_window('old.' ~ window_column)) -%}
     {%- endif -%}
@@ -113,10 +121,12 @@
 {%- endmacro %}
 
 {#- Pre-hook of a model that joins what the planner cannot estimate (a CTE, a view over a view): it
-    expects one row where there are 160,000, and a nested loop over both sides takes minutes. Lasts
-    as long as the model's transaction. -#}
-{% macro without_nested_loops() -%}
-    set local enable_nestloop = off
+    expects one row where there are 160,000, and a nested loop over both sides takes minutes; or it
+    sorts ten million for a merge join with sixteen thousand. Lasts as long as the model's
+    transaction. -#}
+{% macro hash_joins_only() -%}
+    set local enable_nestloop = off;
+    set local enable_mergejoin = off
 {%- endmacro %}
 
 {#- Post-hook: Postgres never analyzes a partitioned parent by itself, and nothing right after a

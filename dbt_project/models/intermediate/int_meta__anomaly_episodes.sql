@@ -1,11 +1,89 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_window',
+    on_schema_change='append_new_columns',
+    unique_key='anomaly_key',
+    meta={'last_column': 'last_date'},
+    indexes=[{'columns': ['anomaly_key'], 'unique': true}]
+) }}
+
 {%- set entity = ['level', 'account_id', 'external_entity_id'] -%}
 {%- set ratios = text_list(['ctr', 'cpc', 'cpm']) -%}
-{%- set volume = text_list(['spend', 'impressions', 'clicks']) %}
+{%- set volume = text_list(['spend', 'impressions', 'clicks']) -%}
+{%- set window = window_bounds() -%}
+{%- set is_bounded = is_incremental() and window.start -%}
+{%- set sources = {
+    'days': ref('int_meta__anomaly_days'),
+    'budgets': ref('int_meta__anomaly_budgets'),
+    'hours': ref('int_meta__anomaly_hours'),
+} %}
 
 -- One episode per entity, cause and stretch of time, from all that is far from usual.
+{% if is_bounded %}
+    -- Back from the run's dates, for as long as an entity was unusual without a gap, and its account
+    -- beside it: what touches the run's dates has begun by then. `days`: those that a row is about.
+    with recursive unusual as not materialized (
+        {% for name, relation in sources.items() %}
+            select
+                {{ entity | join(', ') }},
+                event_date,
+                {{ "case period when 'week' then 7 else 1 end" if name == 'budgets' else 1 }} as days
+            from {{ relation }}
+            {{ 'union all' if not loop.last }}
+        {% endfor %}
+    ),
+
+    stretches as (
+        select
+            {{ entity | join(', ') }},
+            min(event_date) as first_date
+        from unusual
+        where event_date >= date '{{ window.start }}' - 1
+        group by {{ entity | join(', ') }}
+        union
+        select earlier.*
+        from stretches
+        cross join
+            lateral (
+                select
+                    stretches.level,
+                    stretches.account_id,
+                    stretches.external_entity_id,
+                    max(unusual.event_date) as first_date
+                from unusual
+                where
+                    unusual.level = stretches.level
+                    and unusual.external_entity_id = stretches.external_entity_id
+                    and unusual.event_date
+                    between stretches.first_date - 7 and stretches.first_date - 1
+                    and unusual.event_date >= stretches.first_date - unusual.days
+                having count(*) > 0
+                union all
+                select
+                    'account' as level,
+                    stretches.account_id,
+                    stretches.account_id as external_entity_id,
+                    stretches.first_date
+                where stretches.level <> 'account'
+            ) as earlier
+    ),
+{% else %}
+    with
+{% endif %}
+
+{% for name, relation in sources.items() %}
+{{ name }} as (
+    select {{ name }}.*
+    from {{ relation }} as {{ name }}
+    {% if is_bounded -%}
+        where {{ name }}.event_date >= (select min(stretches.first_date) from stretches)
+    {%- endif %}
+),
+
+{% endfor -%}
 -- Campaigns that had ended before their first pull: at their scheduled end, at that of their last
 -- ad set, or at an unknown time where the pull found none of their ads running.
-with ad_ends as (
+ad_ends as (
     select
         ads.campaign_id,
         case when bool_and(adsets.ends_at is not null) then max(adsets.ends_at) end as ended_at,
@@ -61,7 +139,7 @@ found as (
         log_ratio,
         null::numeric as surprise,
         evidence_weeks
-    from {{ ref('int_meta__anomaly_days') }}
+    from days
     union all
     select
         'day' as grain,
@@ -82,7 +160,7 @@ found as (
         log_ratio,
         null as surprise,
         null as evidence_weeks
-    from {{ ref('int_meta__anomaly_budgets') }}
+    from budgets
     union all
     select
         'hour' as grain,
@@ -103,12 +181,12 @@ found as (
         log_ratio,
         surprise,
         evidence_weeks
-    from {{ ref('int_meta__anomaly_hours') }} as hours
+    from hours
     -- Hours of a day that is unusual as a whole are part of that.
     where
         not exists (
             select 1
-            from {{ ref('int_meta__anomaly_days') }} as days
+            from days
             where
                 days.level = hours.level
                 and days.external_entity_id = hours.external_entity_id
@@ -116,7 +194,7 @@ found as (
         )
         and not exists (
             select 1
-            from {{ ref('int_meta__anomaly_budgets') }} as budgets
+            from budgets
             where
                 budgets.level = hours.level
                 and budgets.external_entity_id = hours.external_entity_id
@@ -295,8 +373,9 @@ select
     episodes.related_text
 from episodes
 where
+    {{ touches_window('episodes', is_bounded) }}
     -- A fall of clicks in the hour after a fall of spend is the same fall.
-    not exists (
+    and not exists (
         select 1
         from episodes as cause
         where

@@ -3,7 +3,7 @@
     incremental_strategy='replace_window',
     on_schema_change='append_new_columns',
     contract={'enforced': true},
-    pre_hook='{{ without_nested_loops() }}',
+    pre_hook='{{ hash_joins_only() }}',
     unique_key=['level', 'external_entity_id', 'event_date', 'event_hour', 'measure'],
     meta={
         'kept_rows': waits_for_agreement('old.measure'),

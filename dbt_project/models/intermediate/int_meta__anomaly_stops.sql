@@ -1,3 +1,12 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_window',
+    on_schema_change='append_new_columns',
+    unique_key='anomaly_key',
+    meta={'last_column': 'last_date'},
+    indexes=[{'columns': ['anomaly_key'], 'unique': true}]
+) }}
+
 {%- set chosen = not_running_statuses() %}
 
 -- Why delivery stopped, where that is known: every ad that had delivered in the week before was
@@ -13,8 +22,11 @@ with stops as (
         last_date,
         starts_at,
         ends_at
-    from {{ ref('int_meta__anomaly_episodes') }}
-    where kind = 'stopped' and measure = 'impressions'
+    from {{ ref('int_meta__anomaly_episodes') }} as episodes
+    where
+        kind = 'stopped'
+        and measure = 'impressions'
+        and {{ touches_window('episodes', is_incremental()) }}
 ),
 
 ads as (

@@ -7,7 +7,7 @@
     indexes=[
         {'columns': ['event_date', 'level', 'external_entity_id', 'conversion'], 'unique': true}
     ],
-    pre_hook='{{ without_nested_loops() }}',
+    pre_hook='{{ hash_joins_only() }}',
     post_hook='{{ analyze_after_bulk() }}'
 ) }}
 

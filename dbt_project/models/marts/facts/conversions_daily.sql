@@ -5,7 +5,7 @@
         {'columns': ['event_date', 'ad_id', 'conversion'], 'unique': true},
         {'columns': ['account_id', 'event_date']}
     ],
-    pre_hook='{{ without_nested_loops() }}',
+    pre_hook='{{ hash_joins_only() }}',
     post_hook=['{{ settle_account_days() }}', '{{ analyze_after_bulk() }}'],
     meta={
         'kept_rows': "not exists ("

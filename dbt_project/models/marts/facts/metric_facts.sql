@@ -5,7 +5,7 @@
     pre_hook=[
         '{{ ensure_fact_partitions() }}',
         '{{ note_ingested_days() }}',
-        '{{ without_nested_loops() }}'
+        '{{ hash_joins_only() }}'
     ],
     post_hook=['{{ settle_account_days() }}', '{{ analyze_after_bulk() }}'],
     meta={
@@ -45,28 +45,75 @@ goals as (
     from {{ ref('int_meta__adset_goals') }}
 ),
 
--- Delivery, on the hour. An hour that the spring change skipped is labelled with an hour that
--- does not exist: its row joins the hour that its instant falls into.
-hour_rows as (
-    select
-        hourly.account_id,
-        max(hourly.campaign_id) as campaign_id,
-        max(hourly.adset_id) as adset_id,
-        hourly.ad_id,
-        hourly.event_at,
-        hourly.event_date,
-        max(hourly.timezone) as timezone,
-        max(hourly.currency) as currency,
-        {{ summed_delivery('hourly') }},
-        max(hourly.pulled_at) as pulled_at
+hours as not materialized (
+    select hourly.*
     from {{ ref('stg_meta__insights_hourly') }} as hourly
-    inner join agreed
+    where
+        {{ in_window('hourly.event_date') }}
+        and (hourly.account_id, hourly.event_date) not in (
+            select
+                agreed.account_id,
+                agreed.event_date
+            from agreed
+            where not agreed.has_hours
+        )
+),
+
+-- An hour that the spring change skipped is labelled with an hour that does not exist: its row joins
+-- the hour that its instant falls into.
+joined_hours as materialized (
+    select distinct
+        ad_id,
+        event_at,
+        event_date
+    from hours
+    where hour_flag = 'skipped'
+),
+
+-- Delivery, on the hour. All others are neither sorted nor hashed for the few that join.
+hour_rows as not materialized (
+    select
+        account_id,
+        campaign_id,
+        adset_id,
+        ad_id,
+        event_at,
+        event_date,
+        timezone,
+        currency,
+        spend,
+        impressions,
+        clicks,
+        link_clicks,
+        pulled_at
+    from hours
+    where
+        (ad_id, event_at, event_date) not in (
+            select
+                joined_hours.ad_id,
+                joined_hours.event_at,
+                joined_hours.event_date
+            from joined_hours
+        )
+    union all
+    select
+        hours.account_id,
+        max(hours.campaign_id) as campaign_id,
+        max(hours.adset_id) as adset_id,
+        hours.ad_id,
+        hours.event_at,
+        hours.event_date,
+        max(hours.timezone) as timezone,
+        max(hours.currency) as currency,
+        {{ summed_delivery('hours') }},
+        max(hours.pulled_at) as pulled_at
+    from hours
+    inner join joined_hours
         on
-            hourly.account_id = agreed.account_id
-            and hourly.event_date = agreed.event_date
-            and agreed.has_hours
-    where {{ in_window('hourly.event_date') }}
-    group by hourly.account_id, hourly.ad_id, hourly.event_at, hourly.event_date
+            hours.ad_id = joined_hours.ad_id
+            and hours.event_at = joined_hours.event_at
+            and hours.event_date = joined_hours.event_date
+    group by hours.account_id, hours.ad_id, hours.event_at, hours.event_date
 ),
 
 -- Conversions, on the day: with the hourly breakdown Meta leaves out what happens off its own
@@ -123,7 +170,7 @@ day_rows as (
         daily.pulled_at
 ),
 
-unioned as (
+unioned as not materialized (
     select
         {{ hour_key('ad_id', 'event_at') }} as natural_key,
         account_id,
@@ -252,12 +299,11 @@ rows_to_keep as (
         pulled_at
     from unioned
     where
-        not exists (
-            select 1
+        (account_id, event_date) not in (
+            select
+                partly_held.account_id,
+                partly_held.event_date
             from partly_held
-            where
-                partly_held.account_id = unioned.account_id
-                and partly_held.event_date = unioned.event_date
         )
 )
 

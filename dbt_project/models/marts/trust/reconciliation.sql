@@ -5,7 +5,7 @@
         {'columns': ['account_id', 'event_date', 'measure'], 'unique': true},
         {'columns': ['event_date']}
     ],
-    pre_hook='{{ without_nested_loops() }}'
+    pre_hook='{{ hash_joins_only() }}'
 ) }}
 
 {%- set delivery = ['spend', 'impressions', 'clicks', 'link_clicks'] -%}
