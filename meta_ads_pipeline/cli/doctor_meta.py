@@ -21,13 +21,12 @@ from meta_ads_pipeline.credentials.checks import (
     brief_client,
     connections_in_use,
     inspect,
-    register_environment,
     token_of,
     validate_connection,
     with_accounts,
 )
 from meta_ads_pipeline.credentials.connection_accounts import active_accounts_of
-from meta_ads_pipeline.credentials.connections import Connection
+from meta_ads_pipeline.credentials.connections import Connection, register_environment
 from meta_ads_pipeline.credentials.status import (
     days_stage,
     reconnect_command,

@@ -18,9 +18,9 @@ from meta_ads_pipeline.credentials.connections import (
     ENVIRONMENT_NAME,
     Connection,
     TokenFacts,
-    environment_connection,
     list_connections,
     record_state,
+    register_environment,
     unregistered,
 )
 from meta_ads_pipeline.credentials.status import (
@@ -89,12 +89,6 @@ def connections_in_use(database: Database, settings: Settings) -> list[Connectio
     if own is None or own.token_fingerprint != fingerprint(token):
         own = unregistered(token, own)
     return [own, *stored]
-
-
-def register_environment(database: Database, settings: Settings) -> None:
-    """Write down the connection that ``META_ACCESS_TOKEN`` makes; anew when the token changed."""
-    if settings.access_token is not None:
-        environment_connection(database, settings.access_token)
 
 
 def revalidate_paused(database: Database, settings: Settings, now: datetime) -> None:

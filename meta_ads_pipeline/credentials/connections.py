@@ -19,6 +19,7 @@ from meta_ads_pipeline.control.accounts import DEFAULT_WORKSPACE_ID
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.vault import TokenVault, fingerprint
 from meta_ads_pipeline.errors import CredentialsError, NotFoundError
+from meta_ads_pipeline.settings import Settings
 from meta_ads_pipeline.sql_files import SqlFolder
 
 sql = SqlFolder(__file__)
@@ -231,6 +232,12 @@ def environment_connection(database: Database, token: SecretStr) -> Connection:
         )
     assert row is not None
     return reload(database, row["connection_id"])
+
+
+def register_environment(database: Database, settings: Settings) -> None:
+    """Write down the connection that ``META_ACCESS_TOKEN`` makes; anew when the token changed."""
+    if settings.access_token is not None:
+        environment_connection(database, settings.access_token)
 
 
 def unregistered(token: SecretStr, stored: Connection | None) -> Connection:

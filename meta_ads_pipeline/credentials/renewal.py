@@ -22,7 +22,6 @@ from meta_ads_pipeline.credentials.checks import (
     brief_client,
     connections_in_use,
     inspect,
-    register_environment,
     token_of,
     update_state_alerts,
     validate_connection,
@@ -36,6 +35,7 @@ from meta_ads_pipeline.credentials.connection_tokens import (
 from meta_ads_pipeline.credentials.connections import (
     Connection,
     ConnectionNotFoundError,
+    register_environment,
     reload,
 )
 from meta_ads_pipeline.credentials.status import (

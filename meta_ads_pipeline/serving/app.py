@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from meta_ads_pipeline import __version__
 from meta_ads_pipeline.control.database import Database, open_database
+from meta_ads_pipeline.credentials.connections import register_environment
 from meta_ads_pipeline.serving.access import Access
 from meta_ads_pipeline.serving.dagster_client import DagsterClient
 from meta_ads_pipeline.serving.dashboard.app import Dashboard
@@ -57,6 +58,8 @@ def create_app(settings: Settings | None = None, database: Database | None = Non
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        # Known from the first start on, not from the first run.
+        register_environment(pool, settings)
         await broadcaster.start()
         async with assistants.session_manager.run():
             yield

@@ -16,7 +16,6 @@ from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.credentials.checks import (
     AppCredentialsError,
     inspect,
-    register_environment,
     revalidate_paused,
     validate_connection,
 )
@@ -33,6 +32,7 @@ from meta_ads_pipeline.credentials.connections import (
     environment_connection,
     find_connection,
     list_connections,
+    register_environment,
     reload,
     remove_connection,
 )

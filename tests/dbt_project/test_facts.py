@@ -95,7 +95,7 @@ def test_a_day_of_conversions_without_delivery(warehouse: Warehouse) -> None:
 
 
 def test_spring_day_has_23_hours(warehouse: Warehouse) -> None:
-    """A row of the hour that does not exist joins the hour of its instant, flagged or not."""
+    """A row of the hour that does not exist joins the hour of its instant, which is not flagged."""
     warehouse.account()
     day = date(2026, 3, 29)
     warehouse.pull(day, AdDay("1", dict.fromkeys(range(24), ("1.10", 10, 1))))

@@ -67,8 +67,8 @@ def materialize(database, simulator, account_ids):
     class GivenClient(MetaAdsResource):
         @cached_property
         def clients(self) -> Any:
-            from meta_ads_pipeline.credentials.checks import register_environment
             from meta_ads_pipeline.credentials.clients import clients_for
+            from meta_ads_pipeline.credentials.connections import register_environment
             from meta_ads_pipeline.settings import Settings
 
             settings = Settings(META_GRAPH_URL=simulator.url, META_ACCESS_TOKEN=DEFAULT_TOKEN)

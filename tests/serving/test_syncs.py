@@ -108,6 +108,22 @@ def test_what_is_in_flight_is_not_started_again(world, job, tags, path, status) 
     assert world.ask("POST", f"/connections/main/{path}", later).status_code == 202
 
 
+def test_the_environments_connection_is_there_before_the_first_run(make_service, database) -> None:
+    """A new deployment with META_ACCESS_TOKEN: known, and what it lacks is said."""
+    service = make_service(META_ACCESS_TOKEN="EAAB0token", META_GRAPH_URL="https://graph.example")
+    key, _ = api_keys.create_key(
+        database, workspace="default", member="somebody", name="x", role="operator"
+    )
+    answer = service.request(
+        "POST",
+        "/workspaces/default/connections/environment/backfill",
+        json=DATES,
+        headers={"Authorization": f"Bearer {key}"},
+    )
+    assert answer.status_code == 422, answer.text
+    assert "run `meta-ads sync` once" in answer.text
+
+
 def test_of_equal_requests_at_once_one_is_started(world: World) -> None:
     answers: list[int] = []
 

@@ -3,6 +3,7 @@
     incremental_strategy='replace_window',
     on_schema_change='append_new_columns',
     contract={'enforced': true},
+    pre_hook='{{ hash_joins_only() }}',
     unique_key=['level', 'external_entity_id', 'event_date', 'period'],
     meta={'kept_rows': waits_for_agreement("'spend'"), 'ahead_days': judged_ahead()},
     indexes=[
@@ -86,25 +87,31 @@ budgets as (
 
 weeks as (
     select
-        saturday.level,
-        saturday.account_id,
-        saturday.external_entity_id,
-        saturday.event_date,
-        min(days.starts_at) as starts_at,
-        max(days.ends_at) as ends_at,
-        sum(days.spend) as spend,
-        avg(days.daily_budget) as daily_budget
-    from budgets as saturday
-    inner join budgets as days
-        on
-            saturday.level = days.level
-            and saturday.external_entity_id = days.external_entity_id
-            and days.event_date between saturday.event_date - 6 and saturday.event_date
-    where extract(isodow from saturday.event_date) = 6
-    group by
-        saturday.level, saturday.account_id, saturday.external_entity_id, saturday.event_date
+        level,
+        account_id,
+        external_entity_id,
+        event_date,
+        week_starts_at as starts_at,
+        ends_at,
+        week_spend as spend,
+        week_budget as daily_budget
+    from (
+        select
+            budgets.*,
+            min(starts_at) over week as week_starts_at,
+            sum(spend) over week as week_spend,
+            avg(daily_budget) over week as week_budget,
+            count(daily_budget) over week as days_with_budget
+        from budgets
+        window
+            week as (
+                partition by level, account_id, external_entity_id
+                order by event_date
+                range between interval '6 days' preceding and current row
+            )
+    ) as days
     -- Without the budget of each day the week's allowance is unknown.
-    having count(days.daily_budget) = 7
+    where extract(isodow from event_date) = 6 and days_with_budget = 7
 ),
 
 lifetimes as (

@@ -186,7 +186,7 @@ found as (
     where
         not exists (
             select 1
-            from days
+            from {{ sources['days'] }} as days
             where
                 days.level = hours.level
                 and days.external_entity_id = hours.external_entity_id
@@ -194,7 +194,7 @@ found as (
         )
         and not exists (
             select 1
-            from budgets
+            from {{ sources['budgets'] }} as budgets
             where
                 budgets.level = hours.level
                 and budgets.external_entity_id = hours.external_entity_id

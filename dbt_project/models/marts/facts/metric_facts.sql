@@ -391,3 +391,5 @@ where
                 and slices.pulled_at is not null
         )
     )
+-- Rows of an account lie together: what reads one account's days, the rollups too, reads few pages.
+order by account_id, event_date

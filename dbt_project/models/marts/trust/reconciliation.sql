@@ -182,10 +182,6 @@ days as (
         on spine.account_id = accounts.account_id
     left join pulls
         on spine.account_id = pulls.account_id and spine.event_date = pulls.event_date
-    left join account_days -- noqa: ST11
-        on
-            spine.account_id = account_days.account_id
-            and spine.event_date = account_days.event_date
 ),
 
 measured as (
