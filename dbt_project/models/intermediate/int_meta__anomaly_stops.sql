@@ -2,6 +2,7 @@
     materialized='incremental',
     incremental_strategy='replace_window',
     on_schema_change='append_new_columns',
+    contract={'enforced': true},
     unique_key='anomaly_key',
     meta={'last_column': 'last_date'},
     indexes=[{'columns': ['anomaly_key'], 'unique': true}]
