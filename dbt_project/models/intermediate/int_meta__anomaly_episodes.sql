@@ -73,13 +73,13 @@
 {% endif %}
 
 {% for name, relation in sources.items() %}
-{{ name }} as (
-    select {{ name }}.*
-    from {{ relation }} as {{ name }}
-    {% if is_bounded -%}
-        where {{ name }}.event_date >= (select min(stretches.first_date) from stretches)
-    {%- endif %}
-),
+    {{ name }} as (
+        select {{ name }}.*
+        from {{ relation }} as {{ name }}
+        {% if is_bounded -%}
+            where {{ name }}.event_date >= (select min(stretches.first_date) from stretches)
+        {%- endif %}
+    ),
 
 {% endfor -%}
 -- Campaigns that had ended before their first pull: at their scheduled end, at that of their last
