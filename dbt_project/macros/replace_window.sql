@@ -4,8 +4,8 @@
 
     `unique_key` (columns, never null) pairs old and new rows. Optional keys of `config.meta`:
       window_column  the date that the window filters; `none`: the model gives its whole content
-      last_column    the date that a row goes up to from its window_column: the model gives the rows
-                     that touch the window (touches_window), and may give others anew
+      spans_dates    the model gives the rows whose dates, event_date to last_date, touch the window
+                     (touches_window)
       kept_rows      SQL predicate on the target (alias `old`): rows the model does not speak for,
                      which stay as they are
       scope_columns  the model speaks only for rows whose values of these columns it returns
@@ -20,10 +20,9 @@
     {%- set keys = [key] if key is string else key -%}
     {%- set meta = config.get('meta', {}) -%}
     {%- set window_column = meta.get('window_column', 'event_date') -%}
-    {%- if meta.get('last_column') -%}
+    {%- if meta.get('spans_dates') -%}
         {#- A row that grew into the window did not touch it before. -#}
-        {%- set in_question = '(' ~ touches_window('old') ~ ' or old.' ~ keys[0]
-            ~ ' in (select new.' ~ keys[0] ~ ' from ' ~ source ~ ' as new))' -%}
+        {%- set in_question = '(' ~ touches_window('old') ~ ' or ' ~ is_given(keys, source) ~ ')' -%}
     {%- elif window_column == 'none' -%}
         {%- set in_question = 'true' -%}
     {%- else -%}
@@ -35,10 +34,7 @@
     {%- endif -%}
     {%- set owner = meta.get('scope_columns', []) -%}
     {%- if owner -%}
-        {%- do scope.append(
-            '(old.' ~ owner | join(', old.') ~ ') in (select new.' ~ owner | join(', new.')
-            ~ ' from ' ~ source ~ ' as new)'
-        ) -%}
+        {%- do scope.append(is_given(owner, source)) -%}
     {%- endif -%}
     {%- if meta.get('kept_rows') -%}
         {%- do scope.append('not (' ~ meta.get('kept_rows') ~ ')') -%}
@@ -75,6 +71,11 @@
     )
 
     select 1 from inserted
+{%- endmacro %}
+
+{#- SQL: the model returns a row with the values that a row of the target (`old`) has in these columns. -#}
+{% macro is_given(columns, source) -%}
+    (old.{{ columns | join(', old.') }}) in (select new.{{ columns | join(', new.') }} from {{ source }} as new)
 {%- endmacro %}
 
 {#- The ledger of what each incremental build changed. -#}

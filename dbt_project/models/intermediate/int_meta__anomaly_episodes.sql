@@ -4,7 +4,7 @@
     on_schema_change='append_new_columns',
     contract={'enforced': true},
     unique_key='anomaly_key',
-    meta={'last_column': 'last_date'},
+    meta={'spans_dates': true},
     indexes=[{'columns': ['anomaly_key'], 'unique': true}]
 ) }}
 

@@ -25,14 +25,6 @@ with episodes as (
     where {{ touches_window('episodes', is_update) }}
 ),
 
-stops as (
-    select
-        anomaly_key,
-        explanation
-    from {{ ref('int_meta__anomaly_stops') }} as stops
-    where {{ touches_window('stops', is_update) }}
-),
-
 described as (
     select
         episodes.*,
@@ -66,7 +58,8 @@ described as (
         on
             episodes.level = entities.level
             and episodes.external_entity_id = entities.external_entity_id
-    left join stops on episodes.anomaly_key = stops.anomaly_key
+    left join {{ ref('int_meta__anomaly_stops') }} as stops
+        on episodes.anomaly_key = stops.anomaly_key
 ),
 
 -- When the numbers that say so were pulled, or, of dates without any, those before. Not when this
