@@ -71,6 +71,20 @@ def test_dagster_knows_of_each_date_that_it_was_planned_and_materialized(
         assert row["last_run_id"] == row["run_id"]
 
 
+def test_every_planned_check_has_its_result(generated: tuple[Pipeline, dict[str, Any]]) -> None:
+    """Not one for each date of the run, which no result would ever fill in."""
+    pipeline, _ = generated
+    found = pipeline.rows(
+        "select asset_key, check_name, count(*) as n, count(partition) as partitions,"
+        " min(execution_status) as status, min(evaluation_event_storage_id) as event"
+        " from dagster.asset_check_executions group by 1, 2"
+    )
+    assert len(found) > 50
+    for row in found:
+        assert (row["n"], row["partitions"], row["status"]) == (1, 0, "SUCCEEDED"), row
+        assert row["event"] is not None
+
+
 def test_the_same_sync_again_changes_nothing(generated: tuple[Pipeline, dict[str, Any]]) -> None:
     pipeline, first = generated
     fingerprint = (

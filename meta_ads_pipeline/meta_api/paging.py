@@ -21,6 +21,7 @@ from meta_ads_pipeline.meta_api.config import ListLimits
 from meta_ads_pipeline.meta_api.error_kinds import ErrorKind
 from meta_ads_pipeline.meta_api.error_rules import BAD_RESPONSE, ENDLESS_LIST, Action, rule_for
 from meta_ads_pipeline.meta_api.errors import MetaApiError
+from meta_ads_pipeline.meta_api.shared_values import SharedValues
 
 logger = logging.getLogger(__name__)
 
@@ -165,6 +166,7 @@ class ListReader:
 
     def _read_through(self, call: Call, counter: CallCounter | None) -> Listing:
         found = Listing()
+        shared = SharedValues()
         used: set[str] = set()
         after: str | None = None
         bound = self.page_size
@@ -179,6 +181,7 @@ class ListReader:
                 found.ended_early = error
                 return found
             rows = page_rows(page.document, call)
+            shared.put_into(rows)
             found.extend(rows)
             found.left_out += page.left_out
             after = next_cursor(page.document)

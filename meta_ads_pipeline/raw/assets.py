@@ -108,13 +108,20 @@ _CONTINUES = frozenset(
 
 
 def _pull_context(context: dg.AssetExecutionContext) -> PullContext:
-    def log(report: SliceReport) -> None:
-        context.log.debug(
-            f"{report.asset} act_{report.account_id} {report.partition_date}: "
-            f"{report.inserted} inserted, {report.updated} updated, {report.deleted} deleted, "
-            f"{report.unchanged} unchanged"
+    def log(reports: Sequence[SliceReport]) -> None:
+        # A line for all of them: each is a record of Dagster's, and a year of an account has
+        # thousands of slices. Their own counts are in control.slice_loads.
+        days = [report.partition_date for report in reports]
+        inserted, updated, deleted, unchanged = (
+            sum(getattr(report, name) for report in reports)
+            for name in ("inserted", "updated", "deleted", "unchanged")
         )
-        if report.inserted or report.updated or report.deleted:
+        context.log.debug(
+            f"{reports[0].asset} act_{reports[0].account_id}, {len(days)} of {min(days)} to "
+            f"{max(days)}: {inserted} inserted, {updated} updated, {deleted} deleted, "
+            f"{unchanged} unchanged"
+        )
+        if inserted or updated or deleted:
             row_changed()
 
     return PullContext(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
@@ -65,16 +65,17 @@ class SliceReport:
 class PullContext:
     """On whose behalf a pull works. Slices done under ``sync_id`` are not fetched again.
 
-    ``progress`` hears of every slice as it is done, from the thread that landed it. ``now`` gives
-    the present (UTC). ``refresh`` is the kind of refresh that the pull is for, None: no schedule's.
-    ``changed_hours``: whoever asked wants no hours of days that still agree with them.
-    ``requested_by`` and ``api_version`` are for the audit. ``upstream_over`` returns once the
-    account's pulls that this one builds on have ended, well or not.
+    ``progress`` hears of slices of one account and asset that are done together, from the thread
+    that landed them. ``now`` gives the present (UTC). ``refresh`` is the kind of refresh that the
+    pull is for, None: no schedule's. ``changed_hours``: whoever asked wants no hours of days that
+    still agree with them. ``requested_by`` and ``api_version`` are for the audit.
+    ``upstream_over`` returns once the account's pulls that this one builds on have ended, well or
+    not.
     """
 
     sync_id: str
     run_id: str
-    progress: Callable[[SliceReport], None] | None = None
+    progress: Callable[[Sequence[SliceReport]], None] | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     refresh: str | None = None
     changed_hours: bool = False
@@ -105,23 +106,25 @@ class PullContext:
         """The same, for the slice records."""
         return Attempt(self.sync_id, self.run_id, self.requested_by, self.api_version)
 
-    def tell(self, report: SliceReport) -> SliceReport:
-        """Log a report, and pass it on to ``progress``."""
-        logger.info(
-            "%s of act_%s, %s: done",
-            report.asset,
-            report.account_id,
-            report.partition_date,
-            extra={
-                **asdict(report),
-                "partition_date": report.partition_date.isoformat(),
-                "run_id": self.run_id,
-                "sync_id": self.sync_id,
-            },
-        )
-        if self.progress is not None:
-            self.progress(report)
-        return report
+    def tell(self, done: Iterable[SliceReport]) -> list[SliceReport]:
+        """Log each report, and pass all of them on to ``progress``."""
+        reports = list(done)
+        for report in reports:
+            logger.info(
+                "%s of act_%s, %s: done",
+                report.asset,
+                report.account_id,
+                report.partition_date,
+                extra={
+                    **asdict(report),
+                    "partition_date": report.partition_date.isoformat(),
+                    "run_id": self.run_id,
+                    "sync_id": self.sync_id,
+                },
+            )
+        if reports and self.progress is not None:
+            self.progress(reports)
+        return reports
 
 
 def account_ref(account: Account) -> AccountRef:

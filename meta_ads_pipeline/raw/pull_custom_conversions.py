@@ -54,10 +54,10 @@ def pull_custom_conversions(
             lambda connection: slices.claim_undone(connection, key, dates, ctx.attempt)
         )
         todo = sorted(set(dates) - done.keys())
-        reports = [
-            ctx.tell(SliceReport(account_id, day, table.asset, skipped=True, row_count=done[day]))
+        reports = ctx.tell(
+            SliceReport(account_id, day, table.asset, skipped=True, row_count=done[day])
             for day in sorted(done.keys() & set(dates))
-        ]
+        )
         if todo:
             try:
                 reports += _pull(database, client, account_id, todo, ctx)
@@ -130,10 +130,10 @@ def _pull(
         return by_date
 
     by_date = database.run(land)
-    return [
-        ctx.tell(SliceReport.of(account_id, day, table.asset, by_date[day], api_calls=calls[day]))
+    return ctx.tell(
+        SliceReport.of(account_id, day, table.asset, by_date[day], api_calls=calls[day])
         for day in todo
-    ]
+    )
 
 
 def _list(client: MetaAdsClient, account_id: str, counter: CallCounter) -> Listing | None:

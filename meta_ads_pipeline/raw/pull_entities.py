@@ -85,12 +85,10 @@ def pull_entities(
             ctx.upstream_over()
             done, is_listed = database.run(claim)
         todo = sorted(set(dates) - done.keys())
-        reports = [
-            ctx.tell(
-                SliceReport(account.account_id, day, table.asset, skipped=True, row_count=done[day])
-            )
+        reports = ctx.tell(
+            SliceReport(account.account_id, day, table.asset, skipped=True, row_count=done[day])
             for day in sorted(done.keys() & set(dates))
-        ]
+        )
         if todo:
             try:
                 reports += _pull(database, client, account, kind, todo, ctx, is_listed=is_listed)
@@ -197,10 +195,10 @@ def _pull(
     by_date = database.run(land)
     if failure is not None:
         raise failure
-    return [
-        ctx.tell(SliceReport.of(account_id, day, table.asset, by_date[day], api_calls=calls[day]))
+    return ctx.tell(
+        SliceReport.of(account_id, day, table.asset, by_date[day], api_calls=calls[day])
         for day in todo
-    ]
+    )
 
 
 def _list(

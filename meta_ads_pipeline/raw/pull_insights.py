@@ -70,10 +70,10 @@ def pull_insights(
         pull = _Pull(
             database, client, account, INSIGHTS_TABLES[asset], ctx, lock, rows_per_day, set(todo)
         )
-        pull.reports = [
-            ctx.tell(SliceReport(account.account_id, day, asset, skipped=True, row_count=done[day]))
+        pull.reports = ctx.tell(
+            SliceReport(account.account_id, day, asset, skipped=True, row_count=done[day])
             for day in sorted(done.keys() & set(dates))
-        ]
+        )
         try:
             if ctx.days_first and asset == HOURS and todo:
                 pull.confirm(confirm_unchanged(database, account, todo, ctx))
@@ -249,11 +249,10 @@ class _Pull:
         self.undone.difference_update(pulled.dates)
         self.lock.release(pulled.dates)
         account_id, asset = self.account.account_id, self.table.asset
-        for day in pulled.dates:
-            report = SliceReport.of(
-                account_id, day, asset, loaded.counts[day], loaded.api_calls[day]
-            )
-            self.reports.append(self.ctx.tell(report))
+        self.reports += self.ctx.tell(
+            SliceReport.of(account_id, day, asset, loaded.counts[day], loaded.api_calls[day])
+            for day in pulled.dates
+        )
 
 
 def _by_day(failure: MetaApiError) -> dict[date, MetaApiError]:

@@ -69,12 +69,10 @@ def pull_reach(
             lambda connection: slices.claim_undone(connection, key, dates, ctx.attempt)
         )
         undone = set(dates) - done.keys()
-        reports = [
-            ctx.tell(
-                SliceReport(account.account_id, day, key.asset, skipped=True, row_count=done[day])
-            )
+        reports = ctx.tell(
+            SliceReport(account.account_id, day, key.asset, skipped=True, row_count=done[day])
             for day in sorted(done.keys() & set(dates))
-        ]
+        )
         try:
             for chunk in newest_first(undone):
                 with calls_of_priority(ctx.priority(chunk[-1], account)):
@@ -82,15 +80,13 @@ def pull_reach(
                 loaded = load_insights(database, account, REACH_TABLE, pulled, ctx.attempt)
                 undone.difference_update(chunk)
                 lock.release(chunk)
-                reports += [
-                    ctx.tell(
-                        SliceReport.of(
-                            *(account.account_id, day, key.asset),
-                            *(loaded.counts[day], loaded.api_calls[day]),
-                        )
+                reports += ctx.tell(
+                    SliceReport.of(
+                        *(account.account_id, day, key.asset),
+                        *(loaded.counts[day], loaded.api_calls[day]),
                     )
                     for day in chunk
-                ]
+                )
         except Exception as error:
             mark_failed(database, key, undone, ctx.attempt, error)
             raise

@@ -58,7 +58,7 @@ def confirm_unchanged(
             for day in agreed
         ]
 
-    return [ctx.tell(report) for report in database.run(confirm)]
+    return ctx.tell(database.run(confirm))
 
 
 def _agreeing(connection: Connection, account_id: str, dates: Collection[date]) -> list[date]:

@@ -43,7 +43,7 @@ def statuses(query):
 
 def test_every_slice_is_landed_newest_first_and_reported(database, reader, account, query):
     told = []
-    context = PullContext("sync-1", "run-1", progress=told.append)
+    context = PullContext("sync-1", "run-1", progress=told.extend)
     reports = pull_insights(database, reader, account, "insights_hourly", WEEK, context)
     assert [report.partition_date for report in reports] == WEEK
     assert {(r.fetched, r.inserted, r.row_count, r.skipped) for r in reports} == {(2, 2, 2, False)}
@@ -302,7 +302,7 @@ def stop_in_the_middle(day):
         time.sleep(600)
 
 reader.before_part = stop_in_the_middle
-context = PullContext("sync-1", "killed", progress=landed.append)
+context = PullContext("sync-1", "killed", progress=landed.extend)
 account = Account("1", "America/New_York", "USD")
 pull_insights(Database(sys.argv[1]), reader, account, "insights_hourly", week, context)
 """

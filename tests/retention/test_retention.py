@@ -281,9 +281,7 @@ def test_runs_go_and_the_state_of_partitions_and_checks_stays(dagster_database, 
     assert [record.run_id for record in latest_check.values()] == [recent]
     with database.connect() as connection:
         rows = connection.execute("select run_id from dagster.asset_check_executions").fetchall()
-    checked = {row["run_id"] for row in rows}
-    assert {latest, recent} <= checked
-    assert replaced not in checked
+    assert [row["run_id"] for row in rows] == [recent]
     assert delete_old_runs(instance, database, ago(14)) == 0
 
 

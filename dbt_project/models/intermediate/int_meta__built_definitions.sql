@@ -21,6 +21,10 @@ select
     '{{ definition() }}' as definition,
     goals.goals
 from {{ ref('int_meta__agreed_account_days') }} as agreed
+-- The window is said of both: Postgres does not carry it over, and goals are a sum over all dates.
 left join {{ ref('int_meta__day_goals') }} as goals
-    on agreed.account_id = goals.account_id and agreed.event_date = goals.event_date
+    on
+        agreed.account_id = goals.account_id
+        and agreed.event_date = goals.event_date
+        and {{ in_window('goals.event_date') }}
 where {{ in_window('agreed.event_date') }}

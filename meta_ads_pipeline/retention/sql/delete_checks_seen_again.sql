@@ -6,6 +6,5 @@ where
         where
             later.asset_key = c.asset_key
             and later.check_name = c.check_name
-            and later.partition is not distinct from c.partition
             and later.id > c.id
     )
