@@ -70,7 +70,8 @@ class BatchedEventLog(PostgresEventLogStorage):
         values = [
             sa.literal([row[column.name] for row in rows], ARRAY(column.type)) for column in columns
         ]
-        given = sa.func.unnest(*values).table_valued(*(column.name for column in columns))
+        names = (column.name for column in columns)
+        given = sa.func.unnest(*values).table_valued(*names).render_derived()
         return SqlEventLogStorageTable.insert().from_select(columns, sa.select(given))
 
     def _insert(self, events: Sequence[dg.EventLogEntry]) -> list[int]:

@@ -8,15 +8,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from meta_ads_pipeline.control.dagster_storage import PipelineStorage
-from meta_ads_pipeline.control.database import export_environment
 from meta_ads_pipeline.retention.dagster_records import delete_old_backfills, delete_old_runs
 from meta_ads_pipeline.retention.files import delete_orphaned_run_folders, shorten_logs
 from meta_ads_pipeline.retention.keep import keep_retentions
 from meta_ads_pipeline.retention.tables import RULES, delete_old_rows
 from meta_ads_pipeline.settings import Settings
 from tests.conftest import copy_of_template
-from tests.dagster_instance import persistent_instance
+from tests.dagster_instance import persistent_instance, postgres_instance
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 PAGE = (Path(__file__).parents[2] / "docs" / "retention.md").read_text()
@@ -37,24 +35,16 @@ def count(database, table):
 
 @pytest.fixture(scope="module")
 def dagster_database(postgres_url, template_database):
-    """A database with Dagster's tables: made once, they take seconds."""
+    """A database for Dagster's tables: made once, they take seconds."""
     with copy_of_template(postgres_url, template_database) as database:
-        with database.connect() as connection:
-            connection.execute("create schema dagster")
         yield database
 
 
 @pytest.fixture(scope="module")
 def instance(dagster_database, tmp_path_factory):
     """Dagster on its Postgres storage, in that database."""
-    storage = {"module": PipelineStorage.__module__, "class": PipelineStorage.__name__}
-    folder = str(tmp_path_factory.mktemp("dagster"))
-    before = dict(os.environ)
-    export_environment(dagster_database)
-    with dg.instance_for_test({"storage": {"custom": storage}}, temp_dir=folder) as instance:
+    with postgres_instance(dagster_database, tmp_path_factory.mktemp("dagster")) as instance:
         yield instance
-    os.environ.clear()
-    os.environ.update(before)
 
 
 def test_every_table_has_a_stated_retention(dagster_database, instance):
