@@ -95,19 +95,23 @@ class Database:
             yield connection
 
     def run(self, work: Callable[[Connection], T], **options: Any) -> T:
-        """Do ``work`` in one transaction, from its beginning again when the server goes away.
+        """Do ``work`` in one transaction, from its beginning again where that is what helps.
 
-        ``work`` must be repeatable: a commit whose answer was lost may have succeeded. Raises what
-        ``work`` raises, and ``DatabaseError`` when the server stays away.
+        That is when the server goes away, and when it ends the transaction for the sake of another
+        one. ``work`` must be repeatable: a commit whose answer was lost may have succeeded. Raises
+        what ``work`` raises, and ``DatabaseError`` when the server stays away.
         """
         for _ in range(_TRIES - 1):
             try:
                 with self.connect(**options) as connection:
                     return work(connection)
             except psycopg.Error as error:
-                if not is_lost(error):
+                if is_lost(error):
+                    logger.warning("lost database connection (%s); retrying", type(error).__name__)
+                elif _is_rolled_back(error):
+                    logger.warning("transaction rolled back (%s); retrying", type(error).__name__)
+                else:
                     raise
-                logger.warning("lost database connection (%s); retrying", type(error).__name__)
         with self.connect(**options) as connection:
             return work(connection)
 
@@ -296,6 +300,14 @@ def is_lost(error: BaseException) -> bool:
         return False
     # No SQLSTATE: libpq itself saw the connection end. 57P0x: shut down, crashed, starting up.
     return error.sqlstate is None or error.sqlstate.startswith(("57P0", "08"))
+
+
+def _is_rolled_back(error: psycopg.Error) -> bool:
+    """Whether the server chose this transaction to end, of two that cannot both go on.
+
+    SQLSTATE class 40: deadlock, serialization failure. Nothing of it has happened.
+    """
+    return (error.sqlstate or "").startswith("40")
 
 
 def alembic_config() -> Any:

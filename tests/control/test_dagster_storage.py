@@ -68,7 +68,8 @@ def test_a_run_over_many_dates_is_written_in_few_statements(database, tmp_path, 
         assert row["partitions"] == DATES.get_partition_keys(), row
         assert row["type"] not in alone
     checks = query(
-        "select check_name, x.partition, execution_status as status, e.run_id = x.run_id as is_event"
+        "select check_name, x.partition, execution_status as status,"
+        " e.run_id = x.run_id as is_event"
         " from dagster.asset_check_executions as x"
         " left join dagster.event_logs as e on x.evaluation_event_storage_id = e.id order by 1"
     )

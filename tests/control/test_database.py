@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from pathlib import Path
 
+import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
@@ -196,6 +198,78 @@ def test_month_partitions_are_made_once_and_take_rows(database):
         "partitions.raw_insights_hourly_202701",
     ]
     assert indexes == {"n": 2}
+
+
+def _ensure(connection, first, last):
+    connection.execute(
+        "select control.ensure_month_partitions('marts.metric_facts', %s, %s)", [first, last]
+    )
+
+
+def test_ranges_that_overlap_wait_for_each_other(database):
+    """In a thread another range with a later first month, begun while the first is half done."""
+    failures = []
+
+    def later_months():
+        try:
+            with database.connect() as connection:
+                _ensure(connection, "2027-02-01", "2027-03-01")
+        except psycopg.Error as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=later_months)
+    with database.connect() as connection:
+        _ensure(connection, "2027-01-01", "2027-01-01")
+        thread.start()
+        _until_waiting(database)
+        _ensure(connection, "2027-01-01", "2027-03-01")
+    thread.join()
+    assert failures == []
+
+
+def _until_waiting(database):
+    """Until a session waits for a lock."""
+    with database.connect(autocommit=True) as connection:
+        for _ in range(1000):
+            row = connection.execute(
+                "select count(*) as n from pg_stat_activity"
+                " where datname = current_database() and wait_event_type = 'Lock'"
+            ).fetchone()
+            if row["n"]:
+                return
+            time.sleep(0.01)
+    raise AssertionError("nothing waits")
+
+
+def test_of_two_that_block_each_other_the_one_that_is_ended_is_done_again(database):
+    with database.connect() as connection:
+        connection.execute(
+            "create table public.pair as select n, 0 as changed from (values (1), (2)) as t (n)"
+        )
+    both = threading.Barrier(2)
+    tries = []
+
+    def change(first, second):
+        def work(connection):
+            connection.execute("update public.pair set changed = changed + 1 where n = %s", [first])
+            tries.append(first)
+            if len(tries) <= 2:
+                both.wait(20)
+            connection.execute(
+                "update public.pair set changed = changed + 1 where n = %s", [second]
+            )
+
+        database.run(work)
+
+    threads = [threading.Thread(target=change, args=pair) for pair in ((1, 2), (2, 1))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.connect() as connection:
+        rows = connection.execute("select changed from public.pair").fetchall()
+    assert [row["changed"] for row in rows] == [2, 2]
+    assert len(tries) == 3
 
 
 def test_the_printed_address_is_one_that_psql_reads() -> None:
