@@ -16,5 +16,3 @@ Names of dagster-dbt and dbt that are overridden although they are not documente
 ``materialization_table_default``       the same of tables
 ======================================  ==========================================================
 """
-
-from meta_ads_pipeline.transform import without_dbt as without_dbt  # before any dagster_dbt

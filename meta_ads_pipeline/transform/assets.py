@@ -10,7 +10,6 @@ from datetime import date
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import build_dbt_asset_specs, dbt_assets
 
 from meta_ads_pipeline.control.account_days import unfinished_dates
 from meta_ads_pipeline.control.database import Database
@@ -44,6 +43,7 @@ from meta_ads_pipeline.transform.row_counts import row_count, rows_per_partition
 from meta_ads_pipeline.transform.source_columns import source_key
 from meta_ads_pipeline.transform.translator import MartsTranslator
 from meta_ads_pipeline.transform.unchanged import as_they_are, every_check_passed
+from meta_ads_pipeline.transform.without_dbt import build_dbt_asset_specs, dbt_assets
 from meta_ads_pipeline.windows import DateWindow, window_of_keys
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dagster_dbt import DbtProject
+from meta_ads_pipeline.transform.without_dbt import DbtProject
 
 _COMMENT = re.compile(r"-- (?!depends_on:)")
 

@@ -14,13 +14,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dagster_dbt import DbtCliInvocation, DbtCliResource, DbtProject
 from packaging.version import Version
+from pydantic import PrivateAttr
 
 from meta_ads_pipeline.raw.first_change import at_first_change
 from meta_ads_pipeline.settings import get_settings
 from meta_ads_pipeline.transform.dbt_process import PARENT_VARIABLE, main
 from meta_ads_pipeline.transform.dbt_server import start_server
+from meta_ads_pipeline.transform.without_dbt import DbtCliInvocation, DbtCliResource, DbtProject
 
 KEPT_FOLDERS = 5
 """Of so many dbt invocations the artifacts and logs are kept."""
@@ -36,6 +37,8 @@ class DbtCli(DbtCliResource):
     few are kept; each begins with what the one before it has parsed.
     """
 
+    _parse: DbtCliInvocation | None = PrivateAttr(default=None)
+
     @cached_property
     def _cli_version(self) -> Version:
         # dagster-dbt runs `dbt --version`: 2 s, and dbt looks for newer releases on the internet.
@@ -45,8 +48,22 @@ class DbtCli(DbtCliResource):
         """None: only dagster-dbt's own row counts and column metadata would need one."""
 
     def setup_for_execution(self, _context: Any) -> None:
-        """Have dbt imported beside the run's pulls, once one of them has changed something."""
-        at_first_change(start_server)
+        """Have dbt imported beside the run's pulls, once one of them has changed something.
+
+        The project is parsed there, too, where that was never done for this database (5 s).
+        """
+        at_first_change(self._prepare)
+
+    def teardown_after_execution(self, _context: Any) -> None:
+        """End a parse that nothing has waited for."""
+        if self._parse is not None:
+            self._parse.process.kill()
+            self._parse.process.communicate()
+
+    def _prepare(self) -> None:
+        start_server()
+        if not any(_folders().glob(f"*/{_PARSED}")):
+            self._parse = self.cli(["parse", "--quiet"], raise_on_error=False)
 
     def cli(
         self,
@@ -57,11 +74,12 @@ class DbtCli(DbtCliResource):
         **options: Any,
     ) -> DbtCliInvocation:
         """Start dbt. dagster-dbt's documentation has the arguments."""
+        if self._parse is not None:
+            self._parse.process.communicate()
+            self._parse = None
         if target_path is None:
             run = "manual" if context is None else context.run.run_id[:8]
-            target_path = new_folder(
-                get_settings().home / "dbt", run, Path(self.project_dir) / "target" / _PARSED
-            )
+            target_path = new_folder(_folders(), run, Path(self.project_dir) / "target" / _PARSED)
         os.environ[PARENT_VARIABLE] = str(os.getpid())
         return super().cli(args, context=context, target_path=target_path, **options)
 
@@ -105,6 +123,10 @@ def dbt_cli(project: DbtProject) -> DbtCli:
         dbt_executable=sys.executable,
         global_config_flags=["-m", _PROCESS],
     )
+
+
+def _folders() -> Path:
+    return get_settings().home / "dbt"
 
 
 def new_folder(parent: Path, name: str, parsed: Path) -> Path:

@@ -6,10 +6,9 @@ import fcntl
 import hashlib
 from functools import lru_cache
 
-from dagster_dbt import DbtProject
-
 from meta_ads_pipeline.settings import PROJECT_ROOT, get_settings
 from meta_ads_pipeline.transform.dbt_cli import dbt_cli
+from meta_ads_pipeline.transform.without_dbt import DbtProject
 
 DBT_PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 _SOURCES = ("*.sql", "*.yml", "*.csv")

@@ -3,7 +3,8 @@
 With dbt-core beside it, dagster-dbt imports dbt for its types, and again to evaluate a selection:
 over two seconds for each process that loads the code location, none of which runs dbt in itself
 (``dbt_cli.py``). Without, it takes its own types and no selection but ``fqn:*``; the two criteria
-that the project selects by are evaluated here.
+that the project selects by are evaluated here. All that is used of dagster-dbt is imported from
+here (a rule of the linter), so that nothing imports it in another way first.
 """
 
 from __future__ import annotations
@@ -32,7 +33,29 @@ def _hidden(module: str) -> Iterator[None]:
 
 
 with _hidden(_IMPORTED_BY_DAGSTER_DBT):
-    from dagster_dbt import asset_utils
+    from dagster_dbt import (
+        DagsterDbtTranslator,
+        DagsterDbtTranslatorSettings,
+        DbtCliInvocation,
+        DbtCliResource,
+        DbtProject,
+        asset_utils,
+        build_dbt_asset_specs,
+        dbt_assets,
+    )
+    from dagster_dbt.asset_utils import default_description_fn
+
+__all__ = [
+    "DagsterDbtTranslator",
+    "DagsterDbtTranslatorSettings",
+    "DbtCliInvocation",
+    "DbtCliResource",
+    "DbtProject",
+    "build_dbt_asset_specs",
+    "dbt_assets",
+    "default_description_fn",
+    "selected_ids",
+]
 
 
 def selected_ids(

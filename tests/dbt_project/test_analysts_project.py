@@ -8,7 +8,6 @@ from datetime import date, timedelta
 
 import dagster as dg
 import pytest
-from dagster_dbt import DbtCliInvocation
 
 from meta_ads_pipeline.transform import project as projects
 from meta_ads_pipeline.transform.assets import build_dbt_assets
@@ -26,6 +25,7 @@ from meta_ads_pipeline.transform.relations import (
     make_missing_indexes,
     missing_relations,
 )
+from meta_ads_pipeline.transform.without_dbt import DbtCliInvocation
 from meta_ads_pipeline.windows import DateWindow
 
 from .warehouse import PROJECT, AdDay, Warehouse

@@ -15,8 +15,11 @@ import psutil
 import pytest
 
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.raw.first_change import row_changed
+from meta_ads_pipeline.settings import Settings
+from meta_ads_pipeline.transform import dbt_cli
 from meta_ads_pipeline.transform.assets import again_after_a_restart
-from meta_ads_pipeline.transform.dbt_cli import KEPT_FOLDERS, lines_of, new_folder
+from meta_ads_pipeline.transform.dbt_cli import KEPT_FOLDERS, DbtCli, lines_of, new_folder
 from meta_ads_pipeline.transform.dbt_process import PARENT_VARIABLE
 from meta_ads_pipeline.transform.project import DBT_PROJECT_DIR
 
@@ -43,6 +46,45 @@ def test_a_folder_begins_with_what_was_parsed_last(tmp_path: Path) -> None:
     (second / PARSED).write_text("the second's")
     third = new_folder(tmp_path / "dbt", "third", parsed)
     assert (third / PARSED).read_text() == "the second's"
+
+
+PARSER = """#!/bin/sh
+sleep 0.5
+echo "$@" >> "$1/asked"
+echo parsed > "$DBT_TARGET_PATH/partial_parse.msgpack"
+"""
+
+
+def test_a_project_that_was_never_parsed_is_parsed_beside_the_pulls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dbt_cli, "get_settings", lambda: Settings(META_ADS_HOME=tmp_path / "home"))
+    monkeypatch.setattr(dbt_cli, "start_server", lambda: None)
+    program = tmp_path / "dbt"
+    program.write_text(PARSER)
+    program.chmod(0o755)
+
+    def run() -> list[str]:
+        """The words of the commands that a run with changed rows and one build gives."""
+        dbt = DbtCli(
+            project_dir=str(DBT_PROJECT_DIR),
+            profiles_dir=str(DBT_PROJECT_DIR),
+            dbt_executable=str(program),
+            global_config_flags=[str(tmp_path)],
+        )
+        (tmp_path / "asked").write_text("")
+        dbt.setup_for_execution(None)
+        row_changed()
+        built = dbt.cli(["build"])
+        assert built.target_path.is_relative_to(tmp_path)
+        assert (built.target_path / PARSED).read_text() == "parsed\n", "it has waited"
+        built.wait()
+        dbt.teardown_after_execution(None)
+        asked = (tmp_path / "asked").read_text().splitlines()
+        return [line.split()[1] for line in asked]
+
+    assert run() == ["parse", "build"]
+    assert run() == ["build"]
 
 
 START = """

@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 
 import pytest
-from dagster_dbt import DbtCliResource
 
 from meta_ads_pipeline import transform
 from meta_ads_pipeline.transform.dbt_cli import DbtCli
 from meta_ads_pipeline.transform.relations import dbt_manifest
+from meta_ads_pipeline.transform.without_dbt import DbtCliResource
 
 METHODS = {
     "_cli_version": "self._cli_version",
