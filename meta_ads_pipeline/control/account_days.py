@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from datetime import date
 
 from meta_ads_pipeline.control.database import Database, has_relation
+from meta_ads_pipeline.control.slices import IS_READ_AGAIN
 from meta_ads_pipeline.sql_files import SqlFolder
 
 sql = SqlFolder(__file__)
@@ -21,8 +22,8 @@ _REASONS_SHOWN = 5
 def undone_dates(database: Database, asset: str, dates: Collection[date]) -> dict[date, str]:
     """The dates on which an active account's slice of ``asset`` is not done, and whose.
 
-    Whatever run left it so, and whichever accounts the present run is about. Raises
-    ``DatabaseError`` when the server cannot be reached.
+    Whatever run left it so, and whichever accounts the present run is about. One that another run
+    reads again was done. Raises ``DatabaseError`` when the server cannot be reached.
     """
     return _reasons(database, ["undone_dates"], asset=asset, dates=list(dates))
 
@@ -67,7 +68,9 @@ def _reasons(
         rows = [
             (row["event_date"], row["account_id"], row["reason"])
             for name in statements
-            for row in connection.execute(sql(name), parameters).fetchall()
+            for row in connection.execute(
+                sql(name, is_read_again=IS_READ_AGAIN), parameters
+            ).fetchall()
         ]
     said: dict[date, list[str]] = defaultdict(list)
     for day, account_id, reason in sorted(rows, key=lambda row: row[:2]):

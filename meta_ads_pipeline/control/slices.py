@@ -307,6 +307,11 @@ IS_HELD = (
 )
 """SQL: whether a live run holds slice ``s``. One marked running without it is dead."""
 
+IS_READ_AGAIN = (
+    f"(s.status = 'running' and s.attempts = 1 and s.pulled_at is not null and {IS_HELD})"
+)
+"""SQL: whether slice ``s`` was done when a live run took it up again: its rows are there."""
+
 
 class SliceLock:
     """Slices that no other run works on while this one does. Release dates as they are done.

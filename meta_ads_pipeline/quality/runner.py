@@ -21,6 +21,7 @@ import dagster as dg
 
 from meta_ads_pipeline.control.check_results import AccountDay, open_results, record_results
 from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.slices import IS_READ_AGAIN
 from meta_ads_pipeline.insights_tables import INSIGHTS_TABLES, TOTALS_TABLE
 from meta_ads_pipeline.meta_api.fields import ACCOUNT_FIELDS, ENTITY_FIELDS
 from meta_ads_pipeline.quality import action_types
@@ -115,7 +116,7 @@ def _statement(name: str, table: str) -> bytes:
         for column in ("actions", "action_values")
         if insights is not None and column in insights.columns
     ]
-    return sql(name, table=table, action_lists=", ".join(lists))
+    return sql(name, table=table, action_lists=", ".join(lists), is_read_again=IS_READ_AGAIN)
 
 
 def _looked_at(

@@ -9,7 +9,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from meta_ads_pipeline.control.account_days import undone_dates
 from meta_ads_pipeline.control.accounts import Account
+from meta_ads_pipeline.control.database import Database
+from meta_ads_pipeline.control.slices import SliceKey, exclusive
 from meta_ads_pipeline.quality.catalogue import rule_of
 from meta_ads_pipeline.quality.runner import evaluate
 from meta_ads_pipeline.quality.scope import CheckScope
@@ -172,6 +175,26 @@ def test_done_and_mismatched_slices_are_complete(landing: Landing, look: Look):
     assert {f.account_day for f in look("raw/creatives", "completeness").findings} == {
         (account, day) for account in "12" for day in DAYS
     }
+
+
+def test_what_another_live_run_reads_again_is_complete(
+    landing: Landing, look: Look, database: Database
+):
+    """Two syncs over the same dates: what the first has done, the second marks as running."""
+    landing.account(NEW_YORK)
+    landing.account(TOKYO)
+    landing.slices(NEW_YORK, DAYS, ["ads"], status="running")
+    landing.slices(TOKYO, DAYS[:1], ["ads"], status="running", attempts=2)
+    landing.slices(TOKYO, DAYS[1:2], ["ads"], status="running", pulled_at=None)
+    landing.slices(TOKYO, DAYS[2:], ["ads"], status="running")
+    both = [SliceKey(account.account_id, "ads") for account in (NEW_YORK, TOKYO)]
+    with exclusive(database, both[0], DAYS), exclusive(database, both[1], DAYS):
+        found = look("raw/ads", "completeness").findings
+        undone = undone_dates(database, "ads", DAYS)
+    assert [f.account_day for f in found] == [("2", DAYS[0]), ("2", DAYS[1])]
+    assert undone == dict.fromkeys(DAYS[:2], "act_2: running")
+    killed = look("raw/ads", "completeness").findings
+    assert {f.account_day for f in killed} == {(account, day) for account in "12" for day in DAYS}
 
 
 def test_a_missing_slice_is_named_with_its_reason_and_attempts(landing: Landing, look: Look):

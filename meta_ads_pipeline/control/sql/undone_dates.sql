@@ -7,4 +7,5 @@ inner join control.ad_accounts as a on s.account_id = a.account_id and a.is_acti
 where
     s.asset = %(asset)s and s.partition_date = any(%(dates)s)
     and s.status in ('failed', 'parked', 'running')
+    and not {{ is_read_again }}
 order by 1, 2
