@@ -243,7 +243,7 @@ class RateLimits:
         found.append(("X-Business-Use-Case-Usage", header))
         if call.is_insights:
             found.append(
-                ("X-FB-Ads-Insights-RateLimits", self._throttle(call, app_blocked, mine, now))
+                ("X-FB-Ads-Insights-Throttle", self._throttle(call, app_blocked, mine, now))
             )
         return found
 

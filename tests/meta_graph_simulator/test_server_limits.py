@@ -27,7 +27,7 @@ def test_headers_of_an_entity_call(graph: Any, account: str) -> None:
     entry = usage(response, "X-Business-Use-Case-Usage")[number][0]
     assert entry["type"] == "ads_management"
     assert entry["estimated_time_to_regain_access"] == 0
-    assert "X-FB-Ads-Insights-RateLimits" not in response.headers
+    assert "X-FB-Ads-Insights-Throttle" not in response.headers
     for name in ("facebook-api-version", "x-fb-trace-id", "x-fb-request-id", "x-fb-rev"):
         assert response.headers[name]
 
@@ -36,7 +36,7 @@ def test_headers_of_an_insights_call(graph: Any, account: str) -> None:
     response = graph.get(f"{account}/insights")
     entry = usage(response, "X-Business-Use-Case-Usage")[account.removeprefix("act_")][0]
     assert entry["type"] == "ads_insights"
-    throttle = usage(response, "X-FB-Ads-Insights-RateLimits")
+    throttle = usage(response, "X-FB-Ads-Insights-Throttle")
     assert set(throttle) == {"app_id_util_pct", "acc_id_util_pct", "ads_api_access_tier"}
 
 
@@ -158,7 +158,7 @@ def test_app_wide_block_is_lifted_with_its_fault(graph: Any, account: str) -> No
         response = graph.get(path)
         assert response.status_code == 403
         assert graph.error(response)["error_subcode"] == 1504022
-    assert usage(response, "X-FB-Ads-Insights-RateLimits")["app_id_util_pct"] == 100
+    assert usage(response, "X-FB-Ads-Insights-Throttle")["app_id_util_pct"] == 100
     graph.control.remove_fault(fault)
     assert graph.get(account).status_code == 200
 
