@@ -19,8 +19,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import psycopg
@@ -68,39 +69,44 @@ def tree_mib(pid: int) -> float:
     return total / 1024
 
 
-def command(
-    name: str, arguments: Sequence[str], environment: Mapping[str, str], simulator: SimulatorProcess
+def measured(
+    name: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    simulator: SimulatorProcess,
+    output: IO[str] | None = None,
 ) -> Cost:
-    """Run ``meta-ads`` with these arguments to its end; raises RuntimeError when it fails."""
+    """Run a program to its end, its output going to the file.
+
+    Raises RuntimeError with what it complained of when it fails.
+    """
     simulator.control.reset("stats")
     started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "meta_ads_pipeline.cli", *arguments],
-        env=dict(environment),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    most = 0.0
-    over = threading.Event()
+    with tempfile.TemporaryFile("w+") as complaints:
+        process = subprocess.Popen(
+            list(arguments), env=dict(environment), stdout=output or complaints, stderr=complaints
+        )
+        most = 0.0
+        over = threading.Event()
 
-    def watch() -> None:
-        nonlocal most
-        while not over.wait(0.2):
-            most = max(most, tree_mib(process.pid))
+        def watch() -> None:
+            nonlocal most
+            while not over.wait(0.2):
+                most = max(most, tree_mib(process.pid))
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        assert process.stdout is not None
-        printed = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-    finally:
-        over.set()
-        watcher.join()
-    seconds = time.perf_counter() - started
-    if os.waitstatus_to_exitcode(status) != 0:
-        raise RuntimeError(f"meta-ads {' '.join(arguments)} failed:\n{printed}")
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        finally:
+            over.set()
+            watcher.join()
+        seconds = time.perf_counter() - started
+        if process.returncode != 0:
+            complaints.seek(0)
+            said = complaints.read()[-3000:]
+            raise RuntimeError(f"{' '.join(arguments)} failed:\n{said}")
     calls = int(simulator.control.stats()["calls"])
     return Cost(name, seconds, usage.ru_utime + usage.ru_stime, most, calls)
 
@@ -187,8 +193,18 @@ class World:
     def meta_ads(self, name: str, *arguments: str) -> Cost:
         """What a command takes."""
         before = self._wal_bytes()
-        cost = command(name, arguments, self.environment, self.simulator)
+        command = [sys.executable, "-m", "meta_ads_pipeline.cli", *arguments]
+        cost = measured(name, command, self.environment, self.simulator)
         return replace(cost, wal_mib=(self._wal_bytes() - before) / 2**20)
+
+    def landed_hours(self) -> tuple[int, Decimal]:
+        """The hourly rows that were landed, and their spend."""
+        with psycopg.connect(self.address) as connection:
+            row = connection.execute(
+                "select count(*), coalesce(sum(spend), 0) from raw.insights_hourly"
+            ).fetchone()
+        assert row is not None
+        return row[0], row[1]
 
     def _wal_bytes(self) -> int:
         with psycopg.connect(self.address) as connection:
