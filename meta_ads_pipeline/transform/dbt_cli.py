@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import sys
@@ -22,6 +23,8 @@ from meta_ads_pipeline.settings import get_settings
 from meta_ads_pipeline.transform.dbt_process import PARENT_VARIABLE, main
 from meta_ads_pipeline.transform.dbt_server import start_server
 from meta_ads_pipeline.transform.without_dbt import DbtCliInvocation, DbtCliResource, DbtProject
+
+logger = logging.getLogger(__name__)
 
 KEPT_FOLDERS = 5
 """Of so many dbt invocations the artifacts and logs are kept."""
@@ -62,8 +65,12 @@ class DbtCli(DbtCliResource):
 
     def _prepare(self) -> None:
         start_server()
-        if not any(_folders().glob(f"*/{_PARSED}")):
+        if any(_folders().glob(f"*/{_PARSED}")):
+            return
+        try:
             self._parse = self.cli(["parse", "--quiet"], raise_on_error=False)
+        except OSError as error:  # whoever asks is a pull, which does not need it
+            logger.warning("the dbt project is not parsed beforehand: %s", error)
 
     def cli(
         self,

@@ -87,6 +87,19 @@ def test_a_project_that_was_never_parsed_is_parsed_beside_the_pulls(
     assert run() == ["build"]
 
 
+def test_a_pull_goes_on_where_there_is_no_room_for_a_parse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "home").write_text("a file where a folder should be")
+    monkeypatch.setattr(dbt_cli, "get_settings", lambda: Settings(META_ADS_HOME=tmp_path / "home"))
+    monkeypatch.setattr(dbt_cli, "start_server", lambda: None)
+    dbt = DbtCli(project_dir=str(DBT_PROJECT_DIR), dbt_executable=sys.executable)
+    dbt.setup_for_execution(None)
+    row_changed()
+    dbt.teardown_after_execution(None)
+    assert "the dbt project is not parsed beforehand" in caplog.text
+
+
 START = """
 import os, subprocess, sys, time
 os.environ[sys.argv[1]] = str(os.getpid())
