@@ -28,6 +28,7 @@ import psycopg
 
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
+from meta_ads_pipeline.meta_api.fields import DELETED, EFFECTIVE_STATUSES
 from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig
 from meta_graph_simulator.http.process import SimulatorProcess
 
@@ -126,6 +127,16 @@ async def download(url: str, account: str, dates: Sequence[date]) -> list[list[A
             "time_range": json.dumps({"since": on.isoformat(), "until": on.isoformat()}),
             "breakdowns": "hourly_stats_aggregated_by_advertiser_time_zone",
             "fields": "ad_id,spend,impressions,clicks,actions",
+            # Else the rows of archived and deleted ads are left out.
+            "filtering": json.dumps(
+                [
+                    {
+                        "field": "ad.effective_status",
+                        "operator": "IN",
+                        "value": [*EFFECTIVE_STATUSES["ad"], DELETED],
+                    }
+                ]
+            ),
         }
         while following:
             async with limits:
@@ -243,11 +254,14 @@ def measure(days: int = 30, ads: int = 300) -> tuple[float, int, list[Cost]]:
     with new_world(config) as world:
         dates = world.last_days(days)
         bare, rows = floor(world.simulator.url, world.accounts[0], dates, world.address)
+        first = world.sync("from nothing", dates)
+        landed, _spend = world.landed_hours()
+        assert landed == rows, f"{landed} rows landed, {rows} of the floor"
         return (
             bare,
             rows,
             [
-                world.sync("from nothing", dates),
+                first,
                 world.sync("the same again", dates),
                 world.meta_ads("today", "sync", "--preset", "today"),
                 world.meta_ads("today again", "sync", "--preset", "today"),
