@@ -24,7 +24,13 @@ PEERS: dict[str, Callable[[SimulatorProcess, Wanted, Path], Extraction]] = {
 def main() -> None:
     """Print a line for this project and for each peer that was named, or all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=peers.__doc__)
-    parser.add_argument("peers", nargs="*", choices=[*PEERS, []], help="default: all")
+    parser.add_argument(
+        "peers",
+        nargs="*",
+        choices=[*PEERS, []],
+        metavar="peer",
+        help=f"{', '.join(PEERS)} (default: all)",
+    )
     parser.add_argument("--days", type=int, default=7)
     parser.add_argument("--ads", type=int, default=50)
     parser.add_argument("--latency-ms", type=int, default=150, help="of each call")

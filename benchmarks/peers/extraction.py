@@ -42,7 +42,7 @@ class Extraction:
     spend: Decimal
 
 
-@dataclass
+@dataclass(frozen=True)
 class PeerEnvironment:
     """The virtual environment of one package of the index, made when it is first needed."""
 
