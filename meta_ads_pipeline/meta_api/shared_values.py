@@ -14,8 +14,7 @@ class SharedValues:
     """What the rows of one list have had so far. Rows are changed in place, their values are not.
 
     Texts are shared, and the items of lists of objects whose members are all text. Anything else
-    stays as parsed: ``1``,
-    ``true`` and ``1.0`` are equal in Python, and different in JSON.
+    stays as parsed: ``1``, ``true`` and ``1.0`` are equal in Python, and different in JSON.
     """
 
     def __init__(self) -> None:
