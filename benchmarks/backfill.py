@@ -28,7 +28,7 @@ import psycopg
 
 from meta_ads_pipeline.control.database import Database
 from meta_ads_pipeline.control.embedded_postgres import EmbeddedPostgres
-from meta_ads_pipeline.meta_api.fields import DELETED, EFFECTIVE_STATUSES
+from meta_ads_pipeline.meta_api.fields import DELETED, EFFECTIVE_STATUSES, HOURLY_BREAKDOWN
 from meta_graph_simulator.config import DEFAULT_TOKEN, SimulatorConfig
 from meta_graph_simulator.http.process import SimulatorProcess
 
@@ -125,7 +125,7 @@ async def download(url: str, account: str, dates: Sequence[date]) -> list[list[A
             "time_increment": "1",
             "limit": "500",
             "time_range": json.dumps({"since": on.isoformat(), "until": on.isoformat()}),
-            "breakdowns": "hourly_stats_aggregated_by_advertiser_time_zone",
+            "breakdowns": HOURLY_BREAKDOWN,
             "fields": "ad_id,spend,impressions,clicks,actions",
             # Else the rows of archived and deleted ads are left out.
             "filtering": json.dumps(
@@ -146,7 +146,7 @@ async def download(url: str, account: str, dates: Sequence[date]) -> list[list[A
                 [
                     row["ad_id"],
                     row["date_start"],
-                    row["hourly_stats_aggregated_by_advertiser_time_zone"],
+                    row[HOURLY_BREAKDOWN],
                     row.get("spend"),
                     row.get("impressions"),
                     row.get("clicks"),

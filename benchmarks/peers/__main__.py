@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
 from benchmarks import peers
-from benchmarks.backfill import Cost, new_world
-from benchmarks.peers import airbyte, meltano
-from benchmarks.peers.extraction import Extraction, Wanted
+from benchmarks.backfill import new_world
+from benchmarks.peers.airbyte import AIRBYTE
+from benchmarks.peers.meltano import MELTANO
+from benchmarks.peers.peer import Extraction, Wanted
 from meta_graph_simulator.config import SimulatorConfig
-from meta_graph_simulator.http.process import SimulatorProcess
 
-PEERS: dict[str, Callable[[SimulatorProcess, Wanted, Path], Extraction]] = {
-    "airbyte": airbyte.hours,
-    "meltano": meltano.hours,
-}
+PEERS = {peer.name: peer for peer in (AIRBYTE, MELTANO)}
 
 
 def main() -> None:
@@ -59,13 +55,13 @@ def main() -> None:
         rows, spend = world.landed_hours()
         say(Extraction(ours, rows, rows, spend), "landed, reconciled, marts built")
         for name in asked.peers or PEERS:
-            found = PEERS[name](world.simulator, wanted, asked.environments)
+            found = PEERS[name].extract(world.simulator, wanted, asked.environments)
             say(found, f"to a file; {found.cost.seconds / ours.seconds:.1f} x the time")
 
 
 def say(found: Extraction, what: str) -> None:
     """One line."""
-    cost: Cost = found.cost
+    cost = found.cost
     print(
         f"{cost.name:14} {cost.seconds:7.1f} s {cost.cpu:7.1f} s CPU {cost.mib:5.0f} MiB"
         f" {cost.calls:6} calls  {found.rows:8,} rows of {found.hours:,} hours,"

@@ -3,66 +3,55 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import Any
 
-from benchmarks.peers.extraction import (
-    HOURS,
-    IDS,
-    MEASURES,
-    Extraction,
-    PeerEnvironment,
-    Wanted,
-    extract,
-    messages,
-    of_simulator,
-)
-from meta_graph_simulator.http.process import SimulatorProcess
+from benchmarks.peers.peer import FIELDS, Peer, Wanted
+from meta_ads_pipeline.meta_api.fields import HOURLY_BREAKDOWN
 
-REQUIREMENT = "meltano-tap-facebook==0.9.0"
 API_VERSION = "v25.0"
 """In place of its default, which Meta no longer serves."""
 
-_STREAM = "adsinsights_hours"
 
-
-def hours(simulator: SimulatorProcess, wanted: Wanted, environments: Path) -> Extraction:
-    """A report by the hour, read from nothing; other streams and fields are not selected."""
-    program = PeerEnvironment(environments / "meltano", REQUIREMENT).program("tap-facebook")
+def _config(wanted: Wanted) -> dict[str, Any]:
     report = {
         "name": "hours",
         "level": "ad",
         "action_breakdowns": [],
-        "breakdowns": [HOURS],
+        "breakdowns": [HOURLY_BREAKDOWN],
         "time_increment_days": 1,
         "action_attribution_windows_view": "1d_view",
         "action_attribution_windows_click": "7d_click",
         "action_report_time": "mixed",
         "lookback_window": 28,
     }
-    config = {
+    return {
         "access_token": wanted.token,
         "account_id": wanted.account,
         "api_version": API_VERSION,
-        "start_date": f"{wanted.first}T00:00:00Z",
-        "end_date": f"{wanted.last}T00:00:00Z",
         "insight_reports_list": [report],
+        **wanted.span,
     }
-    folder = environments / "meltano_run"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config))
-    command = [str(program), "--config", str(folder / "config.json"), "--discover"]
-    catalog = messages(command, of_simulator(simulator), "")
-    # The hour is part of its key, so that it comes without being a field, which Meta refuses.
-    fields = {*IDS, *MEASURES}
+
+
+def _choose(printed: str) -> dict[str, Any]:
+    catalog: dict[str, Any] = json.loads(printed)
     for stream in catalog["streams"]:
-        is_wanted = stream["tap_stream_id"] == _STREAM
-        stream["selected"] = is_wanted
+        stream["selected"] = stream["tap_stream_id"] == "adsinsights_hours"
         for entry in stream["metadata"]:
             place = entry["breadcrumb"]
-            entry["metadata"]["selected"] = is_wanted and (not place or place[-1] in fields)
-    (folder / "catalog.json").write_text(json.dumps(catalog))
-    command = [
-        *(str(program), "--config", str(folder / "config.json")),
-        *("--catalog", str(folder / "catalog.json")),
-    ]
-    return extract("meltano", command, simulator, folder / "records.jsonl", wanted)
+            # The hour is part of its key: it comes without being a field, which Meta refuses.
+            is_field = not place or place[-1] in FIELDS
+            entry["metadata"]["selected"] = stream["selected"] and is_field
+    return catalog
+
+
+MELTANO = Peer(
+    name="meltano",
+    requirement="meltano-tap-facebook==0.9.0",
+    program="tap-facebook",
+    discover=("--discover",),
+    read=(),
+    config=_config,
+    choose=_choose,
+)
+"""A report by the hour; other streams and fields are not selected."""
